@@ -1,0 +1,80 @@
+"""One `pytest` runs the suite on every installed backend, each in a process of its own.
+
+A process can have one Keras backend, so pytest-xdist starts one worker for each (`--dist each`) and every worker
+runs all tests. A test's id ends in its backend's name. `--backends=jax` (or two, by a comma) takes some of them; a
+single one, and `--pdb`, run without workers.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+BACKENDS = ("jax", "torch", "tensorflow")
+ROOT = Path(__file__).parent
+# Workers share the cores: with a thread for each core and library they mostly wait for each other. TensorFlow's notices
+# of its start drown the tests' own output.
+QUIET = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    "MPLBACKEND": "agg",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backends",
+        default=os.environ.get("KERAS_BACKEND", "auto"),
+        help="auto (every installed one), or names by a comma: jax,torch,tensorflow. Default: $KERAS_BACKEND or auto",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return
+    asked = config.getoption("backends")
+    names = BACKENDS if asked == "auto" else tuple(name for name in asked.split(",") if name)
+    if unknown := sorted(set(names) - set(BACKENDS)):
+        raise pytest.UsageError(f"--backends takes {', '.join(BACKENDS)} or auto. Received: {', '.join(unknown)}")
+    found = [name for name in names if importlib.util.find_spec(name)]
+    missing = [name for name in names if name not in found]
+    if not found or (missing and asked != "auto"):
+        raise pytest.UsageError(f"not installed: {', '.join(missing)}. Install one: pip install -e '.[jax,test]'")
+    config.stash[_FOUND], config.stash[_MISSING] = found, missing
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    if len(found) == 1 or config.getoption("usepdb"):
+        os.environ["KERAS_BACKEND"] = found[0]
+        return
+    environment = "".join(f"//env:{name}={os.environ[name]}" for name in QUIET)
+    config.option.dist = "each"
+    config.option.tx = [f"popen//id={name}//env:KERAS_BACKEND={name}{environment}" for name in found]
+
+
+_FOUND, _MISSING = pytest.StashKey[list[str]](), pytest.StashKey[list[str]]()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    lines = [f"backends: {', '.join(config.stash.get(_FOUND, []))}"]
+    lines += [f"backend {name}: not installed, its tests do not run" for name in config.stash.get(_MISSING, [])]
+    return lines
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name in config.stash.get(_MISSING, []):
+        terminalreporter.write_line(f"backend {name}: not installed, its tests did not run", yellow=True)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    metafunc.fixturenames.insert(0, "backend_name")
+    metafunc.parametrize("backend_name", [os.environ["KERAS_BACKEND"]], scope="session")

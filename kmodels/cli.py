@@ -1,0 +1,154 @@
+"""What every recipe's command line shares: its flags, its exit codes, and the choice of an installed backend."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from kmodels.errors import KModelsError
+
+# In this order where the user names none: JAX trains small dense and embedding networks fastest on a CPU.
+BACKENDS = ("jax", "torch", "tensorflow")
+SAMPLE_NOTICE = "This is the bundled sample: synthetic data, made to be learnt from, not to draw conclusions from."
+
+
+def choose_backend() -> str:
+    """Makes sure that Keras finds a backend; call it before anything imports keras.
+
+    Takes `KERAS_BACKEND` where it is set, else the first installed one of jax, torch, tensorflow, and says which.
+
+    Returns:
+        "jax", "torch" or "tensorflow".
+
+    Raises:
+        SystemExit: With code 2 and one line on stderr, if `KERAS_BACKEND` names none of them or one that is not
+            installed, or if none is installed.
+
+    Example:
+        >>> choose_backend() in BACKENDS
+        True
+    """
+    asked = os.environ.get("KERAS_BACKEND")
+    installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
+    if asked and asked not in BACKENDS:
+        _stop(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}. Received: KERAS_BACKEND={asked}")
+    if asked and asked not in installed:
+        _stop(f"KERAS_BACKEND={asked}, but {asked} is not installed: pip install 'kmodels[{asked}]'")
+    if not installed:
+        _stop("no backend is installed, install one of them: pip install 'kmodels[jax]'")
+    os.environ["KERAS_BACKEND"] = asked or installed[0]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not asked:
+        print(f"Backend: {installed[0]} (of those installed: {', '.join(installed)}; KERAS_BACKEND chooses)")
+    return os.environ["KERAS_BACKEND"]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # argparse prints the whole usage before the message: the one line that matters drowns in it.
+        _stop(f"{message} (see --help)")
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Makes a parser with the flags that all recipes share.
+
+    Args:
+        name: Name of the recipe, also that of its run folder under `runs/`.
+        description: The first lines of `--help`.
+
+    Returns:
+        A parser to which the recipe adds its own flags. A wrong flag ends the program with code 2 and one line.
+
+    Example:
+        >>> parser("movielens", "Rates films.").parse_args(["--seed", "3"]).seed
+        3
+    """
+    result = _Parser(prog=f"{name}.py", description=description)
+    result.add_argument(
+        "--data",
+        default="sample",
+        metavar="SOURCE",
+        help="'sample' (default): the bundled synthetic sample; a known name such as ml-1m: downloaded to a cache and "
+        "checked; a path: that folder or file",
+    )
+    result.add_argument("--epochs", type=_at_least(1), help="epochs of training; default: the model's own")
+    result.add_argument("--batch-size", type=_at_least(1), default=512, help="rows of a batch; default: %(default)s")
+    result.add_argument("--seed", type=_at_least(0), default=0, help="seed of split, weights and order; default: 0")
+    result.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs") / name,
+        metavar="DIR",
+        help="run folder; default: %(default)s",
+    )
+    result.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out from its last finished epoch"
+    )
+    return result
+
+
+def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> NoReturn:
+    """Runs a recipe and ends the program: 0, 2 after bad input (one line, no traceback), 130 after Ctrl-C.
+
+    Args:
+        main: The recipe.
+        arguments: What its parser gave.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    try:
+        main(arguments)
+    except KModelsError as error:
+        _stop(str(error))
+    except KeyboardInterrupt:
+        again = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
+        print(f"\nInterrupted. To go on from the last finished epoch: {again}", file=sys.stderr)
+        raise SystemExit(130) from None
+    raise SystemExit(0)
+
+
+@contextmanager
+def timed(timing: dict[str, float], name: str) -> Iterator[None]:
+    """Writes down how long a step took.
+
+    Args:
+        timing: Where it is written, in seconds.
+        name: The key, such as "load_s".
+
+    Example:
+        >>> timing = {}
+        >>> with timed(timing, "load_s"):
+        ...     pass
+        >>> timing["load_s"] < 1
+        True
+    """
+    start = time.perf_counter()
+    yield
+    timing[name] = time.perf_counter() - start
+
+
+def _at_least(minimum: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, not {text!r}")
+        return value
+
+    return number
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)

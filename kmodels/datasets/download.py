@@ -1,0 +1,222 @@
+"""Downloads that are whole or absent: checksums, temporary names, archives that stay in their folder."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import stat
+import sys
+import urllib.error
+import urllib.request
+import uuid
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from tqdm import tqdm
+
+from kmodels.errors import ConfigurationError, DataError
+
+_CHUNK = 1 << 18
+_CHECKSUM = re.compile(r"(?P<kind>md5|sha256):(?P<digits>[0-9a-f]{8,64})")
+
+
+def cache_folder() -> Path:
+    """Returns where downloads are kept: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is unset."""
+    chosen = os.environ.get("KMODELS_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "kmodels"
+
+
+def fetch_file(url: str, target: Path, checksum: str, *, timeout: float = 30.0) -> Path:
+    """Downloads one file, unless it is there already.
+
+    The bytes are written under a temporary name in the target's folder and renamed once the checksum is
+    right, so the target is either whole or absent, whatever goes wrong or whoever presses Ctrl-C.
+
+    Args:
+        url: Address of the file.
+        target: Where to put it; its folder is made if needed. A file there with the right checksum is kept
+            and nothing is requested; one with another checksum is replaced.
+        checksum: ``"md5:"`` or ``"sha256:"`` and the hexadecimal digest, of which the first 8 digits or more
+            are enough.
+        timeout: Seconds to wait for an answer, and for each further piece of the file.
+
+    Returns:
+        `target`.
+
+    Raises:
+        ConfigurationError: If `checksum` is not of that form.
+        DataError: If the server cannot be reached or refuses, the transfer ends early or the checksum
+            differs.
+    """
+    parts = _CHECKSUM.fullmatch(checksum)
+    if parts is None:
+        raise ConfigurationError(f"checksum must be 'md5:' or 'sha256:' and hexadecimal digits; received {checksum!r}")
+    kind, digits = parts["kind"], parts["digits"]
+    if target.is_file():
+        with target.open("rb") as file:
+            if hashlib.file_digest(file, kind).hexdigest().startswith(digits):
+                return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        received = _transfer(url, part, kind, timeout)
+        if not received.startswith(digits):
+            raise DataError(f"wrong {kind} checksum", file=url, expected=digits, received=received[: len(digits)])
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _transfer(url: str, part: Path, kind: str, timeout: float) -> str:
+    """Copies an address into a new file behind a progress bar and returns the digest of what came."""
+    digest = hashlib.new(kind)
+    with _open(url, timeout) as response, part.open("xb") as file:
+        length = response.headers.get("Content-Length")
+        total = int(length) if length is not None else None
+        name = PurePosixPath(url).name
+        # disable=None: a bar on a terminal, silence in a log file.
+        with tqdm(total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
+            while chunk := _read(response, url):
+                file.write(chunk)
+                digest.update(chunk)
+                bar.update(len(chunk))
+        received = file.tell()
+    # read(n) does not complain of a connection that closes early.
+    if total is not None and received != total:
+        raise DataError("the transfer ended early", file=url, expected=f"{total} bytes", received=received)
+    return digest.hexdigest()
+
+
+def _open(url: str, timeout: float) -> Any:
+    """Opens an address; says plainly why it cannot."""
+    try:
+        return urllib.request.urlopen(url, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise DataError(f"the server refused: {error.code} {error.reason}", file=url) from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise DataError(f"the server cannot be reached ({reason})", file=url) from error
+
+
+def _read(response: Any, url: str) -> bytes:
+    """Reads the next piece of a response."""
+    try:
+        chunk: bytes = response.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(f"the transfer broke off ({error or type(error).__name__})", file=url) from error
+    return chunk
+
+
+def fetch_published_md5(url: str, *, timeout: float = 30.0) -> str:
+    """Reads the ``.md5`` file that stands beside a download whose content changes with each release.
+
+    Args:
+        url: Address of the download itself, without ``.md5``.
+        timeout: Seconds to wait for an answer.
+
+    Returns:
+        The checksum in the form that `fetch_file` takes, ``"md5:…"``.
+
+    Raises:
+        DataError: If the file cannot be had or holds no MD5 digest.
+    """
+    with _open(f"{url}.md5", timeout) as response:
+        text = _read(response, url).decode("ascii", errors="replace")
+    found = re.search(r"\b[0-9a-fA-F]{32}\b", text)
+    if found is None:
+        raise DataError("no MD5 digest in the file", file=f"{url}.md5", received=text[:80])
+    return f"md5:{found[0].lower()}"
+
+
+def unpack_zip(archive: Path, folder: Path) -> Path:
+    """Unpacks a zip archive into a new folder, completely or not at all.
+
+    Args:
+        archive: The archive.
+        folder: The folder to make; its parent exists. Nothing is done where it exists already.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        DataError: If the archive is damaged, or a member is a link or has an absolute path or one that leaves
+            the folder; nothing is unpacked then.
+    """
+    if folder.is_dir():
+        return folder
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for member in opened.infolist():
+                _refuse_unsafe(member, archive)
+            part.mkdir()
+            opened.extractall(part)
+        try:
+            os.rename(part, folder)
+        except OSError:
+            # Another process may have unpacked the same archive in the meantime.
+            if not folder.is_dir():
+                raise
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
+        # RuntimeError: a password or an unknown kind of compression.
+        raise DataError(f"the zip archive cannot be unpacked ({error})", file=archive) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _refuse_unsafe(member: zipfile.ZipInfo, archive: Path) -> None:
+    """Refuses an archive member that would end up outside the folder."""
+    # A name may be written with either slash, and a drive letter makes a path absolute on Windows.
+    name = PureWindowsPath(member.orig_filename)
+    if name.drive or name.root or ".." in name.parts:
+        raise DataError(
+            "the archive has a member that leaves its folder",
+            file=archive,
+            expected="relative names without '..'",
+            received=member.orig_filename,
+        )
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise DataError(
+            "the archive has a symbolic link",
+            file=archive,
+            expected="files and folders",
+            received=member.orig_filename,
+        )
+
+
+def fetch_archive(url: str, folder: Path, checksum: str | None, *, notice: str = "", timeout: float = 30.0) -> Path:
+    """Downloads and unpacks a zip archive, unless its folder is there already.
+
+    Args:
+        url: Address of the archive.
+        folder: The folder to unpack into. It appears in one step, so one that exists is complete and nothing
+            is requested. The archive itself is removed once unpacked.
+        checksum: As for `fetch_file`; None reads the ``.md5`` file beside the archive first.
+        notice: The terms of use, printed on stderr before the download.
+        timeout: Seconds to wait for an answer, and for each further piece of the file.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        DataError: As `fetch_file`, `fetch_published_md5` and `unpack_zip` raise it.
+    """
+    if folder.is_dir():
+        return folder
+    if notice:
+        print(notice, file=sys.stderr)
+    if checksum is None:
+        checksum = fetch_published_md5(url, timeout=timeout)
+    archive = fetch_file(url, folder.parent / PurePosixPath(url).name, checksum, timeout=timeout)
+    try:
+        return unpack_zip(archive, folder)
+    finally:
+        archive.unlink(missing_ok=True)

@@ -1,0 +1,294 @@
+"""MovieLens: ratings of films, in every release and as RecBole's atomic files, as three tidy tables.
+
+A folder's format is told by what it holds:
+
+- ``ml-1m``: ``ratings.dat``, ``users.dat``, ``movies.dat``, fields between ``::``; so is the bundled sample.
+- ``ml-100k``: ``u.data``, ``u.user``, ``u.item``; ``u1.base`` and ``u1.test`` … are read as given splits.
+- ``csv``: ``ratings.csv``, ``movies.csv`` (latest-small, 20M, 25M, 32M); users are bare ids there.
+- ``recbole``: ``*.inter``, ``*.user``, ``*.item``, RecBole's atomic files.
+
+Source: F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM Transactions on
+Interactive Intelligent Systems 5 (4), 2015, https://doi.org/10.1145/2827872.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kmodels.datasets.download import cache_folder, fetch_archive
+from kmodels.datasets.movielens_formats import FORMATS, GENRES, OCCUPATIONS, Ratings, read_splits
+from kmodels.errors import ConfigurationError, DataError
+
+__all__ = [
+    "GENRES",
+    "KNOWN_NAMES",
+    "OCCUPATIONS",
+    "MovieLens",
+    "filter_ratings",
+    "load",
+    "read",
+    "time_features",
+]
+
+BASE_URL = "https://files.grouplens.org/datasets/movielens/"
+
+# None: the file changes with each release, and its checksum stands beside it.
+_CHECKSUMS: dict[str, str | None] = {
+    "ml-100k": "sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+    "ml-1m": "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+    "ml-25m": "md5:6b51fb2759a8657d3bfcbfc42b592ada",
+    "ml-latest-small": None,
+}
+
+#: The names that `load` downloads.
+KNOWN_NAMES: tuple[str, ...] = tuple(_CHECKSUMS)
+
+_SAMPLE = Path(__file__).resolve().parents[2] / "data" / "movielens-sample"
+
+_TERMS = (
+    "MovieLens is a data set of GroupLens, University of Minnesota. It may be used for research, not\n"
+    "commercially and not redistributed without permission; publications cite\n"
+    "https://doi.org/10.1145/2827872. Full terms: https://grouplens.org/datasets/movielens/."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class MovieLens:
+    """Ratings of films with what is known of users and films.
+
+    Every `user_id` of `ratings` is in `users` and every `item_id` in `items`, both unique there; a (user,
+    item) pair occurs once.
+
+    Args:
+        name: ``"sample"``, the name it was downloaded by, or the folder's name.
+        format: ``"ml-1m"``, ``"ml-100k"``, ``"csv"`` or ``"recbole"``.
+        path: The folder the files were read from.
+        sha256: Hexadecimal digest of the bytes of the ratings file. It stays the same when rows are filtered
+            out.
+        ratings: Columns `user_id` int64, `item_id` int64, `rating` float32 (stars, 0.5 to 5), `timestamp`
+            int64 (seconds since 1970, UTC), rows in the file's order.
+        users: Columns `user_id` int64, `gender` str (``"F"`` or ``"M"``), `age` int64 (years; in MovieLens-1M
+            the band's code, one of 1, 18, 25, 35, 45, 50, 56), `occupation` str, `zip_code` str. A column
+            that the format does not have is absent: the CSV releases have only `user_id`.
+        items: Columns `item_id` int64, `title` str, `year` Int64 (of release, missing where unknown),
+            `genres` str joined by ``|``, ``""`` where none is known.
+        given_splits: Name of a split that came with the data (``"u1"``, ``"ua"`` …) -> bool array of shape
+            (ratings,), True where the rating is in that split's test file.
+    """
+
+    name: str
+    format: str
+    path: Path
+    sha256: str
+    ratings: pd.DataFrame
+    users: pd.DataFrame
+    items: pd.DataFrame
+    given_splits: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+
+def read(path: str | Path) -> MovieLens:
+    r"""Reads a folder of MovieLens files, whichever format it holds.
+
+    Titles and genres are kept as published, save that "(no genres listed)" and "unknown" become ``""``. The
+    occupation codes of MovieLens-1M become the names of its README, `OCCUPATIONS`. The year is the one in the
+    title's parentheses, else the one of the release date.
+
+    Args:
+        path: The folder, or one that holds exactly one such folder, as archives often unpack.
+
+    Returns:
+        The tables. `name` is the folder's name.
+
+    Raises:
+        DataError: If the folder holds none or several of the formats, a file is missing or empty, or any row
+            is wrong: too few or too many fields, a field that is no number, a rating outside 0.5 to 5, a
+            (user, item) pair twice, a user or film that its table does not have, an unknown genre, another
+            encoding, given splits that do not fit. The message names the file, the line, the column and what
+            was received.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     for file, text in (
+        ...         ("ratings.dat", "1::7::5::978300760\n"),
+        ...         ("users.dat", "1::F::25::20::55117\n"),
+        ...         ("movies.dat", "7::Toy Story (1995)::Animation|Comedy\n"),
+        ...     ):
+        ...         _ = (Path(name) / file).write_text(text)
+        ...     data = read(name)
+        >>> data.format, len(data.ratings), data.users["occupation"].tolist(), data.items["year"].tolist()
+        ('ml-1m', 1, ['writer'], [1995])
+    """
+    folder, kind = _find(Path(path))
+    ratings, users, items = FORMATS[kind][2](folder)
+    _check_pairs(ratings, users, items)
+    return MovieLens(
+        name=folder.resolve().name,
+        format=kind,
+        path=folder,
+        sha256=ratings.sha256,
+        ratings=ratings.table,
+        users=users,
+        items=items,
+        given_splits=read_splits(folder, ratings.table) if kind == "ml-100k" else {},
+    )
+
+
+def _formats_in(folder: Path) -> list[str]:
+    """Lists the formats whose ratings file the folder holds, once for each such file."""
+    return [kind for kind, (marker, _, _) in FORMATS.items() for file in folder.glob(marker) if file.is_file()]
+
+
+def _find(path: Path) -> tuple[Path, str]:
+    """Finds the one folder and format that a path means."""
+    if not path.exists():
+        raise DataError("the folder does not exist", file=path)
+    if not path.is_dir():
+        raise DataError("not a folder", file=path, expected="the folder that holds the files")
+    found = [(path, kind) for kind in _formats_in(path)]
+    if not found:
+        inside = sorted(folder for folder in path.iterdir() if folder.is_dir())
+        found = [(folder, kind) for folder in inside for kind in _formats_in(folder)]
+    if len(found) == 1:
+        return found[0]
+    expected = "; or ".join(files for _, files, _ in FORMATS.values())
+    if not found:
+        names = sorted(entry.name for entry in path.iterdir())
+        held = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+        raise DataError("no MovieLens ratings here", file=path, expected=expected, received=held)
+    several = ", ".join(f"{folder.name}: {FORMATS[kind][0]}" for folder, kind in found)
+    raise DataError("several MovieLens ratings here", file=path, expected=f"one of: {expected}", received=several)
+
+
+def _check_pairs(ratings: Ratings, users: pd.DataFrame, items: pd.DataFrame) -> None:
+    """Checks what no single table can show: ids known on both sides, each pair rated once."""
+    positions = []
+    for name, known in (("user_id", users), ("item_id", items)):
+        ids = ratings.table[name].to_numpy()
+        position = pd.Index(known[name]).get_indexer(pd.Index(ids)).astype(np.int64)
+        if (position < 0).any():
+            bad = int(np.argmax(position < 0))
+            raise DataError(
+                f"the {name.removesuffix('_id')} is not in the {name.removesuffix('_id')}s table",
+                file=ratings.file,
+                row=ratings.first_line + bad,
+                column=name,
+                expected=f"one of its {len(known)} ids",
+                received=int(ids[bad]),
+            )
+        positions.append(position)
+    pair = positions[0] * len(items) + positions[1]
+    repeated = pd.Series(pair).duplicated().to_numpy()
+    if repeated.any():
+        second = int(np.argmax(repeated))
+        first = int(np.argmax(pair == pair[second]))
+        user, item = (int(ratings.table[name].iloc[second]) for name in ("user_id", "item_id"))
+        raise DataError(
+            f"user {user} rates item {item} twice, on lines {ratings.first_line + first} and "
+            f"{ratings.first_line + second}",
+            file=ratings.file,
+            row=ratings.first_line + second,
+            expected="each (user, item) pair once",
+        )
+
+
+def filter_ratings(data: MovieLens, min_ratings: int = 5) -> MovieLens:
+    """Keeps users and films with enough ratings, again and again until both have them (a k-core).
+
+    Args:
+        data: What `read` or `load` returned.
+        min_ratings: Ratings that each user and each film must keep, 1 or more; 1 drops only those without
+            any.
+
+    Returns:
+        The same data without the other users, films and ratings; the order is kept, rows are numbered from 0.
+
+    Raises:
+        ConfigurationError: If `min_ratings` is less than 1.
+        DataError: If no rating is left.
+    """
+    if min_ratings < 1:
+        raise ConfigurationError(f"min_ratings must be 1 or more; received {min_ratings}")
+    user = pd.Index(data.users["user_id"]).get_indexer(pd.Index(data.ratings["user_id"]))
+    item = pd.Index(data.items["item_id"]).get_indexer(pd.Index(data.ratings["item_id"]))
+    keep = np.ones(len(user), bool)
+    while True:
+        user_counts = np.bincount(user[keep], minlength=len(data.users))
+        item_counts = np.bincount(item[keep], minlength=len(data.items))
+        still = keep & (user_counts[user] >= min_ratings) & (item_counts[item] >= min_ratings)
+        if (still == keep).all():
+            break
+        keep = still
+    if not keep.any():
+        raise DataError(f"no user and film have {min_ratings} ratings each", file=data.path)
+    return replace(
+        data,
+        ratings=data.ratings[keep].reset_index(drop=True),
+        users=data.users[user_counts > 0].reset_index(drop=True),
+        items=data.items[item_counts > 0].reset_index(drop=True),
+        given_splits={name: mask[keep] for name, mask in data.given_splits.items()},
+    )
+
+
+def time_features(timestamps: npt.ArrayLike) -> pd.DataFrame:
+    """Splits timestamps into the parts of their date in UTC.
+
+    Args:
+        timestamps: Shape (n,), whole seconds since 1970.
+
+    Returns:
+        DataFrame of n rows and the int64 columns `year`, `month` (1 to 12) and `day_of_week` (0 = Monday).
+
+    Example:
+        >>> time_features([978300760, 0])
+           year  month  day_of_week
+        0  2000     12            6
+        1  1970      1            3
+    """
+    seconds = np.asarray(timestamps).astype("datetime64[s]")
+    months = seconds.astype("datetime64[M]").astype(np.int64)
+    days = seconds.astype("datetime64[D]").astype(np.int64)
+    # Month 0 is January 1970, and day 0 was a Thursday.
+    return pd.DataFrame({"year": 1970 + months // 12, "month": months % 12 + 1, "day_of_week": (days + 3) % 7})
+
+
+def load(source: str | Path, cache: str | Path | None = None) -> MovieLens:
+    """Loads MovieLens by name or path.
+
+    Args:
+        source: ``"sample"``, the synthetic sample in a checkout of kmodels; one of `KNOWN_NAMES`, which is
+            downloaded once into the cache, its checksum verified; else the path of a folder, as for `read`.
+        cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is
+            unset.
+
+    Returns:
+        The tables.
+
+    Raises:
+        ConfigurationError: If `source` is neither a known name nor an existing path.
+        DataError: If the sample is not there, the download fails, or the data is wrong.
+    """
+    if source == "sample":
+        if not _SAMPLE.is_dir():
+            raise DataError(
+                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
+                file=_SAMPLE,
+                expected=f"a checkout, one of the names {', '.join(KNOWN_NAMES)}, or the path of a folder",
+            )
+        return replace(read(_SAMPLE), name="sample")
+    if source in KNOWN_NAMES:
+        name = str(source)
+        folder = (Path(cache) if cache is not None else cache_folder()) / "movielens" / name
+        fetch_archive(f"{BASE_URL}{name}.zip", folder, _CHECKSUMS[name], notice=_TERMS)
+        return replace(read(folder), name=name)
+    if not Path(source).exists():
+        names = ", ".join(("sample", *KNOWN_NAMES))
+        raise ConfigurationError(
+            f"unknown data source {str(source)!r}: neither one of the names {names} nor the path of a folder"
+        )
+    return read(source)

@@ -1,0 +1,59 @@
+"""The errors kmodels raises on purpose: each is one clear sentence for the person who can mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class KModelsError(ValueError):
+    """Base of the errors below, so that a caller can catch all of them at once."""
+
+
+class ConfigurationError(KModelsError):
+    """A setting is wrong: an unknown name, a value out of range, two settings that do not go together."""
+
+
+class DataError(KModelsError):
+    """The data is wrong: says what, where, what was expected and what was received.
+
+    Args:
+        message: What is wrong, in a few words, without a full stop.
+        file: The file it was found in.
+        row: 1-based line number in that file, or 1-based row of the table.
+        column: Name of the column.
+        expected: What would have been right.
+        received: What was there instead; strings are shown quoted.
+
+    Example:
+        >>> from kmodels.errors import DataError
+        >>> print(DataError("rating is not a number", file="ratings.dat", row=3, column="rating",
+        ...                 expected="a number from 0.5 to 5", received="good"))
+        ratings.dat, line 3, column 'rating': rating is not a number; expected a number from 0.5 to 5; received 'good'
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | Path | None = None,
+        row: int | None = None,
+        column: str | None = None,
+        expected: str | None = None,
+        received: object = None,
+    ) -> None:
+        self.file, self.row, self.column = file, row, column
+        place = [str(file)] if file is not None else []
+        if row is not None:
+            place.append(f"line {row}" if file is not None else f"row {row}")
+        if column is not None:
+            place.append(f"column '{column}'")
+        text = f"{', '.join(place)}: {message}" if place else message
+        if expected is not None:
+            text += f"; expected {expected}"
+        if received is not None:
+            text += f"; received {received!r}"
+        super().__init__(text)
+
+
+class TrainingError(KModelsError):
+    """Training cannot go on: the loss has become NaN or infinite."""

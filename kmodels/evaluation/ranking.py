@@ -1,0 +1,366 @@
+"""Ranking metrics at k, per user, computed for all users at once.
+
+Terms: items are ranked by score for each user, best first; an item rated `threshold` or more is relevant.
+
+- precision: relevant items among the first k, divided by min(k, items of the user);
+- recall: relevant items among the first k, divided by all relevant items of the user;
+- hit rate: 1 if there is a relevant item among the first k, otherwise 0;
+- reciprocal rank (MRR): 1 / rank of the first relevant item if that is within the first k, otherwise 0;
+- average precision (MAP): sum over the relevant items within the first k of the precision down to that item,
+  divided by min(k, relevant items of the user);
+- NDCG: sum over the first k of gain / log2(rank + 1), divided by that sum for the best possible order of all
+  of the user's items (Järvelin & Kekäläinen, 2002; exponential gain of Burges et al., 2005).
+
+Recall, hit rate, MRR, MAP, and NDCG where the best sum is 0, do not exist for a user without relevant items:
+they are NaN, and left out of means. Precision is 0 there.
+
+**Ties.** Items of equal score have no order, so each metric is its expected value over all orders of the tied
+items, in closed form (McSherry & Najork, 2008: "Computing information retrieval performance measures
+efficiently in the presence of tied scores"). A constant predictor gets exactly what a random order gets on
+average, and neither the order of the rows nor the numbering of the items matters. For NDCG this is what
+scikit-learn's `ndcg_score` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import gammaln
+from tqdm import tqdm
+
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.evaluation import _columns
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class _Ties(NamedTuple):
+    """For each place of a ranking, the group of equally scored items that the place belongs to."""
+
+    rank: npt.NDArray[Any]  # of the place, from 1
+    start: npt.NDArray[Any]  # places before the group
+    size: npt.NDArray[Any]  # items in the group
+    relevant: npt.NDArray[Any]  # relevant items in the group
+    before: npt.NDArray[Any]  # relevant items before the group
+
+
+def rated_ranking(
+    users: npt.ArrayLike,
+    ratings: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    *,
+    k: int = 10,
+    threshold: float = 4.0,
+) -> pd.DataFrame:
+    """Ranks, for each user, the items the user rated: how well do the scores order what was seen?
+
+    NDCG has gain 2^rating - 1. Two more columns, always at ten, are the figures of the reference notebook.
+    `precision_at_10_of_ten_slots` divides by 10 even where a user has fewer items. The flattering
+    `ndcg_at_10_retrieved_ideal` compares the first ten with the best order of these same ten, with the rating
+    itself as gain, so that leaving out the best items costs nothing and a random order scores .92 on
+    MovieLens-100K. In it alone, ties stay in the order of the rows.
+
+    Args:
+        users: User of each row, shape (rows,), any integers.
+        ratings: True ratings in stars, shape (rows,), 0 or more.
+        scores: Predicted scores of any unit, shape (rows,), finite; a higher score ranks first.
+        k: Number of places that count, 1 or more.
+        threshold: Lowest rating of a relevant item, in stars.
+
+    Returns:
+        One row per user, indexed by `user_id` in ascending order: `n_items`, `n_relevant` (int64), then
+        `precision_at_{k}`, `recall_at_{k}`, `hit_rate_at_{k}`, `ndcg_at_{k}`, `map_at_{k}`, `mrr_at_{k}`,
+        `precision_at_10_of_ten_slots` and `ndcg_at_10_retrieved_ideal` (float64, 0 to 1 or NaN).
+
+    Raises:
+        DataError: No rows, different lengths, missing or infinite values, or a negative rating.
+        ConfigurationError: `k` below 1.
+
+    Example:
+        >>> from kmodels.evaluation.ranking import rated_ranking
+        >>> table = rated_ranking([1, 1, 1, 2], [5, 2, 4, 1], [0.9, 0.8, 0.7, 0.5], k=2)
+        >>> table[["n_relevant", "precision_at_2", "recall_at_2", "mrr_at_2"]]
+                 n_relevant  precision_at_2  recall_at_2  mrr_at_2
+        user_id
+        1                 2             0.5          0.5       1.0
+        2                 0             0.0          NaN       NaN
+    """
+    _check_k(k)
+    user, rating = _columns.ids(users, "users"), _columns.numbers(ratings, "ratings")
+    score = _columns.numbers(scores, "scores")
+    _columns.same_length(users=user, ratings=rating, scores=score)
+    if rating.min() < 0:
+        raise DataError("a rating is negative", row=int(np.argmin(rating)) + 1, column="ratings")
+    order = np.lexsort((-score, user))
+    user, rating, score = user[order], rating[order], score[order]
+    starts = np.flatnonzero(_changes(user))
+    n_items = np.diff(starts, append=len(user))
+    number = np.repeat(np.arange(len(starts)), n_items)
+    rank = np.arange(len(user)) - starts[number] + 1
+
+    def total(values: npt.NDArray[Any], within: npt.NDArray[np.bool_]) -> FloatArray:
+        return np.bincount(number[within], values, len(starts)).astype(np.float64)
+
+    relevant = rating >= threshold
+    n_relevant = np.add.reduceat(relevant.astype(np.int64), starts)
+    gain = np.exp2(rating) - 1
+    ties, group_gain = _rated_ties(rank, starts[number], _changes(user) | _changes(score), relevant, gain)
+    first, ten = rank <= k, rank <= 10
+    # Users keep their places in the table when their rows are sorted anew, so rank and number still fit.
+    ideal = total(gain[np.lexsort((-rating, user))][first] / np.log2(rank[first] + 1), first)
+    table = {"n_items": n_items, "n_relevant": n_relevant} | _metrics(
+        _Ties(*(column[first] for column in ties)),
+        group_gain[first],
+        ideal,
+        lambda values: total(values, first),
+        n_items,
+        n_relevant,
+        k,
+    )
+    table["precision_at_10_of_ten_slots"] = total((ties.relevant / ties.size)[ten], ten) / 10
+    discount = 1 / np.log2(rank[ten] + 1)
+    best = rating[ten][np.lexsort((-rating[ten], number[ten]))]
+    table["ndcg_at_10_retrieved_ideal"] = total(rating[ten] * discount, ten) / _or_nan(total(best * discount, ten))
+    return pd.DataFrame(table, index=pd.Index(user[starts], name="user_id"))
+
+
+def mean_ranking(per_user: pd.DataFrame) -> dict[str, float]:
+    """Means over the users of a table of `rated_ranking` or `catalogue_ranking`.
+
+    Args:
+        per_user: The table; the counts `n_items` and `n_relevant` are left out.
+
+    Returns:
+        The mean of each metric over the users for whom it exists (NaN if there is none), and `n_users`, the
+        number of all users in the table.
+
+    Example:
+        >>> from kmodels.evaluation.ranking import mean_ranking, rated_ranking
+        >>> means = mean_ranking(rated_ranking([1, 1, 2], [5, 2, 1], [0.9, 0.8, 0.5]))
+        >>> means["precision_at_10"], means["recall_at_10"], means["n_users"]
+        (0.25, 1.0, 2)
+    """
+    means = per_user.drop(columns=["n_items", "n_relevant"]).mean()
+    return {**{str(name): float(value) for name, value in means.items()}, "n_users": len(per_user)}
+
+
+def catalogue_ranking(
+    score: Callable[[IntArray], npt.ArrayLike],
+    users: npt.ArrayLike,
+    test_users: npt.ArrayLike,
+    test_items: npt.ArrayLike,
+    seen_users: npt.ArrayLike,
+    seen_items: npt.ArrayLike,
+    n_items: int,
+    *,
+    k: int = 10,
+    block: int = 256,
+) -> pd.DataFrame:
+    """Ranks, for each user, all items but those the user has seen: are the liked ones found among all?
+
+    The candidates of a user are the items 1 to `n_items` - 1 without the user's seen rows. NDCG has gain 1
+    for a relevant item. An item the user never rated counts as not relevant, so these figures are far lower
+    than those of `rated_ranking` and are to be read beside a popularity baseline. A progress bar appears
+    after two seconds.
+
+    Args:
+        score: Maps user ids, shape (b,) int64, to scores of all items, shape (b, `n_items`), finite; higher
+            is better.
+        users: Users to rank for, shape (users,), integers, each once.
+        test_users: Users of the relevant pairs: the test rows whose rating reaches the threshold, shape
+            (pairs,).
+        test_items: Items of the relevant pairs, 1 to `n_items` - 1, shape (pairs,).
+        seen_users: Users of the training and validation rows, shape (rows,).
+        seen_items: Items of the training and validation rows, 0 to `n_items` - 1, shape (rows,).
+        n_items: Rows of the item table, row 0 (unknown) included.
+        k: Number of places that count, 1 or more.
+        block: Users scored at a time; memory is a few times `block` · `n_items` floats.
+
+    Returns:
+        One row per user, indexed by `user_id` in the order of `users`: `n_items` (candidates), `n_relevant`
+        (int64), then `catalogue_precision_at_{k}`, `catalogue_recall_at_{k}`, `catalogue_hit_rate_at_{k}`,
+        `catalogue_ndcg_at_{k}`, `catalogue_map_at_{k}`, `catalogue_mrr_at_{k}` (float64, 0 to 1 or NaN).
+        Pairs of users not in `users` are left out.
+
+    Raises:
+        DataError: No users, ids out of range, a repeated user or relevant pair, a relevant item that the user
+            has seen, or scores that are not finite or of another shape.
+        ConfigurationError: `k` or `block` below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from kmodels.evaluation.ranking import catalogue_ranking
+        >>> scores = np.array([[0.0, 0.9, 0.1, 0.5]])
+        >>> table = catalogue_ranking(lambda users: scores, [7], [7], [3], [7], [1], n_items=4, k=2)
+        >>> float(table.loc[7, "catalogue_hit_rate_at_2"]), float(table.loc[7, "catalogue_precision_at_2"])
+        (1.0, 0.5)
+    """
+    _check_k(k)
+    if block < 1:
+        raise ConfigurationError(f"block must be 1 or more; received {block}")
+    user = _columns.ids(users, "users")
+    _columns.same_length(users=user)
+    index = pd.Index(user)
+    if not index.is_unique:
+        raise DataError("a user occurs twice", column="users", received=int(user[index.duplicated()][0]))
+    test = _pairs(index, test_users, test_items, n_items, "test")
+    if len(np.unique(test[0] * n_items + test[1])) < len(test[0]):
+        raise DataError("a relevant pair occurs twice", column="test_items", expected="distinct pairs")
+    seen = _pairs(index, seen_users, seen_items, n_items, "seen")
+    parts = []
+    with tqdm(total=len(user), desc="ranking", unit="user", delay=2, leave=False) as progress:
+        for at in range(0, len(user), block):
+            ids = user[at : at + block]
+            scores = _checked_scores(score(ids), (len(ids), n_items))
+            parts.append(_rank_block(scores, _slice(test, at, block), _slice(seen, at, block), k))
+            progress.update(len(ids))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return pd.DataFrame(columns, index=index.rename("user_id")).rename(
+        columns=lambda name: name if name.startswith("n_") else f"catalogue_{name}"
+    )
+
+
+def _rank_block(
+    scores: FloatArray, test: tuple[IntArray, IntArray], seen: tuple[IntArray, IntArray], k: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Metrics of a block; only the scores at the first k places matter, not which items hold them."""
+    n_users, n_items = scores.shape
+    scores[:, 0] = -np.inf
+    scores[seen] = -np.inf
+    mine, row = scores[test], test[0]
+    if np.isneginf(mine).any():
+        raise DataError(
+            "a relevant item is unknown or has been seen by its user",
+            column="test_items",
+            expected="an item that is a candidate",
+            received=int(test[1][np.argmax(np.isneginf(mine))]),
+        )
+    places = min(k, n_items)
+    top = np.sort(np.partition(scores, n_items - places, axis=1)[:, n_items - places :], axis=1)[:, ::-1]
+    rank = np.broadcast_to(np.arange(1, places + 1), top.shape)
+    new_group = np.concatenate([np.ones((n_users, 1), bool), top[:, 1:] != top[:, :-1]], axis=1)
+    start = np.maximum.accumulate(np.where(new_group, rank - 1, 0), axis=1)
+    # A group that ends within the first k has all its items there; the last one may go on below.
+    size = (top[:, :, None] == top[:, None, :]).sum(axis=2)
+    last = top[:, -1:]
+    size = np.where(top == last, (scores == last).sum(axis=1, keepdims=True), size)
+    relevant, before = np.zeros(top.shape), np.zeros(top.shape)
+    np.add.at(relevant, row, mine[:, None] == top[row])
+    np.add.at(before, row, mine[:, None] > top[row])
+    candidates = np.isfinite(scores).sum(axis=1)
+    n_relevant = np.bincount(row, minlength=n_users)
+    best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, places + 1) + 1))])
+    return {"n_items": candidates, "n_relevant": n_relevant} | _metrics(
+        _Ties(rank, start, size, relevant, before),
+        relevant / size,
+        best[np.minimum(n_relevant, places)],
+        lambda values: values.sum(axis=1),
+        candidates,
+        n_relevant,
+        k,
+    )
+
+
+def _metrics(
+    ties: _Ties,
+    gain: FloatArray,
+    ideal: FloatArray,
+    total: Callable[[npt.NDArray[Any]], FloatArray],
+    n_items: IntArray,
+    n_relevant: IntArray,
+    k: int,
+) -> dict[str, npt.NDArray[Any]]:
+    """Expected metrics from the first k places of each user; `total` sums over a user's places."""
+    chance = ties.relevant / ties.size
+    place = ties.rank - ties.start
+    # Given a relevant item in this place, those expected in the places of the group before it.
+    earlier = (place - 1) * (ties.relevant - 1) / np.maximum(ties.size - 1, 1)
+    precision_here = chance * (ties.before + 1 + earlier) / ties.rank
+    first_here = _none_so_far(ties, place - 1) - _none_so_far(ties, place)
+    found, some = total(chance), np.where(n_relevant > 0, 1.0, np.nan)
+    return {
+        f"precision_at_{k}": found / _or_nan(np.minimum(k, n_items)),
+        f"recall_at_{k}": found / _or_nan(n_relevant),
+        f"hit_rate_at_{k}": total(first_here) * some,
+        f"ndcg_at_{k}": total(gain / np.log2(ties.rank + 1)) / _or_nan(ideal),
+        f"map_at_{k}": total(precision_here) / _or_nan(np.minimum(k, n_relevant)),
+        f"mrr_at_{k}": total(first_here / ties.rank) * some,
+    }
+
+
+def _none_so_far(ties: _Ties, places: npt.NDArray[Any]) -> FloatArray:
+    """Chance of nothing relevant before the group nor in its first places: C(n - places, r) / C(n, r)."""
+    left = ties.size - places
+    enough = (left >= ties.relevant) & (ties.before == 0)
+    spare = np.where(enough, left - ties.relevant, 0)
+    log = (gammaln(left + 1) - gammaln(spare + 1)) + (gammaln(ties.size - ties.relevant + 1) - gammaln(ties.size + 1))
+    return np.where(enough, np.exp(np.where(enough, log, 0.0)), 0.0)
+
+
+def _rated_ties(
+    rank: IntArray,
+    user_start: IntArray,
+    new_group: npt.NDArray[np.bool_],
+    relevant: npt.NDArray[np.bool_],
+    gain: FloatArray,
+) -> tuple[_Ties, FloatArray]:
+    """The groups of rows sorted by user and score, and the mean gain in each row's group."""
+    group_start = np.flatnonzero(new_group)
+    group = np.cumsum(new_group) - 1
+    size = np.diff(group_start, append=len(rank))
+    counted = np.concatenate([[0], np.cumsum(relevant)])
+    before = counted[group_start] - counted[user_start[group_start]]
+    ties = _Ties(
+        rank,
+        (group_start - user_start[group_start])[group],
+        size[group],
+        np.add.reduceat(relevant.astype(np.int64), group_start)[group],
+        before[group],
+    )
+    return ties, (np.add.reduceat(gain, group_start) / size)[group]
+
+
+def _changes(column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return np.concatenate([[True], column[1:] != column[:-1]])
+
+
+def _or_nan(count: npt.NDArray[Any]) -> FloatArray:
+    """The divisor, with NaN for 0."""
+    return np.where(count > 0, count, np.nan)
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ConfigurationError(f"k must be 1 or more; received {k}")
+
+
+def _pairs(
+    index: pd.Index, users: npt.ArrayLike, items: npt.ArrayLike, n_items: int, name: str
+) -> tuple[IntArray, IntArray]:
+    """Pairs as (position of the user in `index`, item), by position; those of other users left out."""
+    user, item = _columns.ids(users, f"{name}_users"), _columns.ids(items, f"{name}_items", n_items)
+    if len(user) != len(item):
+        raise DataError("the columns differ in length", column=f"{name}_users", received=(len(user), len(item)))
+    position = index.get_indexer(pd.Index(user)).astype(np.int64)
+    order = np.argsort(position, kind="stable")[np.count_nonzero(position < 0) :]
+    return position[order], item[order]
+
+
+def _slice(pairs: tuple[IntArray, IntArray], at: int, block: int) -> tuple[IntArray, IntArray]:
+    low, high = np.searchsorted(pairs[0], [at, at + block])
+    return pairs[0][low:high] - at, pairs[1][low:high]
+
+
+def _checked_scores(values: npt.ArrayLike, shape: tuple[int, int]) -> FloatArray:
+    """A copy of the scores, since the caller's array is not ours to write to."""
+    scores = np.array(values, dtype=np.float64)
+    if scores.shape != shape:
+        raise DataError("scores are of another shape", expected=str(shape), received=str(scores.shape))
+    if not np.isfinite(scores).all():
+        raise DataError("a score is missing or infinite")
+    return scores

@@ -1,0 +1,101 @@
+"""A recommender's held-out rows judged in one go: rating error, ranking, and the baselines to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kmodels.evaluation import baselines, ranking, regression
+
+Metrics = dict[str, float]
+
+
+def evaluate(
+    users: npt.NDArray[np.int32],
+    items: npt.NDArray[np.int32],
+    ratings: npt.NDArray[np.float32],
+    split: Sequence[npt.NDArray[np.int64]],
+    predicted: Mapping[str, npt.ArrayLike],
+    scores: Callable[[npt.NDArray[np.int64]], npt.ArrayLike],
+    *,
+    n_users: int,
+    n_items: int,
+    liked: float = 4.0,
+    top: float = 5.0,
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Rates and ranks the held-out rows by a model, and the test rows by each baseline.
+
+    The baselines are fitted on the training rows and take their settings from the validation rows, as the model did:
+    global mean, regularised biases, biased matrix factorisation, and popularity, which only ranks.
+
+    Args:
+        users: (rows,) user ids, 0 (unknown) to n_users - 1.
+        items: (rows,) item ids, 0 (unknown) to n_items - 1.
+        ratings: (rows,) stars.
+        split: Positions of the training, validation and test rows.
+        predicted: "validation" and "test" -> the model's predictions for these rows, in stars.
+        scores: The model's scores of the whole catalogue: user ids (n,) -> (n, n_items), higher ranks first.
+        n_users: Rows of the users' table, row 0 included.
+        n_items: Rows of the items' table, row 0 included.
+        liked: Lowest rating of an item worth finding, in stars. Default 4.0.
+        top: Highest rating there is, by which the normalised error is divided. Default 5.0.
+
+    Returns:
+        First {"test": metrics, "validation": metrics, "baselines": {name: metrics}}, as `metrics.json` has them; the
+        catalogue is ranked for users with a liked test item that training showed, and training and validation rows
+        are no candidates. Second, the tables of `ranking.rated_ranking` on the test rows, of "model" and of each
+        baseline that rates.
+
+    Raises:
+        DataError: If arrays differ in length, an id is out of range or a prediction is not finite.
+
+    Example:
+        >>> users, items = np.repeat([1, 2, 3], 4), np.tile([1, 2, 3, 4], 3)
+        >>> ratings = np.array([5, 4, 1, 5, 4, 5, 2, 4, 5, 5, 1, 4], "float32")
+        >>> split = np.array([0, 2, 5, 6, 8, 10]), np.array([1, 4, 9]), np.array([3, 7, 11])
+        >>> predicted = {"validation": [4.0, 4.0, 5.0], "test": [5.0, 4.0, 3.0]}
+        >>> scores = lambda asked: np.tile([0.0, 1.0, 2.0, 0.0, 3.0], (len(asked), 1))
+        >>> results, _ = evaluate(users, items, ratings, split, predicted, scores, n_users=4, n_items=5)
+        >>> round(results["test"]["mae"], 3), results["test"]["catalogue_hit_rate_at_10"]
+        (0.333, 1.0)
+    """
+    train, validation, test = split
+    known = (users[train], items[train], ratings[train], n_users, n_items)
+    held_out = (users[validation], items[validation], ratings[validation])
+    rating_baselines = {
+        "global_mean": baselines.fit_global_mean(*known),
+        "biases": baselines.fit_biases(*known, validation=held_out),
+        "matrix_factorization": baselines.fit_matrix_factorization(*known, validation=held_out),
+    }
+    seen = np.concatenate([train, validation])
+    # An item that no training row shows has no place in the catalogue.
+    found = test[(ratings[test] >= liked) & (items[test] > 0)]
+    asked = np.unique(users[found])
+
+    def rate(rows: npt.NDArray[np.int64], stars: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
+        per_user = ranking.rated_ranking(users[rows], ratings[rows], stars, threshold=liked)
+        metrics = regression.regression_metrics(ratings[rows], stars)
+        return metrics | {"rmse_normalised": metrics["rmse"] / top} | ranking.mean_ranking(per_user), per_user
+
+    def rank(score: Callable[[npt.NDArray[np.int64]], npt.ArrayLike]) -> Metrics:
+        table = ranking.catalogue_ranking(score, asked, users[found], items[found], users[seen], items[seen], n_items)
+        means = ranking.mean_ranking(table)
+        return {"catalogue_users": means.pop("n_users"), **means}
+
+    of_test, of_model = rate(test, predicted["test"])
+    per_user = {"model": of_model}
+    beside: dict[str, Metrics] = {"popularity": rank(baselines.fit_popularity(items[train], n_items).scores)}
+    for name, baseline in rating_baselines.items():
+        beside[name], per_user[name] = rate(test, baseline.predict(users[test], items[test]))
+        if name != "global_mean":
+            beside[name] |= rank(baseline.scores)
+    results = {
+        "test": of_test | rank(scores),
+        "validation": rate(validation, predicted["validation"])[0],
+        "baselines": beside,
+    }
+    return results, per_user

@@ -1,0 +1,112 @@
+"""Errors of predicted numbers, in the unit of the numbers: stars for ratings."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from kmodels.errors import DataError
+from kmodels.evaluation import _columns
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def rmse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Root of the mean squared error.
+
+    Args:
+        y_true: True values, shape (rows,) or (rows, 1).
+        y_pred: Predicted values, shape (rows,) or (rows, 1).
+
+    Returns:
+        The error, 0 or more, in the unit of the values.
+
+    Raises:
+        DataError: No rows, different lengths, other shapes, or a missing or infinite value.
+
+    Example:
+        >>> from kmodels.evaluation.regression import rmse
+        >>> rmse([1.0, 5.0], [4.0, 1.0]) == (25 / 2) ** 0.5
+        True
+    """
+    return float(root_mean_squared_error(*_pair(y_true, y_pred)))
+
+
+def mae(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Mean absolute error.
+
+    Args:
+        y_true: True values, shape (rows,) or (rows, 1).
+        y_pred: Predicted values, shape (rows,) or (rows, 1).
+
+    Returns:
+        The error, 0 or more, in the unit of the values.
+
+    Raises:
+        DataError: No rows, different lengths, other shapes, or a missing or infinite value.
+
+    Example:
+        >>> from kmodels.evaluation.regression import mae
+        >>> mae([1.0, 5.0], [4.0, 1.0])
+        3.5
+    """
+    return float(mean_absolute_error(*_pair(y_true, y_pred)))
+
+
+def r2(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Share of the variance of the true values that the predictions explain.
+
+    Args:
+        y_true: True values, shape (rows,) or (rows, 1), two rows or more.
+        y_pred: Predicted values, shape (rows,) or (rows, 1).
+
+    Returns:
+        At most 1; 0 for a prediction as good as the mean of `y_true`, negative for a worse one. If all true
+        values are equal: 1 for a perfect prediction and 0 for any other.
+
+    Raises:
+        DataError: Fewer than two rows, different lengths, other shapes, or a missing or infinite value.
+
+    Example:
+        >>> from kmodels.evaluation.regression import r2
+        >>> r2([1.0, 3.0], [2.0, 3.0])
+        0.5
+    """
+    truth, prediction = _pair(y_true, y_pred)
+    if len(truth) < 2:
+        raise DataError("R² needs a variance", expected="two rows or more", received=len(truth))
+    return float(r2_score(truth, prediction))
+
+
+def regression_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> dict[str, float]:
+    """The three metrics above under the names used in reports.
+
+    Args:
+        y_true: True values, shape (rows,) or (rows, 1), two rows or more.
+        y_pred: Predicted values, shape (rows,) or (rows, 1).
+
+    Returns:
+        `rmse`, `mae` and `r2`.
+
+    Raises:
+        DataError: Fewer than two rows, different lengths, other shapes, or a missing or infinite value.
+
+    Example:
+        >>> from kmodels.evaluation.regression import regression_metrics
+        >>> regression_metrics([1.0, 3.0], [2.0, 2.0])
+        {'rmse': 1.0, 'mae': 1.0, 'r2': 0.0}
+    """
+    return {"rmse": rmse(y_true, y_pred), "mae": mae(y_true, y_pred), "r2": r2(y_true, y_pred)}
+
+
+def _pair(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    # Keras predicts (rows, 1). Against (rows,) plain NumPy would broadcast to (rows, rows) without a word.
+    pair = []
+    for values, name in ((y_true, "y_true"), (y_pred, "y_pred")):
+        array = np.asarray(values)
+        column = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+        pair.append(_columns.numbers(column, name))
+    truth, prediction = pair
+    _columns.same_length(y_true=truth, y_pred=prediction)
+    return truth, prediction

@@ -1,0 +1,151 @@
+"""The words that data and models share: what one named input of a model holds.
+
+A feature says the name, the shape and the dtype of an input; a builder turns it into a `keras.Input` of that name,
+a pipeline delivers an array under it. Nothing here knows Keras or pandas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kmodels.errors import ConfigurationError
+
+# "." in a layer's name crashes Keras on torch, "/" separates the levels of a weight's path.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """Real numbers, best standardised: float32 of shape (batch, size).
+
+    Args:
+        name: Name of the input; letters, digits and underscores.
+        size: How many numbers a row has. Default 1.
+
+    Raises:
+        ConfigurationError: If the name cannot name a Keras layer or the size is below 1.
+
+    Example:
+        >>> Numeric("age")
+        Numeric(name='age', size=1)
+    """
+
+    name: str
+    size: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self.name, size=self.size)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One id of a vocabulary: int32 of shape (batch,), from 0 (unknown) to size - 1.
+
+    Args:
+        name: Name of the input; letters, digits and underscores.
+        size: Rows of the embedding table, the row 0 of unknown values included.
+
+    Raises:
+        ConfigurationError: If the name cannot name a Keras layer or the size is below 1.
+
+    Example:
+        >>> Categorical("occupation", size=22)
+        Categorical(name='occupation', size=22)
+    """
+
+    name: str
+    size: int
+
+    def __post_init__(self) -> None:
+        _check(self.name, size=self.size)
+
+
+@dataclass(frozen=True)
+class MultiHot:
+    """A weight for each member of a vocabulary: float32 of shape (batch, size), most often zeros and ones.
+
+    Args:
+        name: Name of the input; letters, digits and underscores.
+        size: Number of columns.
+
+    Raises:
+        ConfigurationError: If the name cannot name a Keras layer or the size is below 1.
+
+    Example:
+        >>> MultiHot("genres", size=18)
+        MultiHot(name='genres', size=18)
+    """
+
+    name: str
+    size: int
+
+    def __post_init__(self) -> None:
+        _check(self.name, size=self.size)
+
+
+@dataclass(frozen=True)
+class Bag:
+    """A list of ids of varying length with a weight each, padded: two inputs of shape (batch, length).
+
+    The input `name` holds int32 ids (0 pads), the input `weights_name` float32 weights (0 for padding). A model takes
+    the weighted sum of the ids' embeddings. For a vocabulary of up to some ten thousand members the same sum is faster
+    from a `MultiHot` row of weights (a matrix product); a bag is for larger ones.
+
+    Args:
+        name: Name of the input; letters, digits and underscores.
+        size: Rows of the embedding table, the row 0 of padding included.
+        length: Ids that one row can hold.
+
+    Raises:
+        ConfigurationError: If the name cannot name a Keras layer or a number is below 1.
+
+    Example:
+        >>> Bag("history", size=1000, length=50).weights_name
+        'history_weights'
+    """
+
+    name: str
+    size: int
+    length: int
+
+    def __post_init__(self) -> None:
+        _check(self.name, size=self.size, length=self.length)
+
+    @property
+    def weights_name(self) -> str:
+        """Name of the second input, the one with the weights."""
+        return f"{self.name}_weights"
+
+
+Feature = Numeric | Categorical | MultiHot | Bag
+
+
+def check_distinct(names: Iterable[str]) -> None:
+    """Refuses a list of input names in which one stands twice.
+
+    Args:
+        names: The names of all inputs of a model.
+
+    Raises:
+        ConfigurationError: If a name stands twice.
+
+    Example:
+        >>> check_distinct(["user_id", "item_id"])
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ConfigurationError(f"every input needs a name of its own. Received twice: {name!r}")
+        seen.add(name)
+
+
+def _check(name: str, **sizes: int) -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"a feature's name holds letters, digits and underscores and starts with no digit. Received: {name!r}"
+        )
+    for what, size in sizes.items():
+        if size < 1:
+            raise ConfigurationError(f"{what} of feature {name!r} must be at least 1. Received: {what}={size}")

@@ -1,0 +1,18 @@
+"""Arrays to batches, in a seeded order that is the same on every backend and engine."""
+
+from kmodels.pipelines.batches import Batches, Lookup
+from kmodels.pipelines.checks import check_inputs
+from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
+from kmodels.pipelines.ratings import RatingInputs
+from kmodels.pipelines.tf_data import tf_data
+
+__all__ = [
+    "Batches",
+    "HistoryBags",
+    "HistoryRows",
+    "Lookup",
+    "RatingInputs",
+    "check_inputs",
+    "history_table",
+    "tf_data",
+]

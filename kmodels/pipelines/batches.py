@@ -1,0 +1,136 @@
+"""Arrays to batches: whole-batch indexing in a seeded order that is the same on every backend and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from kmodels.errors import ConfigurationError, DataError
+
+Arrays = dict[str, np.ndarray]
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of a table, for `model.fit`, `evaluate` and `predict` on any backend; needs no TensorFlow.
+
+    A batch is cut by indexing whole arrays with the batch's row numbers. The order of the rows depends on
+    (seed, epoch) alone, through NumPy, so it is the same on every backend. Pass `shuffle=False` to `model.fit`, or
+    use `training.fit`, which also counts the epochs; after plain Keras loops call `set_epoch` as with torch's
+    DistributedSampler.
+
+    Args:
+        inputs: Name of a model input -> array of shape (rows, ...).
+        target: (rows,) or (rows, ...); None for prediction alone. Default None.
+        sample_weight: (rows,) float; None weighs all rows alike. Default None.
+        parts: Functions that add inputs which are cheaper made per batch than held per row, such as `Lookup`: each
+            takes the batch's row numbers, int64 (batch,), and returns name -> array of shape (batch, ...).
+        batch_size: Rows of a batch; the last one may be smaller. Default 512.
+        shuffle: Whether each epoch has an order of its own. Default False.
+        seed: Seed of that order. Default 0.
+
+    Raises:
+        DataError: If the arrays differ in length or there is no row.
+        ConfigurationError: If batch_size is below 1.
+
+    Example:
+        >>> batches = Batches({"x": np.arange(5.0)}, np.arange(5.0), batch_size=2, shuffle=True, seed=1)
+        >>> len(batches)
+        3
+        >>> inputs, target = batches[0]
+        >>> bool((inputs["x"] == target).all())
+        True
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        target: np.ndarray | None = None,
+        *,
+        sample_weight: np.ndarray | None = None,
+        parts: Sequence[Callable[[np.ndarray], Arrays]] = (),
+        batch_size: int = 512,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ConfigurationError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
+        columns = {**inputs, "target": target, "sample_weight": sample_weight}
+        lengths = {column: len(values) for column, values in columns.items() if values is not None}
+        if len(set(lengths.values())) != 1:
+            raise DataError("the arrays of a table must have the same number of rows", received=lengths)
+        self.rows = next(iter(lengths.values()))
+        if self.rows == 0:
+            raise DataError("there is no row to make a batch of")
+        self.inputs, self.target, self.sample_weight = dict(inputs), target, sample_weight
+        self.parts, self.batch_size, self.shuffle, self.seed = tuple(parts), batch_size, shuffle, seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Takes the order of an epoch; without shuffling there is only one.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+        """
+        self._order = np.arange(self.rows)
+        if self.shuffle:
+            np.random.default_rng((self.seed, epoch)).shuffle(self._order)
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        batch = {name: values[rows] for name, values in self.inputs.items()}
+        for part in self.parts:
+            batch.update(part(rows))
+        if self.target is None:
+            return (batch,)
+        if self.sample_weight is None:
+            return batch, self.target[rows]
+        return batch, self.target[rows], self.sample_weight[rows]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A part of `Batches`: inputs that belong to an entity, found by its row in small tables.
+
+    A million ratings of 3,000 films then hold the films' genres once, not a million times.
+
+    Args:
+        index: (rows,) integers: for each row of the data, the row in the tables.
+        tables: Name of a model input -> array of shape (entities, ...).
+
+    Example:
+        >>> part = Lookup(np.array([1, 1, 0]), {"genres": np.array([[0.0, 1.0], [1.0, 0.0]])})
+        >>> part(np.array([2, 0]))["genres"].tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+
+    index: np.ndarray
+    tables: Mapping[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        for name, table in self.tables.items():
+            if self.index.min(initial=0) < 0 or self.index.max(initial=0) >= len(table):
+                raise DataError(
+                    f"a row of the table '{name}' is out of range",
+                    expected=f"0 to {len(table) - 1}",
+                    received=[int(self.index.min()), int(self.index.max())],
+                )
+
+    def __call__(self, rows: np.ndarray) -> Arrays:
+        """Gives the inputs of some rows.
+
+        Args:
+            rows: int64 (batch,), row numbers of the data.
+
+        Returns:
+            Name of the input -> array of shape (batch, ...).
+        """
+        entities = self.index[rows]
+        return {name: table[entities] for name, table in self.tables.items()}

@@ -1,0 +1,68 @@
+"""What a model can take, checked before a backend meets it in the middle of a compiled step."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from kmodels.errors import DataError
+from kmodels.pipelines.batches import Batches
+
+
+def check_inputs(model: keras.Model, batches: Batches) -> None:
+    """Refuses data that a model cannot take, before a backend meets it in the middle of a compiled step.
+
+    Out-of-range ids give NaN on JAX without a word, and an exception inside a compiled step destroys the model there.
+
+    Args:
+        model: A Functional model with named inputs.
+        batches: The data; all rows are checked for ids and NaN, the first batch for names, shapes and dtypes.
+
+    Raises:
+        DataError: If an input is missing or unknown, has another shape or kind of dtype, holds NaN or infinity, or an
+            id is outside its embedding table; or if the target holds NaN or infinity.
+
+    Example:
+        >>> x = keras.Input((), dtype="int32", name="item_id")
+        >>> model = keras.Model({"item_id": x}, keras.layers.Embedding(3, 2)(x))
+        >>> check_inputs(model, Batches({"item_id": np.array([0, 3], "int32")}))
+        Traceback (most recent call last):
+        kmodels.errors.DataError: row 2, column 'item_id': id out of range; expected 0 to 2; received 3
+    """
+    expected = {tensor.name: tensor for tensor in model.inputs}
+    batch = batches[0][0]
+    if set(batch) != set(expected):
+        raise DataError("the inputs are not those of the model", expected=str(sorted(expected)), received=sorted(batch))
+    for name, tensor in expected.items():
+        shape, kind = batch[name].shape[1:], "iu" if "int" in tensor.dtype else "fiub"
+        if shape != tuple(tensor.shape[1:]) or batch[name].dtype.kind not in kind:
+            raise DataError(
+                "wrong shape or dtype",
+                column=name,
+                expected=f"{tensor.dtype} of shape (batch{''.join(f', {n}' for n in tensor.shape[1:])})",
+                received=f"{batch[name].dtype} of shape {batch[name].shape}",
+            )
+    sizes = _table_sizes(model)
+    for name, values in {**batches.inputs, "target": batches.target}.items():
+        if values is None:
+            continue
+        if name in sizes:
+            wrong = (values < 0) | (values >= sizes[name])
+            what, limits = "id out of range", f"0 to {sizes[name] - 1}"
+        else:
+            wrong = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(1, bool)
+            what, limits = "not a finite number", "real numbers"
+        if wrong.any():
+            place = np.unravel_index(int(wrong.argmax()), wrong.shape)
+            raise DataError(what, row=int(place[0]) + 1, column=name, expected=limits, received=values[place].item())
+
+
+def _table_sizes(model: keras.Model) -> dict[str, int]:
+    """Name of each integer input that goes into an Embedding -> rows of its (smallest) table."""
+    names = {id(tensor): tensor.name for tensor in model.inputs}
+    sizes: dict[str, int] = {}
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Embedding) and id(layer.input) in names:
+            name = names[id(layer.input)]
+            sizes[name] = min(layer.input_dim, sizes.get(name, layer.input_dim))
+    return sizes

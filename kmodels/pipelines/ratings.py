@@ -1,0 +1,104 @@
+"""Encoded ratings as the inputs of a recommender: rows of ratings, every user, or every item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from kmodels.pipelines.batches import Arrays, Batches, Lookup
+from kmodels.pipelines.histories import HistoryRows, history_table
+from kmodels.preprocessing.ratings import EncodedRatings
+
+Part = Callable[[np.ndarray], Arrays]
+
+
+@dataclass(frozen=True, eq=False)
+class RatingInputs:
+    """Makes the batches that a model of `models.neumf` takes, with just the inputs it has.
+
+    Attributes:
+        table: The encoded ratings.
+        names: Names of the model's inputs.
+        by_user: What each user rated in training, (n_users, n_items), less the mean rating.
+        by_item: Who rated each item in training, (n_items, n_users), likewise.
+    """
+
+    table: EncodedRatings
+    names: frozenset[str]
+    by_user: sparse.csr_array
+    by_item: sparse.csr_array
+
+    @classmethod
+    def of(
+        cls, model: keras.Model, table: EncodedRatings, ratings: npt.ArrayLike, train: npt.NDArray[np.int64]
+    ) -> RatingInputs:
+        """Collects the histories of the training rows.
+
+        Args:
+            model: The model to feed.
+            table: The encoded ratings.
+            ratings: (rows,) stars of all rows.
+            train: Positions of the training rows: all that histories may hold.
+
+        Returns:
+            The maker of batches.
+        """
+        users, items, stars = table.user_id[train], table.item_id[train], np.asarray(ratings)[train]
+        above = stars - stars.mean()
+        return cls(
+            table,
+            frozenset(tensor.name for tensor in model.inputs),
+            history_table(users, items, above, n_owners=table.n_users, n_members=table.n_items),
+            history_table(items, users, above, n_owners=table.n_items, n_members=table.n_users),
+        )
+
+    def rows(self, rows: npt.NDArray[np.int64], target: npt.NDArray[np.float32] | None = None, **order: Any) -> Batches:
+        """Batches of ratings; a rating itself is in neither of its two histories.
+
+        Args:
+            rows: Positions of the ratings.
+            target: (rows,) what to predict for these rows. Default None.
+            **order: batch_size, shuffle and seed of `Batches`.
+
+        Returns:
+            The batches.
+        """
+        user, item = self.table.user_id[rows], self.table.item_id[rows]
+        parts = self._user(self.table.user_row[rows], user, item)
+        parts += self._item(self.table.item_row[rows], item, user)
+        return Batches({"user_id": user, "item_id": item}, target, parts=parts, **order)
+
+    def users(self) -> Batches:
+        """One row for each user id from 0 on; the side features of id 0 (unknown) are those of any user."""
+        ids, rows = _table_rows(self.table.user_id, self.table.user_row, self.by_user.shape[0])
+        return Batches({"user_id": ids}, parts=self._user(rows, ids, None))
+
+    def items(self) -> Batches:
+        """One row for each item id from 0 on; the side features of id 0 (unknown) are those of any item."""
+        ids, rows = _table_rows(self.table.item_id, self.table.item_row, self.by_item.shape[0])
+        return Batches({"item_id": ids}, parts=self._item(rows, ids, None))
+
+    def _user(self, rows: np.ndarray, ids: np.ndarray, without: np.ndarray | None) -> list[Part]:
+        return self._side(self.table.user_table, rows, HistoryRows("user_history", self.by_user, ids, without))
+
+    def _item(self, rows: np.ndarray, ids: np.ndarray, without: np.ndarray | None) -> list[Part]:
+        return self._side(self.table.item_table, rows, HistoryRows("item_history", self.by_item, ids, without))
+
+    def _side(self, table: Any, rows: np.ndarray, history: HistoryRows) -> list[Part]:
+        wanted = {name: values for name, values in table.items() if name in self.names}
+        parts: Sequence[Part] = [Lookup(rows, wanted)] if wanted else []
+        return [*parts, *([history] if history.name in self.names else [])]
+
+
+def _table_rows(
+    ids: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], size: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    of_id = np.zeros(size, np.int64)
+    of_id[ids] = rows
+    return np.arange(size, dtype=np.int32), of_id

@@ -1,0 +1,346 @@
+"""Compile, fit and resume: one way for every family, on every backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import callbacks as kc
+from tqdm import tqdm
+
+from kmodels import backend
+from kmodels.errors import ConfigurationError, TrainingError
+from kmodels.pipelines import Batches, check_inputs, tf_data
+
+# What a callback of Keras knows beside its settings; all of it comes back when a run is resumed.
+_CALLBACK_STATE = {
+    kc.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
+    kc.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+}
+ENGINES = ("pydataset", "tf.data")
+_CHECKPOINT, _HISTORY = "checkpoint.npz", "history.csv"
+
+
+def initialize(model: keras.Model, seed: int) -> None:
+    """Sets a new model's weights from NumPy draws, bit-identical on every backend.
+
+    Each weight is drawn from its own layer's initialiser (normal, uniform, Glorot, He and LeCun, zeros, ones,
+    constant) with a generator keyed by (seed, the weight's path), so that tables of equal shape differ and adding a
+    layer leaves the others as they were. The random state of dropout is set likewise.
+
+    Args:
+        model: A built model.
+        seed: Seed of the draws, 0 or more.
+
+    Raises:
+        ConfigurationError: If a layer has an initialiser that is not among these.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+        >>> initialize(model, seed=0)
+        >>> model.get_weights()[0].shape
+        (3, 2)
+    """
+    for layer in model._flatten_layers(include_self=False):
+        for variable in layer.variables:
+            rng = np.random.default_rng((seed, zlib.crc32(f"{layer.name}/{variable.name}".encode())))
+            initializer = getattr(layer, f"{variable.name}_initializer", None)
+            if variable.name == "seed_generator_state":
+                variable.assign(rng.integers(2**31, size=variable.shape).astype(variable.dtype))
+            elif initializer is not None:
+                variable.assign(_draw(initializer, tuple(variable.shape), rng).astype(variable.dtype))
+
+
+def _draw(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    init = keras.initializers
+    match initializer:
+        case init.Zeros():
+            return np.zeros(shape)
+        case init.Ones():
+            return np.ones(shape)
+        case init.Constant():
+            return np.full(shape, initializer.value)
+        case init.RandomNormal():
+            return rng.normal(initializer.mean, initializer.stddev, shape)
+        case init.RandomUniform():
+            return rng.uniform(initializer.minval, initializer.maxval, shape)
+        case init.VarianceScaling():
+            receptive = int(np.prod(shape[:-2]))
+            fan_in, fan_out = shape[-2] * receptive, shape[-1] * receptive
+            fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[initializer.mode]
+            variance = initializer.scale / max(1.0, fan)
+            if initializer.distribution == "uniform":
+                return rng.uniform(-np.sqrt(3 * variance), np.sqrt(3 * variance), shape)
+            if initializer.distribution == "untruncated_normal":
+                return rng.normal(0, np.sqrt(variance), shape)
+            # Two standard deviations of a normal, redrawn outside; .8796 is what truncation leaves of its deviation.
+            draws = rng.normal(size=shape)
+            while (outside := np.abs(draws) > 2).any():
+                draws[outside] = rng.normal(size=int(outside.sum()))
+            return draws * np.sqrt(variance) / 0.87962566103423978
+    raise ConfigurationError(
+        f"initialize() draws normal, uniform, variance-scaling and constant initialisers. Received: {initializer!r}"
+    )
+
+
+def plateau_callbacks(monitor: str = "val_rmse", *, factor: float = 0.5, patience: int = 2, stop: int = 5) -> list:
+    """Callbacks of the classic recipe: a lower learning rate on a plateau, early stopping, the best weights kept.
+
+    Args:
+        monitor: Name of the logged value; lower is better. Default "val_rmse".
+        factor: What the learning rate is multiplied by on a plateau. Default 0.5.
+        patience: Epochs without improvement before that. Default 2.
+        stop: Epochs without improvement before training ends. Default 5.
+
+    Returns:
+        Two Keras callbacks for `fit`.
+
+    Example:
+        >>> [type(callback).__name__ for callback in plateau_callbacks()]
+        ['ReduceLROnPlateau', 'EarlyStopping']
+    """
+    return [
+        kc.ReduceLROnPlateau(monitor, factor=factor, patience=patience, mode="min"),
+        best_weights(monitor, stop=stop),
+    ]
+
+
+def best_weights(monitor: str = "val_rmse", *, stop: int = 10_000) -> kc.EarlyStopping:
+    """Keeps the weights of the best epoch on validation, and stops when it stays the best for long.
+
+    Args:
+        monitor: Name of the logged value; lower is better. Default "val_rmse".
+        stop: Epochs without improvement before training ends. Default 10000, which is never.
+
+    Returns:
+        A Keras callback for `fit`.
+
+    Example:
+        >>> best_weights(stop=5).patience
+        5
+    """
+    return kc.EarlyStopping(monitor, patience=stop, mode="min", restore_best_weights=True)
+
+
+def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metrics: Sequence[Any] = ("rmse",)) -> None:
+    """Compiles a model with the number of steps per call that suits the running backend.
+
+    Args:
+        model: The model, changed in place.
+        optimizer: A Keras optimiser.
+        loss: A Keras loss. Default "mse".
+        metrics: Keras metrics; "rmse" is the root mean squared error without penalties. Default ("rmse",).
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> compile_model(model, keras.optimizers.Adam(1e-3))
+    """
+    chosen = [keras.metrics.RootMeanSquaredError(name="rmse") if metric == "rmse" else metric for metric in metrics]
+    model.compile(optimizer=optimizer, loss=loss, metrics=chosen, steps_per_execution=backend.steps_per_execution())
+
+
+def fit(
+    model: keras.Model,
+    train: Batches,
+    validation: Batches,
+    *,
+    epochs: int,
+    folder: Path,
+    callbacks: Sequence[kc.Callback] = (),
+    resume: bool = False,
+    seed: int = 0,
+    engine: str = "pydataset",
+) -> pd.DataFrame:
+    """Fits a compiled model, with a progress bar, `history.csv` and a checkpoint after each epoch.
+
+    A run killed at any moment goes on from its last finished epoch with `resume=True` and, on the same backend, ends
+    as an unbroken run does: the checkpoint holds the weights, the optimiser, the random states, the callbacks and the
+    history, and both the order of the rows and the dropout masks of an epoch depend on (seed, epoch).
+
+    Args:
+        model: A built and compiled model.
+        train: Training batches; `set_epoch` is called on them.
+        validation: Validation batches.
+        epochs: Number of epochs, those before a resumed run's last checkpoint included.
+        folder: Where `checkpoint.npz` and `history.csv` go; must exist.
+        callbacks: Keras callbacks; see `plateau_callbacks` and `best_weights`. Default ().
+        resume: Whether to go on from the folder's checkpoint, if it has one. Default False.
+        seed: Seed of dropout. Default 0.
+        engine: "pydataset" or "tf.data". Default "pydataset".
+
+    Returns:
+        One row per epoch: epoch (from 1), the logged values, learning_rate and seconds.
+
+    Raises:
+        DataError: If the data does not fit the model.
+        ConfigurationError: If the engine is unknown or the checkpoint is of another model.
+        TrainingError: If the loss is not a finite number.
+    """
+    if engine not in ENGINES:
+        raise ConfigurationError(f"engine must be one of {', '.join(ENGINES)}. Received: engine={engine!r}")
+    check_inputs(model, train)
+    check_inputs(model, validation)
+    model.optimizer.build(model.trainable_variables)
+    checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs)
+    path = Path(folder) / _CHECKPOINT
+    if resume and path.exists():
+        checkpoint.restore(model, path)
+    else:
+        path.unlink(missing_ok=True)
+    if not checkpoint.done:
+        serve = tf_data if engine == "tf.data" else lambda batches: batches
+        model.fit(
+            serve(train),
+            validation_data=serve(validation),
+            epochs=epochs,
+            initial_epoch=len(checkpoint.history),
+            shuffle=False,
+            verbose=0,
+            callbacks=[*callbacks, checkpoint],
+        )
+    return pd.DataFrame(checkpoint.history)
+
+
+class _Checkpoint(kc.Callback):
+    """Last of the callbacks: sees what the others made of the epoch, shows it and writes it down."""
+
+    def __init__(self, folder: Path, callbacks: Sequence[kc.Callback], train: Batches, seed: int, epochs: int) -> None:
+        super().__init__()
+        self.folder, self.callbacks, self.train, self.seed, self.epochs = (
+            folder,
+            callbacks,
+            train,
+            seed,
+            epochs,
+        )
+        self.history: list[dict[str, float]] = []
+        self.done = False
+        self._restored: dict[str, Any] = {}
+        self._best: dict[str, list[np.ndarray]] = {}
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        # The other callbacks have just forgotten everything in their own on_train_begin.
+        for i, callback in enumerate(self.callbacks):
+            for name, value in self._restored.get(str(i), {}).items():
+                setattr(callback, name, value)
+            if str(i) in self._best:
+                callback.best_weights = self._best[str(i)]
+        self._bar = tqdm(total=self.epochs, initial=len(self.history), desc="epochs", unit="epoch", dynamic_ncols=True)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._started = time.perf_counter()
+        self.train.set_epoch(epoch)
+        backend.seed_masks(self.seed * 100_003 + epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        values["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        if not all(np.isfinite(value) for value in values.values()):
+            raise TrainingError(
+                f"epoch {epoch + 1}: the loss is not a finite number, a lower learning rate may help. "
+                f"Received: {values}"
+            )
+        values["seconds"] = time.perf_counter() - self._started
+        self.history.append({"epoch": epoch + 1, **values})
+        self.done = self.model.stop_training or epoch + 1 == self.epochs
+        self._save()
+        pd.DataFrame(self.history).to_csv(self.folder / _HISTORY, index=False)
+        self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items() if "rmse" in name})
+        self._bar.update()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self._bar.close()
+
+    def _variables(self, model: keras.Model) -> dict[str, list[Any]]:
+        return {"model": list(model.variables), "optimizer": list(model.optimizer.variables)}
+
+    def _save(self) -> None:
+        arrays = {
+            f"{group}/{i}": keras.ops.convert_to_numpy(variable)
+            for group, variables in self._variables(self.model).items()
+            for i, variable in enumerate(variables)
+        }
+        state: dict[str, Any] = {"history": self.history, "done": bool(self.done), "callbacks": {}}
+        for i, callback in enumerate(self.callbacks):
+            for kind, names in _CALLBACK_STATE.items():
+                if isinstance(callback, kind):
+                    state["callbacks"][str(i)] = {name: getattr(callback, name) for name in names}
+            for j, weight in enumerate(getattr(callback, "best_weights", None) or ()):
+                arrays[f"best_{i}/{j}"] = weight
+        arrays["state"] = np.array(json.dumps(state, default=float))
+        temporary = self.folder / f"{_CHECKPOINT}.tmp"
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.folder / _CHECKPOINT)
+
+    def restore(self, model: keras.Model, path: Path) -> None:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        state = json.loads(str(arrays.pop("state")))
+        for group, variables in self._variables(model).items():
+            saved = [arrays[f"{group}/{i}"] for i in range(sum(key.startswith(f"{group}/") for key in arrays))]
+            if [a.shape for a in saved] != [tuple(v.shape) for v in variables]:
+                raise ConfigurationError(f"{path}: the checkpoint is of another model or optimiser")
+            for variable, value in zip(variables, saved, strict=True):
+                variable.assign(value)
+        self.history, self.done, self._restored = state["history"], state["done"], state["callbacks"]
+        for i in range(len(self.callbacks)):
+            count = sum(key.startswith(f"best_{i}/") for key in arrays)
+            if count:
+                self._best[str(i)] = [arrays[f"best_{i}/{j}"] for j in range(count)]
+                if self.done:
+                    model.set_weights(self._best[str(i)])
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Saves a Functional model so that it loads on any backend, with Keras alone.
+
+    Without its optimiser: a model compiled on torch holds torch's own class of it, which other backends cannot load.
+    To train on, compile what `keras.saving.load_model` gives.
+
+    Args:
+        model: The model.
+        path: A file ending in `.keras`; an earlier one is replaced.
+
+    Example:
+        >>> import tempfile
+        >>> x = keras.Input((3,), name="x")
+        >>> path = Path(tempfile.mkdtemp()) / "model.keras"
+        >>> save(keras.Model(x, keras.layers.Dense(1)(x)), path)
+        >>> keras.saving.load_model(path).count_params()
+        4
+    """
+    temporary = path.with_name(f"{path.stem}.tmp.keras")
+    keras.Model(model.input, model.output, name=model.name).save(temporary)
+    os.replace(temporary, path)
+
+
+def predict(model: keras.Model, batches: Batches) -> np.ndarray:
+    """Predicts all rows, after the checks of `pipelines.check_inputs`.
+
+    Args:
+        model: A Functional model with one output.
+        batches: The rows, unshuffled; a target is ignored.
+
+    Returns:
+        float32 (rows,) for a model with one number a row, else (rows, ...).
+
+    Raises:
+        DataError: If the data does not fit the model.
+        ConfigurationError: If the batches are shuffled.
+    """
+    if batches.shuffle:
+        raise ConfigurationError("predictions need batches in the data's own order. Received: shuffle=True")
+    check_inputs(model, batches)
+    result = np.asarray(model.predict(batches, verbose=0))
+    return result[:, 0] if result.shape[1:] == (1,) else result

@@ -1,0 +1,274 @@
+"""Ranking metrics against loops over users and orders of ties, scikit-learn, and cases worked by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, ndcg_score
+
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.evaluation.ranking import catalogue_ranking, mean_ranking, rated_ranking
+
+NAN = float("nan")
+
+
+def by_definition(gains, relevant, k):
+    """All metrics of one user whose items are listed best first."""
+    n, top = len(gains), range(min(k, len(gains)))
+    hits = [rank for rank in top if relevant[rank]]
+    n_relevant = sum(relevant)
+
+    def dcg(order):
+        return sum(order[rank] / math.log2(rank + 2) for rank in top)
+
+    ideal = dcg(sorted(gains, reverse=True))
+    precisions = [sum(relevant[: rank + 1]) / (rank + 1) for rank in hits]
+    return {
+        "precision": len(hits) / min(k, n),
+        "recall": len(hits) / n_relevant if n_relevant else NAN,
+        "hit_rate": float(bool(hits)) if n_relevant else NAN,
+        "ndcg": dcg(gains) / ideal if ideal else NAN,
+        "map": sum(precisions) / min(k, n_relevant) if n_relevant else NAN,
+        "mrr": (1 / (hits[0] + 1) if hits else 0.0) if n_relevant else NAN,
+    }
+
+
+def over_orders_of_ties(gains, relevant, scores, k):
+    """The mean of `by_definition` over every order of the items that keeps higher scores first."""
+    found = []
+    for order in itertools.permutations(range(len(gains))):
+        if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order)):
+            found.append(by_definition([gains[i] for i in order], [relevant[i] for i in order], k))
+    return pd.DataFrame(found).mean(skipna=False).to_dict()
+
+
+def rated_rows(seed=0, n_users=40, most=30, distinct=True):
+    rng = np.random.default_rng(seed)
+    users = np.repeat(rng.choice(1000, n_users, replace=False), rng.integers(1, most, n_users))
+    ratings = rng.integers(1, 11, len(users)) / 2
+    scores = rng.random(len(users)) if distinct else rng.integers(0, 4, len(users)) / 4
+    order = rng.permutation(len(users))
+    return users[order], ratings[order], scores[order]
+
+
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_rated_ranking_is_that_of_a_loop_over_users(k):
+    users, ratings, scores = rated_rows()
+    table = rated_ranking(users, ratings, scores, k=k, threshold=3.5)
+    assert table.index.tolist() == sorted(set(users.tolist()))
+    for user in table.index:
+        rows = np.flatnonzero(users == user)
+        stars = ratings[rows[np.argsort(-scores[rows])]]
+        expected = by_definition((2**stars - 1).tolist(), (stars >= 3.5).tolist(), k)
+        for name, value in expected.items():
+            assert table.loc[user, f"{name}_at_{k}"] == pytest.approx(value, nan_ok=True, abs=1e-12), name
+        assert table.loc[user, ["n_items", "n_relevant"]].tolist() == [len(rows), (stars >= 3.5).sum()]
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 10])
+def test_tied_scores_give_the_mean_over_all_their_orders(k):
+    users, ratings, scores = rated_rows(seed=1, n_users=25, most=7, distinct=False)
+    table = rated_ranking(users, ratings, scores, k=k)
+    assert len(scores) - len(set(zip(users.tolist(), scores.tolist(), strict=True))) > 20
+    for user in table.index:
+        stars, mine = ratings[users == user], scores[users == user]
+        expected = over_orders_of_ties(2**stars - 1, stars >= 4, mine, k)
+        for name, value in expected.items():
+            assert table.loc[user, f"{name}_at_{k}"] == pytest.approx(value, nan_ok=True, abs=1e-12), name
+
+
+@pytest.mark.parametrize("distinct", [True, False])
+def test_ndcg_agrees_with_scikit_learn(distinct):
+    users, ratings, scores = rated_rows(seed=2, distinct=distinct)
+    table = rated_ranking(users, ratings, scores, k=5)
+    compared = 0
+    for user in table.index:
+        mine = users == user
+        if mine.sum() > 1:  # scikit-learn refuses a single item
+            expected = ndcg_score([2 ** ratings[mine] - 1], [scores[mine]], k=5)
+            assert table.loc[user, "ndcg_at_5"] == pytest.approx(expected, abs=1e-12)
+            compared += 1
+    assert compared > 30
+
+
+def test_average_precision_agrees_with_scikit_learn_when_all_places_count():
+    users, ratings, scores = rated_rows(seed=3)
+    table = rated_ranking(users, ratings, scores, k=30)
+    for user in table.index[table["n_relevant"] > 0]:
+        mine = users == user
+        expected = average_precision_score(ratings[mine] >= 4, scores[mine])
+        assert table.loc[user, "map_at_30"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_case_worked_by_hand():
+    # Ranked: 3, 5, 4, 1, 5 stars. Relevant: places 2, 3 and 5; three places count.
+    table = rated_ranking([7] * 5, [5, 3, 1, 5, 4], [0.1, 0.9, 0.2, 0.8, 0.3], k=3)
+    dcg = 7 + 31 / math.log2(3) + 15 / 2
+    ideal = 31 + 31 / math.log2(3) + 15 / 2
+    expected = {
+        "n_items": 5,
+        "n_relevant": 3,
+        "precision_at_3": 2 / 3,
+        "recall_at_3": 2 / 3,
+        "hit_rate_at_3": 1.0,
+        "ndcg_at_3": dcg / ideal,
+        "map_at_3": (1 / 2 + 2 / 3) / 3,
+        "mrr_at_3": 1 / 2,
+    }
+    for name, value in expected.items():
+        assert table.loc[7, name] == pytest.approx(value, abs=1e-12), name
+
+
+def test_flattering_figures_worked_by_hand():
+    # Twelve items; the best two are ranked last, out of the first ten.
+    ratings = [3, 4, 2, 3, 4, 2, 3, 4, 2, 3, 5, 5]
+    table = rated_ranking([1] * 12 + [2] * 2, [*ratings, 5, 4], [*range(12, 0, -1), 2, 1], k=3)
+    dcg = sum(r / math.log2(rank + 2) for rank, r in enumerate(ratings[:10]))
+    ideal = sum(r / math.log2(rank + 2) for rank, r in enumerate(sorted(ratings[:10], reverse=True)))
+    assert table["ndcg_at_10_retrieved_ideal"].tolist() == pytest.approx([dcg / ideal, 1.0])
+    assert table["precision_at_10_of_ten_slots"].tolist() == pytest.approx([0.3, 0.2])
+
+
+def test_a_constant_predictor_gets_what_random_orders_get():
+    users, ratings, _ = rated_rows(seed=4, n_users=30)
+    constant = rated_ranking(users, ratings, np.zeros(len(users)))
+    rng = np.random.default_rng(0)
+    draws = [mean_ranking(rated_ranking(users, ratings, rng.random(len(users)))) for _ in range(300)]
+    table = pd.DataFrame(draws)
+    for name in ("precision", "recall", "hit_rate", "ndcg", "map", "mrr"):
+        column = table[f"{name}_at_10"]
+        # Five standard errors of the mean of 300 draws.
+        margin = 5 * column.std() / math.sqrt(300) + 1e-12
+        assert abs(mean_ranking(constant)[f"{name}_at_10"] - column.mean()) < margin, name
+
+
+def test_order_of_the_rows_does_not_matter_even_with_ties():
+    users, ratings, scores = rated_rows(seed=5, distinct=False)
+    again = np.random.default_rng(0).permutation(len(users))
+    first = rated_ranking(users, ratings, scores)
+    second = rated_ranking(users[again], ratings[again], scores[again])
+    order_matters = ["ndcg_at_10_retrieved_ideal"]
+    pd.testing.assert_frame_equal(first.drop(columns=order_matters), second.drop(columns=order_matters))
+
+
+def test_mean_leaves_out_users_for_whom_a_metric_does_not_exist():
+    means = mean_ranking(rated_ranking([1, 1, 2], [5, 1, 3], [1, 2, 1], k=1))
+    assert means["n_users"] == 2
+    assert means["precision_at_1"] == 0.0
+    assert means["recall_at_1"] == 0.0
+    assert means["ndcg_at_1"] == pytest.approx((1 / 31 + 1) / 2)
+    assert not {"n_items", "n_relevant"} & set(means)
+    assert math.isnan(mean_ranking(rated_ranking([1], [3], [1]))["recall_at_10"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], [], []), "no rows"),
+        (([1, 2], [3.0], [1.0, 2.0]), "differ in length"),
+        (([1, 2], [3.0, 4.0], [1.0, np.nan]), "row 2, column 'scores'"),
+        (([1, 2], [3.0, -1.0], [1.0, 2.0]), "row 2, column 'ratings': a rating is negative"),
+        (([1.5, 2.0], [3.0, 4.0], [1.0, 2.0]), "column 'users'"),
+    ],
+)
+def test_bad_rows_are_refused(arguments, message):
+    with pytest.raises(DataError, match=message):
+        rated_ranking(*arguments)
+
+
+def test_k_below_one_is_refused():
+    with pytest.raises(ConfigurationError, match="k must be 1 or more; received 0"):
+        rated_ranking([1], [3.0], [1.0], k=0)
+    with pytest.raises(ConfigurationError, match="block"):
+        catalogue_ranking(lambda ids: np.zeros((1, 3)), [1], [1], [1], [], [], 3, block=0)
+
+
+def catalogue_case(seed, n_users, n_items, levels):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, levels, (n_users, n_items)) / levels
+    kind = rng.choice(4, (n_users, n_items), p=[0.4, 0.2, 0.2, 0.2])  # 1 seen, 2 relevant, else neither
+    kind[:, 0] = 0
+    users = rng.permutation(n_users)
+    return scores, kind, users, (*np.nonzero(kind == 2), *np.nonzero(kind == 1))
+
+
+@pytest.mark.parametrize(("levels", "n_items"), [(3, 8), (10**9, 60)])
+@pytest.mark.parametrize("k", [1, 4, 100])
+def test_catalogue_ranking_is_that_of_a_loop_over_users(levels, n_items, k):
+    scores, kind, users, pairs = catalogue_case(0, 12, n_items, levels)
+    table = catalogue_ranking(lambda ids: scores[ids], users, *pairs, n_items, k=k, block=5)
+    assert table.index.tolist() == users.tolist()
+    for user in users:
+        candidates = [item for item in range(1, n_items) if kind[user, item] != 1]
+        relevant, mine = (kind[user, candidates] == 2), scores[user, candidates]
+        if levels == 3:
+            expected = over_orders_of_ties(relevant.astype(float), relevant, mine, k)
+        else:
+            relevant = relevant[np.argsort(-mine)].tolist()
+            expected = by_definition([float(value) for value in relevant], relevant, k)
+        for name, value in expected.items():
+            found = table.loc[user, f"catalogue_{name}_at_{k}"]
+            assert found == pytest.approx(value, nan_ok=True, abs=1e-9), name
+        assert table.loc[user, "n_items"] == len(candidates)
+        assert table.loc[user, "n_relevant"] == sum(relevant)
+
+
+def test_catalogue_ranking_does_not_depend_on_blocks_or_on_the_numbering_of_items():
+    scores, _, users, pairs = catalogue_case(1, 30, 50, 4)
+    first = catalogue_ranking(lambda ids: scores[ids], users, *pairs, 50)
+    blocks = catalogue_ranking(lambda ids: scores[ids], users, *pairs, 50, block=7)
+    pd.testing.assert_frame_equal(first, blocks)
+    new = np.concatenate([[0], 1 + np.random.default_rng(0).permutation(49)])
+    renumbered = np.empty_like(scores)
+    renumbered[:, new] = scores
+    test_users, test_items, seen_users, seen_items = pairs
+    second = catalogue_ranking(
+        lambda ids: renumbered[ids], users, test_users, new[test_items], seen_users, new[seen_items], 50
+    )
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_catalogue_ranking_leaves_other_users_and_the_scores_alone():
+    scores, _, users, pairs = catalogue_case(2, 20, 30, 10**6)
+    before = scores.copy()
+    everyone = catalogue_ranking(lambda ids: scores[ids], users, *pairs, 30)
+    some = catalogue_ranking(lambda ids: scores[ids], users[3:9], *pairs, 30)
+    pd.testing.assert_frame_equal(some, everyone.iloc[3:9])
+    catalogue_ranking(lambda ids: scores, np.arange(20), *pairs, 30)
+    assert np.array_equal(scores, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"users": []}, "no rows"),
+        ({"users": [1, 1]}, "a user occurs twice; received 1"),
+        ({"test_items": [4]}, "column 'test_items': an id is out of range; expected 0 to 3; received 4"),
+        ({"seen_items": [-1]}, "column 'seen_items': an id is out of range"),
+        ({"test_users": [1, 1], "test_items": [2, 2]}, "a relevant pair occurs twice"),
+        ({"test_items": [3]}, "has been seen by its user; .* received 3"),
+        ({"test_items": [0]}, "a relevant item is unknown"),
+        ({"seen_users": [1, 1]}, "differ in length"),
+        (
+            {"score": lambda ids: np.zeros((1, 3))},
+            "scores are of another shape",
+        ),
+        ({"score": lambda ids: np.full((1, 4), np.nan)}, "missing or infinite"),
+    ],
+)
+def test_bad_catalogues_are_refused(change, message):
+    arguments = {
+        "score": lambda ids: np.zeros((len(ids), 4)),
+        "users": [1],
+        "test_users": [1],
+        "test_items": [2],
+        "seen_users": [1],
+        "seen_items": [3],
+        "n_items": 4,
+    }
+    with pytest.raises(DataError, match=message):
+        catalogue_ranking(**(arguments | change))

@@ -1,0 +1,204 @@
+"""The splits against a loop over users, and the rows they refuse."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.preprocessing import splits
+
+
+def interactions(seed=0, n_users=60, n_items=120):
+    """Distinct (user, item) pairs in a random order, 5 to 100 per user, with many equal times."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(5, 101, n_users)
+    raw_users = rng.choice(10**6, n_users, replace=False)
+    users = np.repeat(raw_users, counts)
+    items = np.concatenate([rng.choice(n_items, count, replace=False) for count in counts])
+    order = rng.permutation(len(users))
+    return users[order], items[order], rng.integers(0, 40, len(users))
+
+
+def pairs(users, items, rows):
+    return set(zip(users[rows].tolist(), items[rows].tolist(), strict=True))
+
+
+def every_split(users, items, times):
+    in_test = np.random.default_rng(1).random(len(users)) < 0.2
+    return {
+        "random": splits.random_per_user(users, items, seed=3),
+        "time": splits.by_time(users, items, times),
+        "leave-last-out": splits.leave_last_out(users, items, times),
+        "given": splits.given(users, items, in_test, seed=3),
+    }
+
+
+@pytest.mark.parametrize("name", ["random", "time", "leave-last-out", "given"])
+def test_parts_hold_every_row_once_in_ascending_order(name):
+    users, items, times = interactions()
+    split = every_split(users, items, times)[name]
+    assert np.array_equal(np.sort(np.concatenate(split)), np.arange(len(users)))
+    for part in split:
+        assert part.dtype == np.int64
+        assert (np.diff(part) > 0).all()
+        assert len(part) > 0
+
+
+@pytest.mark.parametrize("name", ["random", "time", "leave-last-out"])
+def test_order_of_the_rows_does_not_matter(name):
+    users, items, times = interactions()
+    again = np.random.default_rng(9).permutation(len(users))
+    first = every_split(users, items, times)[name]
+    second = every_split(users[again], items[again], times[again])[name]
+    for one, other in zip(first, second, strict=True):
+        assert pairs(users, items, one) == pairs(users[again], items[again], other)
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.15, 0.15), (0.1, 0.1), (0.0, 0.2), (0.25, 0.0)])
+def test_counts_are_those_of_a_loop_in_exact_arithmetic(validation, test):
+    counts = np.arange(5, 200)
+    users = np.repeat(counts, counts)
+    items = np.concatenate([np.arange(count) for count in counts])
+    v, t = Fraction(str(validation)), Fraction(str(test))
+    for split in (
+        splits.random_per_user(users, items, seed=0, validation=validation, test=test),
+        splits.by_time(users, items, items, validation=validation, test=test),
+    ):
+        sizes = [np.bincount(users[part], minlength=200) for part in split]
+        for count in counts.tolist():
+            train, until_test = math.floor(count * (1 - v - t)), math.floor(count * (1 - t))
+            expected = [train, until_test - train, count - until_test]
+            assert [int(size[count]) for size in sizes] == expected
+
+
+def test_ninety_rows_give_sixty_three_for_training():
+    # (1 - 0.15 - 0.15) * 90 is 62.99999999999999 in floats.
+    assert len(splits.random_per_user([1] * 90, range(90), seed=0).train) == 63
+
+
+def test_random_split_depends_on_seed_and_user_and_item():
+    users, items = np.repeat([1, 2], 100), np.tile(np.arange(100), 2)
+    first, same, other = (splits.random_per_user(users, items, seed=seed) for seed in (0, 0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not np.array_equal(first.test, other.test)
+    test_items = [set(items[first.test][users[first.test] == user].tolist()) for user in (1, 2)]
+    assert test_items[0] != test_items[1]
+
+
+def test_random_split_spreads_evenly_over_items():
+    users, items = np.repeat(np.arange(2000), 20), np.tile(np.arange(20), 2000)
+    split = splits.random_per_user(users, items, seed=-5)
+    for part, share in zip(split, (0.7, 0.15, 0.15), strict=True):
+        rates = np.bincount(items[part], minlength=20) / 2000
+        # Five standard errors of a share estimated from 2,000 users.
+        assert np.abs(rates - share).max() < 5 * math.sqrt(share * (1 - share) / 2000)
+
+
+def test_time_split_puts_earlier_rows_first_with_ties_by_item():
+    users, items, times = interactions()
+    split = splits.by_time(users, items, times)
+    part = np.empty(len(users), int)
+    for number, rows in enumerate(split):
+        part[rows] = number
+    for user in np.unique(users):
+        rows = np.flatnonzero(users == user)
+        in_order = sorted(rows, key=lambda row: (times[row], items[row]))
+        assert (np.diff(part[in_order]) >= 0).all()
+
+
+def test_leave_last_out_takes_the_last_two():
+    users, items, times = interactions()
+    split = splits.leave_last_out(users, items, times)
+    for user in np.unique(users):
+        rows = np.flatnonzero(users == user)
+        in_order = sorted(rows, key=lambda row: (times[row], items[row]))
+        assert in_order[-1] in split.test
+        assert in_order[-2] in split.validation
+    assert len(split.test) == len(split.validation) == len(np.unique(users))
+
+
+def test_dates_serve_as_times():
+    dates = np.array(["2001-01-03", "2001-01-01", "2001-01-02"], "datetime64[s]")
+    assert splits.leave_last_out([1, 1, 1], [1, 2, 3], dates).test.tolist() == [0]
+
+
+def test_given_keeps_the_test_and_takes_a_tenth_for_validation():
+    users, items, _ = interactions()
+    in_test = np.random.default_rng(1).random(len(users)) < 0.3
+    split = splits.given(users, items, in_test, seed=0)
+    assert np.array_equal(split.test, np.flatnonzero(in_test))
+    for user in np.unique(users):
+        n = int((~in_test & (users == user)).sum())
+        assert int((users[split.validation] == user).sum()) == n // 10
+    other = splits.given(users, items, in_test, seed=1)
+    assert not np.array_equal(split.validation, other.validation)
+    again = np.random.default_rng(9).permutation(len(users))
+    shuffled = splits.given(users[again], items[again], in_test[again], seed=0)
+    assert pairs(users, items, split.validation) == pairs(users[again], items[again], shuffled.validation)
+
+
+def test_a_user_with_too_few_rows_is_named():
+    users, items = [4, 4, 4, 4, 9, 8], [1, 2, 3, 4, 1, 1]
+    message = r"user 8 \(and 1 more users\) .* expected at least 2 rows; received '1 rows'"
+    with pytest.raises(DataError, match=message):
+        splits.random_per_user(users, items, seed=0)
+    with pytest.raises(DataError, match=message):
+        splits.by_time(users, items, range(6))
+    with pytest.raises(DataError, match=r"user 8 .* expected at least 3 rows"):
+        splits.leave_last_out(users, items, range(6))
+    with pytest.raises(DataError, match=r"user 9 would .*received '1 rows, all of them in the test'"):
+        splits.given(users, items, [False] * 4 + [True, False], seed=0)
+
+
+def test_the_fewest_rows_that_are_enough_are_enough():
+    assert [len(part) for part in splits.random_per_user([1, 1], [1, 2], seed=0)] == [1, 0, 1]
+    assert [len(part) for part in splits.leave_last_out([1] * 3, [1, 2, 3], [1, 2, 3])] == [1, 1, 1]
+
+
+def test_repeated_pairs_are_refused_where_they_make_the_order_ambiguous():
+    users, items = [1, 2, 1, 1], [7, 7, 8, 7]
+    with pytest.raises(DataError, match=r"row 4: this row repeats row 1; .*'users 1, items 7'"):
+        splits.random_per_user(users, items, seed=0)
+    with pytest.raises(DataError, match="row 4: this row repeats row 1"):
+        splits.given(users, items, [True, False, False, False], seed=0)
+    with pytest.raises(DataError, match="row 4: this row repeats row 1"):
+        splits.leave_last_out(users, items, [5, 5, 5, 5])
+    assert splits.leave_last_out([1, 1, 1], [7, 8, 7], [1, 2, 3]).test.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], [], []), "no rows"),
+        (([1, 1], [1, 2, 3], [1, 2, 3]), "differ in length"),
+        (([1.0, 1.5, 2.0], [1, 2, 3], [1, 2, 3]), "column 'users': ids are not a column of integers"),
+        (([1, 1, 1], ["a", "b", "c"], [1, 2, 3]), "column 'items'"),
+        (([1, 1, 1], [1, 2, 3], [1, np.nan, 3]), "row 2, column 'timestamps': a time is missing"),
+        (([1, 1, 1], [1, 2, 3], ["x", "y", "z"]), "times are not"),
+    ],
+)
+def test_bad_columns_are_refused(arguments, message):
+    for split in (splits.by_time, splits.leave_last_out):
+        with pytest.raises(DataError, match=message):
+            split(*arguments)
+
+
+def test_empty_and_unequal_columns_are_refused_by_the_hashed_splits():
+    with pytest.raises(DataError, match="no rows"):
+        splits.random_per_user([], [], seed=0)
+    with pytest.raises(DataError, match="differ in length"):
+        splits.given([1, 1], [1, 2], [True], seed=0)
+    with pytest.raises(DataError, match="not boolean"):
+        splits.given([1, 1], [1, 2], [0, 1], seed=0)
+    with pytest.raises(DataError, match="no row is marked"):
+        splits.given([1, 1], [1, 2], [False, False], seed=0)
+
+
+@pytest.mark.parametrize("shares", [(-0.1, 0.1), (0.5, 0.5), (float("nan"), 0.1)])
+def test_shares_that_leave_nothing_are_refused(shares):
+    with pytest.raises(ConfigurationError, match="shares"):
+        splits.random_per_user([1] * 9, range(9), seed=0, validation=shares[0], test=shares[1])
