@@ -39,6 +39,21 @@ def steps_per_execution() -> int:
     return 16 if name() == "tensorflow" else 1
 
 
+def use_fast_randoms() -> None:
+    """Lets JAX draw dropout masks by its older, faster way where the model runs on one device.
+
+    JAX's default makes the same numbers however an array is spread over devices, which takes twice the work. A
+    step of a small network on a CPU is a quarter shorter without.
+
+    Example:
+        >>> use_fast_randoms()
+    """
+    if name() == "jax" and keras.distribution.distribution() is None:
+        import jax
+
+        jax.config.update("jax_threefry_partitionable", False)
+
+
 def seed_masks(seed: int) -> None:
     """Seeds what dropout draws from outside the model's own variables.
 

@@ -105,11 +105,11 @@ def build(args: argparse.Namespace, table: ratings.EncodedRatings, mean: float) 
             raise ConfigurationError("--model enhanced needs gender, age and occupation, which the data does not have")
         model = models.neumf_enhanced(table.n_users, table.n_items, n_genres=genres)
     else:
-        sizes = {name: int(values.max()) + 1 for name, values in table.user_table.items() if values.ndim == 1}
+        who = [name for name in ("gender_id", "age_band", "occupation_id") if name in table.user_table]
         model = models.neumf_history(
             table.n_users,
             table.n_items,
-            user_features=[Categorical(name, size) for name, size in sizes.items()],
+            user_features=[Categorical(name, table.encoders[name].size) for name in who],
             item_features=[MultiHot("genres", genres), Categorical("decade", table.encoders["decade"].size)],
             mean=mean / STARS,
         )
@@ -121,7 +121,14 @@ def fit(args, model, inputs, target, split, folder) -> pd.DataFrame:
     """Trains each model its own way: NeuMF-Enhanced by plateaus, the history model on a cosine."""
     enhanced = args.model == "enhanced"
     epochs = args.epochs or (30 if enhanced else 13)
-    train = inputs.rows(split.train, target[split.train], shuffle=True, seed=args.seed, batch_size=args.batch_size)
+    train = inputs.rows(
+        split.train,
+        target[split.train],
+        batch_size=args.batch_size,
+        shuffle=True,
+        seed=args.seed,
+        drop_remainder=True,
+    )
     if enhanced:
         optimizer, callbacks = keras.optimizers.Adam(1e-3), training.plateau_callbacks(patience=2, stop=5)
     else:

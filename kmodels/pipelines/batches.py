@@ -31,6 +31,12 @@ class Batches(keras.utils.PyDataset):
         batch_size: Rows of a batch; the last one may be smaller. Default 512.
         shuffle: Whether each epoch has an order of its own. Default False.
         seed: Seed of that order. Default 0.
+        drop_remainder: Whether an epoch leaves out the rows that do not fill a last batch, with `shuffle` others in
+            each epoch; all batches then have one shape, and JAX compiles the step once. Fewer rows than batch_size
+            make one smaller batch all the same. Default False.
+
+    Attributes:
+        on_batch: Called whenever a batch is made, such as a progress bar's `update`; None by default.
 
     Raises:
         DataError: If the arrays differ in length or there is no row.
@@ -55,6 +61,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: int = 512,
         shuffle: bool = False,
         seed: int = 0,
+        drop_remainder: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -68,6 +75,8 @@ class Batches(keras.utils.PyDataset):
             raise DataError("there is no row to make a batch of")
         self.inputs, self.target, self.sample_weight = dict(inputs), target, sample_weight
         self.parts, self.batch_size, self.shuffle, self.seed = tuple(parts), batch_size, shuffle, seed
+        self.drop_remainder = drop_remainder and self.rows > batch_size
+        self.on_batch: Callable[[], Any] | None = None
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -81,9 +90,11 @@ class Batches(keras.utils.PyDataset):
             np.random.default_rng((self.seed, epoch)).shuffle(self._order)
 
     def __len__(self) -> int:
-        return -(-self.rows // self.batch_size)
+        return self.rows // self.batch_size if self.drop_remainder else -(-self.rows // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if self.on_batch is not None:
+            self.on_batch()
         rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         batch = {name: values[rows] for name, values in self.inputs.items()}
         for part in self.parts:

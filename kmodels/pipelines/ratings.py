@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +25,15 @@ class RatingInputs:
     Attributes:
         table: The encoded ratings.
         names: Names of the model's inputs.
-        by_user: What each user rated in training, (n_users, n_items), less the mean rating.
-        by_item: Who rated each item in training, (n_items, n_users), likewise.
+        by_user: What each user rated in training, (n_users, n_items), less the mean rating; None where the model has
+            no input `user_history`.
+        by_item: Who rated each item in training, (n_items, n_users), likewise for `item_history`.
     """
 
     table: EncodedRatings
     names: frozenset[str]
-    by_user: sparse.csr_array
-    by_item: sparse.csr_array
+    by_user: sparse.csr_array | None
+    by_item: sparse.csr_array | None
 
     @classmethod
     def of(
@@ -49,14 +50,15 @@ class RatingInputs:
         Returns:
             The maker of batches.
         """
+        names = frozenset(tensor.name for tensor in model.inputs)
         users, items, stars = table.user_id[train], table.item_id[train], np.asarray(ratings)[train]
         above = stars - stars.mean()
-        return cls(
-            table,
-            frozenset(tensor.name for tensor in model.inputs),
-            history_table(users, items, above, n_owners=table.n_users, n_members=table.n_items),
-            history_table(items, users, above, n_owners=table.n_items, n_members=table.n_users),
-        )
+        by_user = by_item = None
+        if "user_history" in names:
+            by_user = history_table(users, items, above, n_owners=table.n_users, n_members=table.n_items)
+        if "item_history" in names:
+            by_item = history_table(items, users, above, n_owners=table.n_items, n_members=table.n_users)
+        return cls(table, names, by_user, by_item)
 
     def rows(self, rows: npt.NDArray[np.int64], target: npt.NDArray[np.float32] | None = None, **order: Any) -> Batches:
         """Batches of ratings; a rating itself is in neither of its two histories.
@@ -64,7 +66,7 @@ class RatingInputs:
         Args:
             rows: Positions of the ratings.
             target: (rows,) what to predict for these rows. Default None.
-            **order: batch_size, shuffle and seed of `Batches`.
+            **order: batch_size, shuffle, seed and drop_remainder of `Batches`.
 
         Returns:
             The batches.
@@ -76,24 +78,25 @@ class RatingInputs:
 
     def users(self) -> Batches:
         """One row for each user id from 0 on; the side features of id 0 (unknown) are those of any user."""
-        ids, rows = _table_rows(self.table.user_id, self.table.user_row, self.by_user.shape[0])
+        ids, rows = _table_rows(self.table.user_id, self.table.user_row, self.table.n_users)
         return Batches({"user_id": ids}, parts=self._user(rows, ids, None))
 
     def items(self) -> Batches:
         """One row for each item id from 0 on; the side features of id 0 (unknown) are those of any item."""
-        ids, rows = _table_rows(self.table.item_id, self.table.item_row, self.by_item.shape[0])
+        ids, rows = _table_rows(self.table.item_id, self.table.item_row, self.table.n_items)
         return Batches({"item_id": ids}, parts=self._item(rows, ids, None))
 
     def _user(self, rows: np.ndarray, ids: np.ndarray, without: np.ndarray | None) -> list[Part]:
-        return self._side(self.table.user_table, rows, HistoryRows("user_history", self.by_user, ids, without))
+        parts = self._lookup(rows, self.table.user_table)
+        return parts if self.by_user is None else [*parts, HistoryRows("user_history", self.by_user, ids, without)]
 
     def _item(self, rows: np.ndarray, ids: np.ndarray, without: np.ndarray | None) -> list[Part]:
-        return self._side(self.table.item_table, rows, HistoryRows("item_history", self.by_item, ids, without))
+        parts = self._lookup(rows, self.table.item_table)
+        return parts if self.by_item is None else [*parts, HistoryRows("item_history", self.by_item, ids, without)]
 
-    def _side(self, table: Any, rows: np.ndarray, history: HistoryRows) -> list[Part]:
+    def _lookup(self, rows: np.ndarray, table: Mapping[str, np.ndarray]) -> list[Part]:
         wanted = {name: values for name, values in table.items() if name in self.names}
-        parts: Sequence[Part] = [Lookup(rows, wanted)] if wanted else []
-        return [*parts, *([history] if history.name in self.names else [])]
+        return [Lookup(rows, wanted)] if wanted else []
 
 
 def _table_rows(

@@ -56,8 +56,8 @@ def encode_ratings(
         train: Positions of the training rows in `ratings`.
 
     Returns:
-        The arrays and the encoders `user_id`, `item_id`, `genres`, `decade` and, where known, `gender`,
-        `occupation`, `age_band` and `profile` (the standardised numbers behind gender, age and occupation).
+        The arrays, and the encoders `user_id`, `item_id`, `genres`, `decade` and, where known, `gender_id`,
+        `occupation_id`, `age_band` and `profile` (the standardised numbers behind gender, age and occupation).
 
     Raises:
         DataError: If a rating's user or item is missing in its table, or there is no training row.
@@ -93,14 +93,14 @@ def _encode_users(users: pd.DataFrame, seen: pd.DataFrame, encoders: dict[str, E
     if "gender" not in users:
         return {}
     categories = {
-        "gender": (users["gender"], seen["gender"]),
+        "gender_id": (users["gender"], seen["gender"]),
         "age_band": (_age_band(users["age"]), _age_band(seen["age"])),
-        "occupation": (users["occupation"], seen["occupation"]),
+        "occupation_id": (users["occupation"], seen["occupation"]),
     }
     table: dict[str, np.ndarray] = {}
     for name, (every, fitted) in categories.items():
         vocabulary = encoders[name] = Vocabulary.fit(fitted)
-        table[name if name == "age_band" else f"{name}_id"] = vocabulary.transform(every)
+        table[name] = vocabulary.transform(every)
     profile = np.column_stack([users["gender"] == "M", users["age"], table["occupation_id"]]).astype(np.float64)
     scaler = encoders["profile"] = Standardizer.fit(profile[users["user_id"].isin(seen["user_id"])])
     scaled = scaler.transform(profile)

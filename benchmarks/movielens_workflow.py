@@ -1,0 +1,135 @@
+"""MovieLens-1M's workflow, from files to test metrics: kmodels on each backend beside the PyTorch notebook it replaces.
+
+    python benchmarks/movielens_workflow.py [--epochs 5] [--backends jax,torch,tensorflow]
+
+Both sides read the same generated files of MovieLens-1M's size and format, split them by the same rule, train the same
+network (NeuMF-Enhanced) with the same optimiser, batch size and number of epochs, and compute the same test metrics.
+`pytorch_notebook.py` is the notebook; `workflow` below is kmodels. Each side is a process of its own, so that its peak
+memory is its own, and all run one after the other in this one call. Needs a quiet machine: the load is printed, and
+with other work beside it torch's threads wait for each other and every ratio is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+STARS = 5
+
+
+def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
+    """The kmodels side, as `recipes/movielens.py --model enhanced` does it."""
+    started = time.perf_counter()
+    seconds: dict[str, float] = {}
+
+    import keras
+    import numpy as np
+
+    from kmodels import cli, models, training
+    from kmodels.datasets import movielens
+    from kmodels.evaluation import ranking, regression
+    from kmodels.pipelines import RatingInputs
+    from kmodels.preprocessing import ratings, splits
+
+    with cli.timed(seconds, "load"):
+        data = movielens.read(folder)
+    with cli.timed(seconds, "prepare"):
+        data = movielens.filter_ratings(data, min_ratings=5)
+        movielens.time_features(data.ratings["timestamp"])
+    with cli.timed(seconds, "split"):
+        split = splits.random_per_user(data.ratings["user_id"], data.ratings["item_id"], seed=0)
+    with cli.timed(seconds, "encode"):
+        table = ratings.encode_ratings(data.ratings, data.users, data.items, split.train)
+        stars = data.ratings["rating"].to_numpy()
+    with cli.timed(seconds, "fit"):
+        model = models.neumf_enhanced(
+            table.n_users, table.n_items, n_genres=table.item_table["genres"].shape[1]
+        )
+        training.initialize(model, seed=0)
+        training.compile_model(model, keras.optimizers.Adam(1e-3))
+        inputs = RatingInputs.of(model, table, stars, split.train)
+        with tempfile.TemporaryDirectory() as run:
+            history = training.fit(
+                model,
+                inputs.rows(split.train, stars[split.train] / STARS, batch_size=batch_size, shuffle=True, drop_remainder=True),
+                inputs.rows(split.validation, stars[split.validation] / STARS, batch_size=4096),
+                epochs=epochs,
+                folder=Path(run),
+                callbacks=training.plateau_callbacks(stop=epochs),
+                engine=os.environ.get("KMODELS_BENCHMARK_ENGINE", "pydataset"),
+            )
+    with cli.timed(seconds, "evaluate"):
+        predicted = np.clip(training.predict(model, inputs.rows(split.test, batch_size=4096)) * STARS, 1, STARS)
+        test = regression.regression_metrics(stars[split.test], predicted)
+        per_user = ranking.rated_ranking(table.user_id[split.test], stars[split.test], predicted)
+        test |= ranking.mean_ranking(per_user)
+    seconds["import"] = time.perf_counter() - started - sum(seconds.values())
+    seconds["total"] = time.perf_counter() - started
+    return {
+        "seconds": seconds,
+        "epochs": history["seconds"].tolist(),
+        "test": {name: test[name] for name in ("rmse", "ndcg_at_10_retrieved_ideal")},
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def run_child(command: list[str], out: Path, **environment: str) -> dict[str, Any]:
+    print(f"load average {os.getloadavg()[0]:.2f}, running: {' '.join(command[1:3])} {environment or ''}", flush=True)
+    subprocess.run(command, check=True, env=os.environ | environment, stdout=subprocess.DEVNULL)
+    return json.loads(out.read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--backends", default="jax,tensorflow,torch")
+    parser.add_argument("--data", type=Path, help="folder in MovieLens-1M's format; default: generated")
+    parser.add_argument("--reference", type=Path, help="JSON of an earlier run of pytorch_notebook.py, to save its time")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        args.child.write_text(json.dumps(workflow(args.data, args.epochs, args.batch_size)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        out, folder = Path(scratch) / "result.json", args.data or Path(scratch) / "ml-1m-like"
+        if args.data is None:
+            subprocess.run([sys.executable, str(HERE / "generate_movielens.py"), str(folder)], check=True)
+        common = ["--epochs", str(args.epochs), "--batch-size", str(args.batch_size)]
+        if args.reference:
+            reference = json.loads(args.reference.read_text())
+        else:
+            notebook = [sys.executable, str(HERE / "pytorch_notebook.py"), str(folder), *common, "--json", str(out)]
+            reference = run_child(notebook, out)
+        results = {"PyTorch notebook": reference}
+        for backend in args.backends.split(","):
+            child = [sys.executable, __file__, "--child", str(out), "--data", str(folder), *common]
+            results[f"kmodels, {backend}"] = run_child(child, out, KERAS_BACKEND=backend)
+    show(results)
+
+
+def show(results: dict[str, dict[str, Any]]) -> None:
+    steps = ["import", "load", "prepare", "split", "encode", "fit", "evaluate", "total"]
+    baseline = results["PyTorch notebook"]
+    # The notebook's clock starts after its imports; a kmodels total without its own is what compares with it.
+    print(f"\n{'seconds':20s}" + "".join(f"{step:>10s}" for step in [*steps, "ratio", "MiB", "rmse"]))
+    for name, result in results.items():
+        seconds = result["seconds"]
+        total = seconds["total"] - seconds.get("import", 0.0)
+        row = "".join(f"{seconds[step]:10.2f}" if step in seconds else f"{'-':>10s}" for step in steps)
+        ratio = baseline["seconds"]["total"] / total
+        print(f"{name:20s}{row}{ratio:10.1f}{result['peak_rss_mib']:10.0f}{result['test']['rmse']:10.4f}")
+    print(f"load average at the end {os.getloadavg()[0]:.2f}; {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()

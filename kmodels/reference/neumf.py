@@ -1,0 +1,170 @@
+"""NeuMF forwards and backwards in NumPy, by hand.
+
+The weights are named "layer/weight" as in `models.neumf`, and a layer takes part if its weights are there: a table
+`user_bias` means biases, `mlp_1_bn` batch normalisation. Everything is computed in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+Gradients = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Side:
+    """How one side of the model, users or items, uses its features.
+
+    Attributes:
+        numeric: Names of the numeric features, which share one kernel, in order.
+        apart: Whether the projection joins the MLP beside the vector instead of being added into it.
+    """
+
+    numeric: Sequence[str] = ()
+    apart: bool = False
+
+
+def loss_and_gradients(
+    weights: Arrays,
+    inputs: Arrays,
+    target: np.ndarray,
+    *,
+    user: Side,
+    item: Side,
+    product: bool = False,
+    l2: float = 0.0,
+    epsilon: float = 1e-5,
+) -> tuple[np.ndarray, float, Gradients]:
+    """Computes the training loss of one batch without dropout, and its gradient by each weight.
+
+    The loss is the mean squared error plus l2 · Σ w² over all tables and kernels.
+
+    Args:
+        weights: "layer/weight" -> array.
+        inputs: Name of the input -> array, as the Keras model takes them; ids int (batch,), the rest (batch, n).
+        target: (batch,).
+        user: How the user's features are used.
+        item: How the item's features are used.
+        product: Whether p · q and p ⊙ q take part. Default False.
+        l2: Factor of the penalty. Default 0.
+        epsilon: Added to the variance in batch normalisation. Default 1e-5.
+
+    Returns:
+        The predictions (batch,), the loss, and "layer/weight" -> gradient.
+
+    Example:
+        >>> weights = {"user_embedding/embeddings": np.ones((2, 1)), "item_embedding/embeddings": np.ones((2, 1)),
+        ...            "output/kernel": np.array([[1.0], [2.0]]), "output/bias": np.zeros(1)}
+        >>> ids = {"user_id": np.array([1, 1]), "item_id": np.array([0, 1])}
+        >>> predicted, loss, gradients = loss_and_gradients(weights, ids, np.array([3.0, 2.0]), user=Side(), item=Side())
+        >>> predicted.tolist(), loss, gradients["output/bias"].tolist()
+        ([3.0, 3.0], 0.5, [1.0])
+    """
+    w = {name: np.asarray(value, np.float64) for name, value in weights.items()}
+    x = {
+        name: np.asarray(value, np.int64 if np.asarray(value).dtype.kind in "iu" else np.float64)
+        for name, value in inputs.items()
+    }
+
+    # Forwards.
+    p, user_side = _vector("user", user, w, x)
+    q, item_side = _vector("item", item, w, x)
+    joined = [p, q, *([user_side] if user.apart else []), *([item_side] if item.apart else [])]
+    joined += [p * q] if product else []
+    hidden, tape = _mlp(np.concatenate(joined, axis=1), w, epsilon)
+    predicted = (hidden @ w["output/kernel"] + w["output/bias"])[:, 0]
+    if product:
+        predicted = predicted + (p * q).sum(axis=1)
+    for prefix in ("user", "item"):
+        if f"{prefix}_bias/embeddings" in w:
+            predicted = predicted + w[f"{prefix}_bias/embeddings"][x[f"{prefix}_id"], 0]
+    penalised = [name for name in w if name.endswith(("/kernel", "/embeddings"))]
+    loss = float(np.mean((predicted - target) ** 2) + l2 * sum((w[name] ** 2).sum() for name in penalised))
+
+    # Backwards.
+    gradients: Gradients = {}
+    by_output = (2 * (predicted - target) / len(target))[:, None]
+    gradients["output/kernel"], gradients["output/bias"] = hidden.T @ by_output, by_output.sum(axis=0)
+    by_joined = _mlp_backwards(by_output @ w["output/kernel"].T, tape, w, gradients)
+    pieces = np.split(by_joined, np.cumsum([part.shape[1] for part in joined])[:-1], axis=1)
+    by_p, by_q = pieces[0], pieces[1]
+    if product:
+        by_product = pieces[-1] + by_output
+        by_p, by_q = by_p + by_product * q, by_q + by_product * p
+    by_user_side = pieces[2] if user.apart else by_p
+    by_item_side = pieces[2 + user.apart] if item.apart else by_q
+    for prefix, side, by_vector, by_side in (("user", user, by_p, by_user_side), ("item", item, by_q, by_item_side)):
+        _add_rows(gradients, w, f"{prefix}_embedding", x[f"{prefix}_id"], by_vector)
+        _add_rows(gradients, w, f"{prefix}_bias", x[f"{prefix}_id"], by_output)
+        for layer, value in _side_layers(prefix, side, w, x):
+            if f"{layer}/kernel" in w:
+                gradients[f"{layer}/kernel"] = value.T @ by_side
+                if f"{layer}/bias" in w:
+                    gradients[f"{layer}/bias"] = by_side.sum(axis=0)
+            else:
+                _add_rows(gradients, w, layer, value, by_side)
+    for name in penalised:
+        gradients[name] = gradients[name] + 2 * l2 * w[name]
+    return predicted, loss, gradients
+
+
+def _side_layers(prefix: str, side: Side, w: Gradients, x: Arrays) -> list[tuple[str, np.ndarray]]:
+    """The layers that project a side's features, each with what goes into it."""
+    names = dict.fromkeys(name.split("/")[0] for name in w if name.startswith(f"{prefix}_side_"))
+    layers = []
+    for layer in names:
+        feature = layer.removeprefix(f"{prefix}_side_")
+        value = np.concatenate([x[name] for name in side.numeric], axis=1) if feature == "numeric" else x[feature]
+        layers.append((layer, value))
+    return layers
+
+
+def _vector(prefix: str, side: Side, w: Gradients, x: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    vector = w[f"{prefix}_embedding/embeddings"][x[f"{prefix}_id"]]
+    projected = np.zeros((len(vector), 1))
+    for layer, value in _side_layers(prefix, side, w, x):
+        if f"{layer}/kernel" in w:
+            projected = projected + value @ w[f"{layer}/kernel"] + w.get(f"{layer}/bias", 0.0)
+        else:
+            projected = projected + w[f"{layer}/embeddings"][value]
+    return (vector, projected) if side.apart else (vector + projected, projected)
+
+
+def _mlp(h: np.ndarray, w: Gradients, epsilon: float) -> tuple[np.ndarray, list[tuple[np.ndarray, ...]]]:
+    tape = []
+    for i in range(1, 1 + sum(name.startswith("mlp_") and name.endswith("/kernel") for name in w)):
+        z = h @ w[f"mlp_{i}/kernel"] + w[f"mlp_{i}/bias"]
+        inverse, normal = np.ones(z.shape[1]), z
+        if f"mlp_{i}_bn/gamma" in w:
+            inverse = 1 / np.sqrt(z.var(axis=0) + epsilon)
+            normal = (z - z.mean(axis=0)) * inverse
+            z = normal * w[f"mlp_{i}_bn/gamma"] + w[f"mlp_{i}_bn/beta"]
+        tape.append((h, normal, inverse, z > 0))
+        h = np.maximum(z, 0)
+    return h, tape
+
+
+def _mlp_backwards(by_h: np.ndarray, tape: list, w: Gradients, gradients: Gradients) -> np.ndarray:
+    for i in range(len(tape), 0, -1):
+        h, normal, inverse, active = tape[i - 1]
+        by_z = by_h * active
+        if f"mlp_{i}_bn/gamma" in w:
+            gradients[f"mlp_{i}_bn/gamma"] = (by_z * normal).sum(axis=0)
+            gradients[f"mlp_{i}_bn/beta"] = by_z.sum(axis=0)
+            by_normal = by_z * w[f"mlp_{i}_bn/gamma"]
+            # The batch's own mean and variance depend on every row.
+            by_z = inverse * (by_normal - by_normal.mean(axis=0) - normal * (by_normal * normal).mean(axis=0))
+        gradients[f"mlp_{i}/kernel"], gradients[f"mlp_{i}/bias"] = h.T @ by_z, by_z.sum(axis=0)
+        by_h = by_z @ w[f"mlp_{i}/kernel"].T
+    return by_h
+
+
+def _add_rows(gradients: Gradients, w: Gradients, layer: str, ids: np.ndarray, by_rows: np.ndarray) -> None:
+    """The gradient of a table: what its rows get from each place where the batch looked them up."""
+    if f"{layer}/embeddings" in w:
+        gradients[f"{layer}/embeddings"] = np.zeros_like(w[f"{layer}/embeddings"])
+        np.add.at(gradients[f"{layer}/embeddings"], ids, by_rows)

@@ -1,0 +1,83 @@
+"""Two small networks with a batch, and how the NumPy reference is told of them."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+
+from kmodels import models, training
+from kmodels.features import Categorical, MultiHot
+from kmodels.reference.neumf import Side
+
+USERS, ITEMS, ROWS = 9, 7, 64
+
+
+def without_dropout(model: keras.Model) -> keras.Model:
+    """The same model with every dropout at rate 0: what the reference computes."""
+
+    def clone(layer):
+        config = layer.get_config()
+        return type(layer).from_config(config | ({"rate": 0.0} if isinstance(layer, keras.layers.Dropout) else {}))
+
+    return keras.models.clone_model(model, clone_function=clone)
+
+
+def enhanced():
+    reference = {
+        "user": Side(numeric=["gender", "age", "occupation"], apart=True),
+        "item": Side(apart=True),
+        "l2": 5e-6,
+    }
+    return models.neumf_enhanced(USERS, ITEMS, n_genres=5), reference
+
+
+def history():
+    model = models.neumf_history(
+        USERS, ITEMS, user_features=[Categorical("occupation_id", 4)], item_features=[MultiHot("genres", 5)]
+    )
+    return model, {"user": Side(), "item": Side(), "product": True, "l2": 1e-4}
+
+
+NETWORKS = {"enhanced": enhanced, "history": history}
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request):
+    """A model with set weights, and the structure by which the reference knows it."""
+    model, reference = NETWORKS[request.param]()
+    model = without_dropout(model)
+    training.initialize(model, seed=3)
+    return model, reference
+
+
+@pytest.fixture
+def batch() -> Callable:
+    return _batch
+
+
+@pytest.fixture
+def named_weights() -> Callable:
+    return _named_weights
+
+
+def _batch(model: keras.Model, seed: int = 0):
+    """Ids that repeat many times, and numbers of ordinary size."""
+    rng = np.random.default_rng(seed)
+    sizes = {"user_id": USERS, "item_id": ITEMS, "occupation_id": 4}
+    inputs = {}
+    for tensor in model.inputs:
+        if tensor.name in sizes:
+            inputs[tensor.name] = rng.integers(0, sizes[tensor.name], ROWS).astype("int32")
+        else:
+            inputs[tensor.name] = rng.normal(size=(ROWS, tensor.shape[1])).astype("float32")
+    return inputs, rng.uniform(0.2, 1, ROWS).astype("float32")
+
+
+def _named_weights(model: keras.Model) -> dict[str, np.ndarray]:
+    """ "layer/weight" -> trainable weight."""
+    return {
+        f"{layer.name}/{weight.name}": keras.ops.convert_to_numpy(weight)
+        for layer in model.layers
+        for weight in layer.trainable_weights
+    }
