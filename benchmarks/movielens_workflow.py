@@ -51,16 +51,16 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
         table = ratings.encode_ratings(data.ratings, data.users, data.items, split.train)
         stars = data.ratings["rating"].to_numpy()
     with cli.timed(seconds, "fit"):
-        model = models.neumf_enhanced(
-            table.n_users, table.n_items, n_genres=table.item_table["genres"].shape[1]
-        )
+        model = models.neumf_enhanced(table.n_users, table.n_items, n_genres=table.item_table["genres"].shape[1])
         training.initialize(model, seed=0)
         training.compile_model(model, keras.optimizers.Adam(1e-3))
         inputs = RatingInputs.of(model, table, stars, split.train)
         with tempfile.TemporaryDirectory() as run:
             history = training.fit(
                 model,
-                inputs.rows(split.train, stars[split.train] / STARS, batch_size=batch_size, shuffle=True, drop_remainder=True),
+                inputs.rows(
+                    split.train, stars[split.train] / STARS, batch_size=batch_size, shuffle=True, drop_remainder=True
+                ),
                 inputs.rows(split.validation, stars[split.validation] / STARS, batch_size=4096),
                 epochs=epochs,
                 folder=Path(run),
@@ -94,7 +94,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--backends", default="jax,tensorflow,torch")
     parser.add_argument("--data", type=Path, help="folder in MovieLens-1M's format; default: generated")
-    parser.add_argument("--reference", type=Path, help="JSON of an earlier run of pytorch_notebook.py, to save its time")
+    parser.add_argument(
+        "--reference", type=Path, help="JSON of an earlier run of pytorch_notebook.py, to save its time"
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:

@@ -131,7 +131,7 @@ def best_weights(monitor: str = "val_rmse", *, stop: int = 10_000) -> kc.EarlySt
 
 
 def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metrics: Sequence[Any] = ("rmse",)) -> None:
-    """Compiles a model with the number of steps per call that suits the running backend.
+    """Compiles a model for speed on the running backend; the arithmetic stays Keras's.
 
     Args:
         model: The model, changed in place.
@@ -146,6 +146,7 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     chosen = [keras.metrics.RootMeanSquaredError(name="rmse") if metric == "rmse" else metric for metric in metrics]
     backend.use_fast_randoms()
     model.compile(optimizer=optimizer, loss=loss, metrics=chosen, steps_per_execution=backend.steps_per_execution())
+    backend.quicken_training(model)
 
 
 def fit(
@@ -254,7 +255,11 @@ class _Checkpoint(kc.Callback):
                 callback.best_weights = self._best[str(i)]
         steps = len(self.train)
         self._bar = tqdm(
-            total=self.epochs * steps, initial=len(self.history) * steps, unit="batch", dynamic_ncols=True, mininterval=0.5
+            total=self.epochs * steps,
+            initial=len(self.history) * steps,
+            unit="batch",
+            dynamic_ncols=True,
+            mininterval=0.5,
         )
         # Told by the data, not by a callback on each batch: see _EpochCallbacks.
         self.train.on_batch = self._bar.update

@@ -24,7 +24,7 @@ from kmodels.evaluation import recommender
 from kmodels.features import Categorical, MultiHot
 from kmodels.pipelines import RatingInputs
 from kmodels.preprocessing import encoders, ratings, splits
-from kmodels.report import canvas, html, model_card, plots, run_folder
+from kmodels.report import html, model_card, rating, run_folder
 from kmodels.serving import catalogue_scores
 
 STARS = 5  # the models predict rating / 5
@@ -100,10 +100,11 @@ def make_split(data: movielens.MovieLens, args: argparse.Namespace) -> splits.Sp
 
 def build(args: argparse.Namespace, table: ratings.EncodedRatings, mean: float) -> keras.Model:
     genres = table.item_table["genres"].shape[1]
+    penalty = {} if args.weight_decay == "l2" else {"l2": 0.0}
     if args.model == "enhanced":
         if not table.user_table:
             raise ConfigurationError("--model enhanced needs gender, age and occupation, which the data does not have")
-        model = models.neumf_enhanced(table.n_users, table.n_items, n_genres=genres)
+        model = models.neumf_enhanced(table.n_users, table.n_items, n_genres=genres, **penalty)
     else:
         who = [name for name in ("gender_id", "age_band", "occupation_id") if name in table.user_table]
         model = models.neumf_history(
@@ -112,6 +113,7 @@ def build(args: argparse.Namespace, table: ratings.EncodedRatings, mean: float) 
             user_features=[Categorical(name, table.encoders[name].size) for name in who],
             item_features=[MultiHot("genres", genres), Categorical("decade", table.encoders["decade"].size)],
             mean=mean / STARS,
+            **penalty,
         )
     training.initialize(model, args.seed)
     return model
@@ -129,11 +131,15 @@ def fit(args, model, inputs, target, split, folder) -> pd.DataFrame:
         seed=args.seed,
         drop_remainder=True,
     )
+    decay = 0.01 if args.weight_decay == "decoupled" else None
     if enhanced:
-        optimizer, callbacks = keras.optimizers.Adam(1e-3), training.plateau_callbacks(patience=2, stop=5)
+        optimizer, callbacks = (
+            keras.optimizers.Adam(1e-3, weight_decay=decay),
+            training.plateau_callbacks(patience=2, stop=5),
+        )
     else:
         schedule = keras.optimizers.schedules.CosineDecay(2e-3, decay_steps=epochs * len(train))
-        optimizer, callbacks = keras.optimizers.Adam(schedule), [training.best_weights()]
+        optimizer, callbacks = keras.optimizers.Adam(schedule, weight_decay=decay), [training.best_weights()]
     training.compile_model(model, optimizer)
     validation = inputs.rows(split.validation, target[split.validation], batch_size=4096)
     return training.fit(
@@ -167,39 +173,7 @@ def describe(data: movielens.MovieLens, split: splits.Split, args: argparse.Name
 
 
 def write_report(folder, record, model, history, true, predicted, per_user) -> None:
-    baseline = "matrix_factorization"
-    ndcg = {name: frame["ndcg_at_10"] for name, frame in per_user.items()}
-    rmse = {model.name: record["test"]["rmse"]}
-    rmse |= {name: values["rmse"] for name, values in record["baselines"].items() if "rmse" in values}
-    errors = history.drop(columns=["loss", "val_loss"]).rename(columns={"rmse": "loss", "val_rmse": "val_loss"})
-    drawn = {
-        "rmse": (
-            plots.baseline_bars(rmse, "RMSE on the test split", model=model.name, unit="stars"),
-            "The model beside its baselines",
-            "Shorter is better. Every setting was chosen on validation rows.",
-        ),
-        "loss": (
-            plots.loss_curves(errors, loss_label="RMSE of rating / 5"),
-            "Training and validation by epoch",
-            "The weights of the best epoch on validation are kept.",
-        ),
-        "scatter": (plots.true_vs_predicted(true, predicted), "True and predicted stars", "Test rows."),
-        "errors": (plots.error_histogram(true, predicted), "Errors", "Predicted less true stars, test rows."),
-        "residuals": (
-            plots.residuals(true, predicted),
-            "Residuals against predictions",
-            "Where the mean line leaves zero, predictions of that height are too high or too low.",
-        ),
-        "users": (
-            plots.per_user_ranking(ndcg["model"], ndcg[baseline], per_user["model"]["n_items"], baseline=baseline),
-            "Ranking, user by user",
-            "NDCG@10 of each user's rated test films, the model beside matrix factorisation.",
-        ),
-    }
-    pictures = [
-        html.Picture(canvas.save(figure, folder / "plots" / f"{name}.png"), title, caption)
-        for name, (figure, title, caption) in drawn.items()
-    ]
+    pictures = rating.draw(folder, record, history, true, predicted, per_user, baseline="matrix_factorization")
     lines: list[str] = []
     model.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
     html.write_report(
@@ -264,6 +238,12 @@ if __name__ == "__main__":
         help="test rows: 15%% of each user's at random (default), the latest 15%%, the last one, or the data's own",
     )
     flags.add_argument("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")
+    flags.add_argument(
+        "--weight-decay",
+        choices=("l2", "decoupled", "none"),
+        default="l2",
+        help="l2: the model's own penalty in the loss (default); decoupled: AdamW's, 0.01; none",
+    )
     flags.add_argument(
         "--engine",
         choices=training.ENGINES,

@@ -79,12 +79,12 @@ def evaluate(
     def rate(rows: npt.NDArray[np.int64], stars: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
         per_user = ranking.rated_ranking(users[rows], ratings[rows], stars, threshold=liked)
         metrics = regression.regression_metrics(ratings[rows], stars)
-        return metrics | {"rmse_normalised": metrics["rmse"] / top} | ranking.mean_ranking(per_user), per_user
+        return metrics | {"rmse_normalised": metrics["rmse"] / top} | _means(per_user), per_user
 
     def rank(score: Callable[[npt.NDArray[np.int64]], npt.ArrayLike]) -> Metrics:
-        table = ranking.catalogue_ranking(score, asked, users[found], items[found], users[seen], items[seen], n_items)
-        means = ranking.mean_ranking(table)
-        return {"catalogue_users": means.pop("n_users"), **means}
+        return _means(
+            ranking.catalogue_ranking(score, asked, users[found], items[found], users[seen], items[seen], n_items)
+        )
 
     of_test, of_model = rate(test, predicted["test"])
     per_user = {"model": of_model}
@@ -99,3 +99,7 @@ def evaluate(
         "baselines": beside,
     }
     return results, per_user
+
+
+def _means(per_user: pd.DataFrame) -> Metrics:
+    return {name: value for name, value in ranking.mean_ranking(per_user).items() if name != "n_users"}

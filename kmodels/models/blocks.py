@@ -74,14 +74,16 @@ def embedding(ids: Tensor, size: int, dim: int, *, name: str, stddev: float = 0.
     )(ids)
 
 
-def dense(x: Tensor, units: int, *, name: str, stddev: float | None = None, l2: float = 0.0, **kwargs: Any) -> Tensor:
+def dense(
+    x: Tensor, units: int, *, name: str, initializer: Any = "glorot_uniform", l2: float = 0.0, **kwargs: Any
+) -> Tensor:
     """A Dense layer whose kernel bears the penalty l2 · Σ w² (none at 0).
 
     Args:
         x: float32 (batch, n).
         units: Width of the result.
         name: Name of the layer.
-        stddev: Standard deviation of the kernel's normal initial values; None is Glorot's uniform. Default None.
+        initializer: Keras initialiser of the kernel. Default "glorot_uniform".
         l2: Factor of the penalty. Default 0.
         **kwargs: Further arguments of `keras.layers.Dense`.
 
@@ -94,11 +96,18 @@ def dense(x: Tensor, units: int, *, name: str, stddev: float | None = None, l2: 
     """
     return layers.Dense(
         units,
-        kernel_initializer="glorot_uniform" if stddev is None else keras.initializers.RandomNormal(stddev=stddev),
+        kernel_initializer=_fresh(initializer),
         kernel_regularizer=regularizers.L2(l2) if l2 else None,
         name=name,
         **kwargs,
     )(x)
+
+
+def _fresh(initializer: Any) -> Any:
+    """A copy of an initialiser: one object gives equal weights to all layers of equal shape that share it."""
+    if isinstance(initializer, keras.initializers.Initializer):
+        return initializer.clone()
+    return initializer
 
 
 def mlp(
@@ -108,6 +117,7 @@ def mlp(
     activation: str = "relu",
     batch_norm: bool = False,
     dropout: float = 0.0,
+    initializer: Any = "glorot_uniform",
     l2: float = 0.0,
     name: str = "mlp",
 ) -> Tensor:
@@ -119,6 +129,7 @@ def mlp(
         activation: Name of a Keras activation. Default "relu".
         batch_norm: Whether to normalise before the activation. Default False.
         dropout: Rate of the dropout after each activation, 0 to 1. Default 0.
+        initializer: Keras initialiser of the kernels. Default "glorot_uniform".
         l2: Factor of the penalty on each kernel. Default 0.
         name: Prefix of the layers' names. Default "mlp".
 
@@ -130,7 +141,7 @@ def mlp(
         (None, 8)
     """
     for i, units in enumerate(hidden, start=1):
-        x = dense(x, units, l2=l2, name=f"{name}_{i}")
+        x = dense(x, units, initializer=initializer, l2=l2, name=f"{name}_{i}")
         if batch_norm:
             # torch's epsilon, not Keras's 1e-3: the published networks were trained with it.
             x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"{name}_{i}_bn")(x)
@@ -146,7 +157,8 @@ def project(
     dim: int,
     *,
     name: str,
-    stddev: float | None = None,
+    initializer: Any = "glorot_uniform",
+    stddev: float = 0.05,
     l2: float = 0.0,
 ) -> Tensor:
     """Maps features linearly into one space and sums them there, with one bias.
@@ -159,7 +171,8 @@ def project(
         tensors: Name of the input -> tensor, as `inputs` gives them.
         dim: Width of the space.
         name: Prefix of the layers' names.
-        stddev: Standard deviation of the initial values; None is Glorot's for kernels, 0.05 for tables. Default None.
+        initializer: Keras initialiser of the kernels. Default "glorot_uniform".
+        stddev: Standard deviation of the normal initial values of the tables. Default 0.05.
         l2: Factor of the penalty on each kernel and table. Default 0.
 
     Returns:
@@ -174,16 +187,15 @@ def project(
     kernels = [("numeric", concatenate(numeric, name=f"{name}_inputs"))] if numeric else []
     kernels += [(f.name, tensors[f.name]) for f in features if isinstance(f, MultiHot)]
     parts = [
-        dense(x, dim, stddev=stddev, l2=l2, use_bias=i == 0, name=f"{name}_{what}")
+        dense(x, dim, initializer=initializer, l2=l2, use_bias=i == 0, name=f"{name}_{what}")
         for i, (what, x) in enumerate(kernels)
     ]
-    table_stddev = 0.05 if stddev is None else stddev
     for feature in features:
         match feature:
             case Categorical(what, size):
-                parts.append(embedding(tensors[what], size, dim, stddev=table_stddev, l2=l2, name=f"{name}_{what}"))
+                parts.append(embedding(tensors[what], size, dim, stddev=stddev, l2=l2, name=f"{name}_{what}"))
             case Bag(what, size):
-                rows = embedding(tensors[what], size, dim, stddev=table_stddev, l2=l2, name=f"{name}_{what}")
+                rows = embedding(tensors[what], size, dim, stddev=stddev, l2=l2, name=f"{name}_{what}")
                 weights = tensors[feature.weights_name]
                 parts.append(layers.Dot(axes=(1, 1), name=f"{name}_{what}_sum")([weights, rows]))
     return add(parts, name=f"{name}_sum")

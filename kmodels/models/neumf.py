@@ -7,6 +7,7 @@ Meets the Neighborhood", KDD 2008 (biases, and histories: SVD++).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -32,6 +33,7 @@ def neumf(
     dropout: float = 0.0,
     vector_dropout: float = 0.0,
     stddev: float = 0.05,
+    initializer: Any = "glorot_uniform",
     l2: float = 0.0,
     mean: float = 0.0,
     name: str = "neumf",
@@ -61,6 +63,8 @@ def neumf(
         dropout: Dropout after each layer of the MLP, 0 to 1. Default 0.
         vector_dropout: Dropout on p and q, 0 to 1. Default 0.
         stddev: Standard deviation of the initial values of the vectors and what is added into them. Default 0.05.
+        initializer: Keras initialiser of the kernels of the MLP, the output and the projections beside the vectors.
+            Default "glorot_uniform".
         l2: Factor of the penalty l2 · Σ w² on every table and kernel; l2 = 5e-6 has the gradient of torch's
             `weight_decay=1e-5`. Default 0.
         mean: Initial value of the output: the mean target. Default 0.
@@ -97,9 +101,14 @@ def neumf(
         vector = blocks.embedding(ids, entity.size, dim, stddev=stddev, l2=l2, name=f"{prefix}_embedding")
         if side_dim is not None:
             _check(**{f"{prefix}_side_dim": side_dim, f"number of {prefix}_features": len(features)})
-            sides.append(blocks.project(features, tensors, side_dim, l2=l2, name=f"{prefix}_side"))
+            sides.append(
+                blocks.project(features, tensors, side_dim, initializer=initializer, l2=l2, name=f"{prefix}_side")
+            )
         elif features:
-            side = blocks.project(features, tensors, dim, stddev=stddev, l2=l2, name=f"{prefix}_side")
+            small = keras.initializers.RandomNormal(stddev=stddev)
+            side = blocks.project(
+                features, tensors, dim, initializer=small, stddev=stddev, l2=l2, name=f"{prefix}_side"
+            )
             vector = blocks.add([vector, side], name=f"{prefix}_vector")
         if vector_dropout:
             vector = layers.Dropout(vector_dropout, name=f"{prefix}_dropout")(vector)
@@ -111,9 +120,16 @@ def neumf(
     if product:
         joined.append(layers.Multiply(name="product")(vectors))
         terms.append(layers.Dot(axes=1, name="dot")(vectors))
-    x = blocks.mlp(blocks.concatenate(joined, name="joined"), hidden, batch_norm=batch_norm, dropout=dropout, l2=l2)
+    x = blocks.mlp(
+        blocks.concatenate(joined, name="joined"),
+        hidden,
+        batch_norm=batch_norm,
+        dropout=dropout,
+        initializer=initializer,
+        l2=l2,
+    )
     start = keras.initializers.Constant(mean)
-    terms.append(blocks.dense(x, 1, l2=l2, bias_initializer=start, name="output"))
+    terms.append(blocks.dense(x, 1, initializer=initializer, l2=l2, bias_initializer=start, name="output"))
     return keras.Model(tensors, blocks.add(terms, name="rating"), name=name)
 
 
@@ -121,8 +137,9 @@ def neumf_enhanced(n_users: int, n_items: int, *, n_genres: int = 18, l2: float 
     """NeuMF-Enhanced: the reference network for MovieLens-1M, layer by layer.
 
     Vectors of 32, three numbers of the user projected to 32 and the genres to 16, all joined into an MLP of 128 and
-    64 with batch normalisation, ReLU and dropout 0.3; no product, no biases. The tables start at a standard deviation
-    of 1, as torch's do. 326,193 trainable parameters at 6,040 users × 3,416 items.
+    64 with batch normalisation, ReLU and dropout 0.3; no product, no biases. Tables and kernels start as torch's do:
+    at a standard deviation of 1, and uniform within 1 / √inputs. 326,193 trainable parameters at 6,040 users × 3,416
+    items.
 
     Args:
         n_users: Rows of the users' table, row 0 for unknown users included.
@@ -155,6 +172,7 @@ def neumf_enhanced(n_users: int, n_items: int, *, n_genres: int = 18, l2: float 
         batch_norm=True,
         dropout=0.3,
         stddev=1.0,
+        initializer=keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform"),
         l2=l2,
         name="neumf_enhanced",
     )

@@ -60,7 +60,8 @@ def loss_and_gradients(
         >>> weights = {"user_embedding/embeddings": np.ones((2, 1)), "item_embedding/embeddings": np.ones((2, 1)),
         ...            "output/kernel": np.array([[1.0], [2.0]]), "output/bias": np.zeros(1)}
         >>> ids = {"user_id": np.array([1, 1]), "item_id": np.array([0, 1])}
-        >>> predicted, loss, gradients = loss_and_gradients(weights, ids, np.array([3.0, 2.0]), user=Side(), item=Side())
+        >>> target = np.array([3.0, 2.0])
+        >>> predicted, loss, gradients = loss_and_gradients(weights, ids, target, user=Side(), item=Side())
         >>> predicted.tolist(), loss, gradients["output/bias"].tolist()
         ([3.0, 3.0], 0.5, [1.0])
     """
@@ -134,7 +135,7 @@ def _vector(prefix: str, side: Side, w: Gradients, x: Arrays) -> tuple[np.ndarra
     return (vector, projected) if side.apart else (vector + projected, projected)
 
 
-def _mlp(h: np.ndarray, w: Gradients, epsilon: float) -> tuple[np.ndarray, list[tuple[np.ndarray, ...]]]:
+def _mlp(h: np.ndarray, w: Gradients, epsilon: float) -> tuple[np.ndarray, list[tuple]]:
     tape = []
     for i in range(1, 1 + sum(name.startswith("mlp_") and name.endswith("/kernel") for name in w)):
         z = h @ w[f"mlp_{i}/kernel"] + w[f"mlp_{i}/bias"]

@@ -9,6 +9,13 @@ from kmodels.reference import adam
 from kmodels.reference.neumf import loss_and_gradients
 
 TOLERANCE = 1e-5
+# Before batch normalisation, which takes the batch's mean away, a bias has no effect on the loss, and neither has that
+# of a linear side projection. The published network has them all the same; their gradients are rounding noise.
+DEAD = {"mlp_1/bias", "mlp_2/bias", "user_side_numeric/bias", "item_side_genres/bias"}
+
+
+def dead(names):
+    return DEAD if any("_bn" in name for name in names) else set()
 
 
 def test_forward_pass_and_loss_are_those_of_the_reference(network, batch, named_weights):
@@ -31,6 +38,9 @@ def test_gradients_are_those_of_the_reference(network, batch, named_weights):
     model.train_on_batch(inputs, target)
     for name, after in named_weights(model).items():
         moved = before[name].astype(np.float64) - after
+        if name in dead(gradients):
+            assert np.abs(moved).max() < 1e-6, name
+            continue
         largest = max(np.abs(gradients[name]).max(), np.abs(before[name]).max())
         np.testing.assert_allclose(moved, gradients[name], rtol=0, atol=TOLERANCE * largest, err_msg=name)
 
@@ -40,10 +50,8 @@ def test_every_weight_receives_a_gradient(network, batch, named_weights):
     inputs, target = batch(model)
     _, _, gradients = loss_and_gradients(named_weights(model), inputs, target, **reference)
     assert set(gradients) == set(named_weights(model))
-    # Before batch normalisation a bias has no effect on the loss: the reference network has them all the same.
-    dead = {"mlp_1/bias", "mlp_2/bias"} if any("_bn" in name for name in gradients) else set()
     for name, gradient in gradients.items():
-        assert (np.abs(gradient).max() > 1e-9) == (name not in dead), name
+        assert (np.abs(gradient).max() > 1e-9) == (name not in dead(gradients)), name
 
 
 def test_weights_after_five_adam_steps_are_those_of_a_dense_adam(network, batch, named_weights):
@@ -52,13 +60,18 @@ def test_weights_after_five_adam_steps_are_those_of_a_dense_adam(network, batch,
     model, reference = network
     weights = {name: value.astype(np.float64) for name, value in named_weights(model).items()}
     training.compile_model(model, keras.optimizers.Adam(1e-2))
-    state = None
+    state, lowest = None, {name: np.full(weight.shape, np.inf) for name, weight in weights.items()}
     for seed in range(5):
         inputs, target = batch(model, seed)
         _, _, gradients = loss_and_gradients(weights, inputs, target, **reference)
         weights, state = adam.step(weights, gradients, state, learning_rate=1e-2)
         model.train_on_batch(inputs, target)
+        for name, gradient in gradients.items():
+            lowest[name] = np.minimum(lowest[name], np.abs(gradient) / np.abs(gradient).max())
     for name, value in named_weights(model).items():
-        if any("_bn" in other for other in weights) and name in ("mlp_1/bias", "mlp_2/bias"):
-            continue  # a dead weight: Adam makes steps of its rounding noise, see the test above
-        np.testing.assert_allclose(value, weights[name], rtol=0, atol=TOLERANCE, err_msg=name)
+        # Adam divides a gradient by its own size: where one came close to nought among the others of its weight, a
+        # step is float32's rounding as much as the gradient. That is all of a dead bias, and a few numbers elsewhere.
+        clear = lowest[name] > 1e-4
+        if name not in dead(weights):
+            assert clear.mean() > 0.95, name
+            np.testing.assert_allclose(value[clear], weights[name][clear], rtol=0, atol=TOLERANCE, err_msg=name)

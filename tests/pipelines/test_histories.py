@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+
+from kmodels.errors import DataError
+from kmodels.pipelines import HistoryBags, HistoryRows, history_table
+
+N_OWNERS, N_MEMBERS = 6, 9
+
+
+def some_ratings(seed=0):
+    """Distinct pairs in a shuffled order, with id 0 among them, and owner 5 without any."""
+    rng = np.random.default_rng(seed)
+    pairs = np.array([(owner, member) for owner in range(5) for member in range(N_MEMBERS)])
+    pairs = pairs[rng.permutation(len(pairs))[:30]]
+    return pairs[:, 0], pairs[:, 1], rng.normal(size=30)
+
+
+def entries_of(owners, members, values, owner, without):
+    """One row's history, slowly: its (member, value) in the order of the ratings."""
+    return [
+        (m, v)
+        for o, m, v in zip(owners, members, values, strict=True)
+        if o == owner and o > 0 and m > 0 and m != without
+    ]
+
+
+@pytest.mark.parametrize("own_is_left_out", [True, False])
+def test_rows_are_those_of_a_slow_loop(own_is_left_out):
+    owners, members, values = some_ratings()
+    table = history_table(owners, members, values, n_owners=N_OWNERS, n_members=N_MEMBERS)
+    part = HistoryRows("history", table, owners, members if own_is_left_out else None)
+    rows = np.array([4, 29, 4, 0, 17])
+    result = part(rows)["history"]
+    assert (result.shape, result.dtype) == ((5, 2 * N_MEMBERS), np.float32)
+    for i, row in enumerate(rows):
+        history = entries_of(owners, members, values, owners[row], members[row] if own_is_left_out else None)
+        expected = np.zeros(2 * N_MEMBERS)
+        for member, value in history:
+            expected[member], expected[N_MEMBERS + member] = value, 1
+        np.testing.assert_allclose(result[i], expected / np.sqrt(len(history) + 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [2, 5, 12])
+def test_bags_are_those_of_a_slow_loop(length):
+    owners, members, values = some_ratings(1)
+    table = history_table(owners, members, values, n_owners=N_OWNERS, n_members=N_MEMBERS)
+    rows = np.arange(30)[::-1]
+    result = HistoryBags("seen", table, owners, length, members)(rows)
+    assert result["seen"].dtype == np.int32
+    assert result["seen_weights"].dtype == np.float32
+    for i, row in enumerate(rows):
+        history = [member for member, _ in entries_of(owners, members, values, owners[row], members[row])]
+        kept, weight = history[-length:], 1 / np.sqrt(len(history) + 1)
+        padding = length - len(kept)
+        assert result["seen"][i].tolist() == kept + [0] * padding
+        np.testing.assert_allclose(result["seen_weights"][i], [weight] * len(kept) + [0.0] * padding, rtol=1e-6)
+
+
+def test_a_rows_own_rating_is_never_in_its_history():
+    owners, members, values = some_ratings()
+    table = history_table(owners, members, values, n_owners=N_OWNERS, n_members=N_MEMBERS)
+    rows = np.flatnonzero((owners > 0) & (members > 0))
+    for at, history in ((members, HistoryRows("h", table, owners, members)), (members, None)):
+        if history is not None:
+            weights = history(rows)["h"]
+            assert (weights[np.arange(len(rows)), at[rows]] == 0).all()
+            assert (weights[np.arange(len(rows)), N_MEMBERS + at[rows]] == 0).all()
+    bags = HistoryBags("h", table, owners, N_MEMBERS, members)(rows)["h"]
+    assert not (bags == members[rows][:, None]).any()
+
+
+def test_a_member_not_in_the_history_leaves_it_whole():
+    table = history_table(np.array([1, 1]), np.array([1, 2]), np.array([1.0, 2.0]), n_owners=2, n_members=4)
+    part = HistoryRows("h", table, owners=np.array([1]), members=np.array([3]))
+    np.testing.assert_allclose(part(np.array([0]))["h"][0] * np.sqrt(3), [0, 1, 2, 0, 0, 1, 1, 0], atol=1e-6)
+
+
+def test_unknown_owners_and_owners_without_ratings_have_an_empty_history():
+    owners, members, values = some_ratings()
+    table = history_table(owners, members, values, n_owners=N_OWNERS, n_members=N_MEMBERS)
+    asked = np.array([0, 5])
+    assert not HistoryRows("h", table, asked)(np.array([0, 1]))["h"].any()
+    bags = HistoryBags("h", table, asked, 3)(np.array([0, 1]))
+    assert not bags["h"].any()
+    assert not bags["h_weights"].any()
+
+
+def test_a_value_of_zero_is_still_a_rating():
+    table = history_table(np.array([1]), np.array([1]), np.array([0.0]), n_owners=2, n_members=2)
+    np.testing.assert_allclose(
+        HistoryRows("h", table, np.array([1]))(np.array([0]))["h"], [[0, 0, 0, 2**-0.5]], rtol=1e-6
+    )
+
+
+def test_duplicates_and_ids_out_of_range_are_refused():
+    one, value = np.array([1, 1]), np.ones(2)
+    with pytest.raises(DataError, match="twice"):
+        history_table(one, one, value, n_owners=2, n_members=2)
+    with pytest.raises(DataError, match="owners out of range; expected 0 to 0"):
+        history_table(one, np.array([0, 1]), value, n_owners=1, n_members=2)
+    with pytest.raises(DataError, match="members out of range"):
+        history_table(one, np.array([-1, 1]), value, n_owners=2, n_members=2)
