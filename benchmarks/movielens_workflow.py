@@ -65,7 +65,6 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
                 epochs=epochs,
                 folder=Path(run),
                 callbacks=training.plateau_callbacks(stop=epochs),
-                engine=os.environ.get("KMODELS_BENCHMARK_ENGINE", "pydataset"),
             )
     with cli.timed(seconds, "evaluate"):
         predicted = np.clip(training.predict(model, inputs.rows(split.test, batch_size=4096)) * STARS, 1, STARS)

@@ -84,7 +84,7 @@ def tensorflow() -> Any:
     """
     if importlib.util.find_spec("tensorflow") is None:
         raise ConfigurationError(
-            "the tf.data engine needs TensorFlow: install it (pip install 'kmodels[tensorflow]') or use the default "
+            "the tf.data engine needs TensorFlow: install it (pip install -e '.[tensorflow]') or use the default "
             "engine, which runs without"
         )
     import tensorflow

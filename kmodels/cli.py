@@ -41,9 +41,9 @@ def choose_backend() -> str:
     if asked and asked not in BACKENDS:
         _stop(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}. Received: KERAS_BACKEND={asked}")
     if asked and asked not in installed:
-        _stop(f"KERAS_BACKEND={asked}, but {asked} is not installed: pip install 'kmodels[{asked}]'")
+        _stop(f"KERAS_BACKEND={asked}, but {asked} is not installed: pip install -e '.[{asked}]'")
     if not installed:
-        _stop("no backend is installed, install one of them: pip install 'kmodels[jax]'")
+        _stop("no backend is installed, install one of them: pip install -e '.[jax]'")
     os.environ["KERAS_BACKEND"] = asked or installed[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not asked:

@@ -260,6 +260,7 @@ class _Checkpoint(kc.Callback):
             unit="batch",
             dynamic_ncols=True,
             mininterval=0.5,
+            disable=None,  # a log file gets no bar
         )
         # Told by the data, not by a callback on each batch: see _EpochCallbacks.
         self.train.on_batch = self._bar.update

@@ -85,17 +85,10 @@ def main(args: argparse.Namespace) -> None:
 
 def make_split(data: movielens.MovieLens, args: argparse.Namespace) -> splits.Split:
     users, items, times = (data.ratings[name] for name in ("user_id", "item_id", "timestamp"))
-    match args.split:
-        case "random":
-            return splits.random_per_user(users, items, seed=args.seed)
-        case "time":
-            return splits.by_time(users, items, times)
-        case "leave-last-out":
-            return splits.leave_last_out(users, items, times)
-    if args.fold not in data.given_splits:
+    if args.split == "given" and args.fold not in data.given_splits:
         known = ", ".join(data.given_splits) or "none: it is ML-100K's own files that bring some"
         raise ConfigurationError(f"the data has no split --fold {args.fold}; it has {known}")
-    return splits.given(users, items, data.given_splits[args.fold], seed=args.seed)
+    return splits.make(args.split, users, items, times, seed=args.seed, in_test=data.given_splits.get(args.fold))
 
 
 def build(args: argparse.Namespace, table: ratings.EncodedRatings, mean: float) -> keras.Model:
@@ -156,17 +149,11 @@ def fit(args, model, inputs, target, split, folder) -> pd.DataFrame:
 
 
 def describe(data: movielens.MovieLens, split: splits.Split, args: argparse.Namespace) -> dict:
-    counts = data.ratings["rating"].value_counts().sort_index()
     return {
         "source": str(args.data),
-        "rows": len(data.ratings),
-        "sha256": data.sha256,
         "synthetic": args.data == "sample",
-        "users": len(data.users),
-        "items": len(data.items),
-        "format": data.format,
+        **movielens.summary(data),
         "kept": "users and films with at least 5 ratings",
-        "rating_counts": {f"{stars:g}": int(count) for stars, count in counts.items()},
         "split_name": args.split,
         "split": {name: len(rows) for name, rows in split._asdict().items()},
     }
@@ -233,7 +220,7 @@ if __name__ == "__main__":
     )
     flags.add_argument(
         "--split",
-        choices=("random", "time", "leave-last-out", "given"),
+        choices=splits.METHODS,
         default="random",
         help="test rows: 15%% of each user's at random (default), the latest 15%%, the last one, or the data's own",
     )

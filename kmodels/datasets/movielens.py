@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -233,6 +234,30 @@ def filter_ratings(data: MovieLens, min_ratings: int = 5) -> MovieLens:
         items=data.items[item_counts > 0].reset_index(drop=True),
         given_splits={name: mask[keep] for name, mask in data.given_splits.items()},
     )
+
+
+def summary(data: MovieLens) -> dict[str, Any]:
+    """Counts what a report says of the data.
+
+    Args:
+        data: The tables.
+
+    Returns:
+        `rows`, `users`, `items` (numbers), `format`, `sha256`, and `rating_counts`: stars as text -> number of ratings.
+
+    Example:
+        >>> summary(load("sample"))["users"]
+        600
+    """
+    counts = data.ratings["rating"].value_counts().sort_index()
+    return {
+        "rows": len(data.ratings),
+        "users": len(data.users),
+        "items": len(data.items),
+        "format": data.format,
+        "sha256": data.sha256,
+        "rating_counts": {f"{stars:g}": int(count) for stars, count in counts.items()},
+    }
 
 
 def time_features(timestamps: npt.ArrayLike) -> pd.DataFrame:

@@ -69,6 +69,8 @@ def encode_ratings(
         >>> encoded.user_id.tolist(), encoded.item_table["genres"].tolist()
         ([1, 1, 0], [[1.0, 1.0], [0.0, 1.0]])
     """
+    if not len(train):
+        raise DataError("there is no training row")
     seen = ratings.iloc[train]
     encoders: dict[str, Encoder] = {
         "user_id": (user_vocabulary := Vocabulary.fit(seen["user_id"])),

@@ -25,6 +25,54 @@ class Split(NamedTuple):
     test: IntArray
 
 
+METHODS = ("random", "time", "leave-last-out", "given")
+
+
+def make(
+    method: str,
+    users: npt.ArrayLike,
+    items: npt.ArrayLike,
+    timestamps: npt.ArrayLike,
+    *,
+    seed: int,
+    in_test: npt.ArrayLike | None = None,
+) -> Split:
+    """Splits by the method of that name, with its usual shares.
+
+    Args:
+        method: "random", "time", "leave-last-out" or "given": `random_per_user`, `by_time`, `leave_last_out`, `given`.
+        users: Raw user ids, shape (rows,), any integers.
+        items: Raw item ids, shape (rows,), any integers.
+        timestamps: When each row happened, shape (rows,).
+        seed: Any integer.
+        in_test: For "given", whether each row is in the test, shape (rows,). Default None.
+
+    Returns:
+        The split.
+
+    Raises:
+        DataError: What the method itself refuses.
+        ConfigurationError: Another method, or "given" without `in_test`.
+
+    Example:
+        >>> from kmodels.preprocessing import splits
+        >>> [len(part) for part in splits.make("time", [1] * 20, range(20), range(20), seed=0)]
+        [14, 3, 3]
+    """
+    match method:
+        case "random":
+            return random_per_user(users, items, seed=seed)
+        case "time":
+            return by_time(users, items, timestamps)
+        case "leave-last-out":
+            return leave_last_out(users, items, timestamps)
+        case "given" if in_test is not None:
+            return given(users, items, in_test, seed=seed)
+        case "given":
+            raise ConfigurationError("a given split needs to be told which rows are in the test")
+    raise ConfigurationError(f"unknown split; expected one of {', '.join(METHODS)}; received {method!r}")
+
+
 def random_per_user(
     users: npt.ArrayLike, items: npt.ArrayLike, *, seed: int, validation: float = 0.15, test: float = 0.15
 ) -> Split:

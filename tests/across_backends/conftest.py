@@ -44,6 +44,11 @@ def network(request):
 
 
 @pytest.fixture
+def networks() -> dict[str, Callable]:
+    return NETWORKS
+
+
+@pytest.fixture
 def batch() -> Callable:
     return _batch
 

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+from sklearn.metrics import mean_absolute_error, ndcg_score, r2_score, root_mean_squared_error
+
+from kmodels.errors import DataError
+from kmodels.evaluation import recommender
+
+N_USERS, N_ITEMS = 21, 41
+
+
+def planted(seed=0):
+    rng = np.random.default_rng(seed)
+    pairs = np.array([(user, item) for user in range(1, N_USERS) for item in range(1, N_ITEMS)])
+    pairs = pairs[rng.permutation(len(pairs))[:500]]
+    users, items = pairs[:, 0].astype("int32"), pairs[:, 1].astype("int32")
+    true = 3 + rng.normal(0, 0.5, N_USERS)[users] + rng.normal(0, 0.8, N_ITEMS)[items]
+    ratings = np.clip(np.round(true + rng.normal(0, 0.3, 500)), 1, 5).astype("float32")
+    order = rng.permutation(500)
+    return users, items, ratings, (order[:350], order[350:420], order[420:])
+
+
+@pytest.fixture(scope="module")
+def data():
+    return planted()
+
+
+def evaluate(data, predicted=None, scores=None):
+    users, items, ratings, split = data
+    rng = np.random.default_rng(1)
+    predicted = predicted or {
+        name: ratings[rows] + rng.normal(0, 0.2, len(rows))
+        for name, rows in zip(("validation", "test"), split[1:], strict=True)
+    }
+    scores = scores or (lambda asked: rng.normal(size=(len(asked), N_ITEMS)))
+    return (
+        *recommender.evaluate(users, items, ratings, split, predicted, scores, n_users=N_USERS, n_items=N_ITEMS),
+        predicted,
+    )
+
+
+def test_errors_are_scikit_learns(data):
+    results, _, predicted = evaluate(data)
+    for name, rows in (("validation", data[3][1]), ("test", data[3][2])):
+        true, got = data[2][rows], results[name]
+        assert got["rmse"] == pytest.approx(root_mean_squared_error(true, predicted[name]))
+        assert got["mae"] == pytest.approx(mean_absolute_error(true, predicted[name]))
+        assert got["r2"] == pytest.approx(r2_score(true, predicted[name]))
+        assert got["rmse_normalised"] == pytest.approx(got["rmse"] / 5)
+
+
+def test_every_baseline_is_there_and_names_are_those_of_the_contract(data):
+    results, per_user, _ = evaluate(data)
+    errors = {"rmse", "mae", "r2", "rmse_normalised"}
+    ranks = {f"{name}_at_10" for name in ("precision", "recall", "hit_rate", "ndcg", "map", "mrr")}
+    catalogue = {f"catalogue_{name}" for name in ranks}
+    assert set(results) == {"test", "validation", "baselines"}
+    assert errors | ranks | catalogue <= set(results["test"])
+    assert errors | ranks <= set(results["validation"])
+    assert not catalogue & set(results["validation"])
+    baselines = results["baselines"]
+    assert set(baselines) == {"global_mean", "biases", "matrix_factorization", "popularity"}
+    for name in ("biases", "matrix_factorization"):
+        assert errors | catalogue <= set(baselines[name])
+    assert errors <= set(baselines["global_mean"])
+    assert not catalogue & set(baselines["global_mean"])  # it ranks nothing
+    assert catalogue <= set(baselines["popularity"])
+    assert not errors & set(baselines["popularity"])  # it rates nothing
+    assert set(per_user) == {"model", "global_mean", "biases", "matrix_factorization"}
+
+
+def test_the_mean_baseline_is_the_training_mean(data):
+    _users, _items, ratings, (train, _, test) = data
+    results, _, _ = evaluate(data)
+    expected = np.sqrt(np.mean((ratings[test] - ratings[train].mean()) ** 2))
+    assert results["baselines"]["global_mean"]["rmse"] == pytest.approx(expected, rel=1e-5)
+    assert results["baselines"]["biases"]["rmse"] < expected
+
+
+def slow_catalogue_ndcg(data, table):
+    """Each user's liked test items among all that it has not rated, one item after the other."""
+    users, items, ratings, (train, validation, test) = data
+    known = set(items[train].tolist())
+    values = []
+    for user in sorted(set(users[test].tolist())):
+        mine = {int(items[r]) for r in test if users[r] == user and ratings[r] >= 4 and int(items[r]) in known}
+        if not mine:
+            continue
+        rated = {int(items[r]) for r in (*train, *validation) if users[r] == user}
+        candidates = [item for item in range(1, N_ITEMS) if item not in rated]
+        relevance = np.array([[float(item in mine) for item in candidates]])
+        values.append(ndcg_score(relevance, table[user][candidates][None], k=10))
+    return np.mean(values)
+
+
+def test_the_catalogue_is_ranked_as_a_slow_loop_with_scikit_learn_ranks_it(data):
+    table = np.random.default_rng(3).normal(size=(N_USERS, N_ITEMS))
+    results, _, _ = evaluate(data, scores=lambda asked: table[asked])
+    assert results["test"]["catalogue_ndcg_at_10"] == pytest.approx(slow_catalogue_ndcg(data, table), rel=1e-9)
+
+
+def test_only_users_with_a_liked_test_item_are_scored(data):
+    users, _items, ratings, (_, _, test) = data
+    asked = []
+
+    def scores(some):
+        asked.extend(some)
+        return np.zeros((len(some), N_ITEMS))
+
+    evaluate(data, scores=scores)
+    assert set(asked) == set(users[test[ratings[test] >= 4]].tolist())
+
+
+def test_knowing_the_test_ratings_is_perfect(data):
+    users, items, ratings, split = data
+    predicted = {"validation": ratings[split[1]], "test": ratings[split[2]]}
+    known = np.full((N_USERS, N_ITEMS), -1.0)
+    known[users[split[2]], items[split[2]]] = ratings[split[2]]
+    results, _, _ = evaluate(data, predicted, lambda asked: known[asked])
+    assert results["test"]["rmse"] == 0
+    assert results["test"]["ndcg_at_10"] == pytest.approx(1)
+    assert results["test"]["catalogue_ndcg_at_10"] == pytest.approx(1)
+
+
+def test_a_prediction_that_is_no_number_is_refused(data):
+    _users, _items, ratings, split = data
+    predicted = {"validation": ratings[split[1]], "test": np.full(len(split[2]), np.nan)}
+    with pytest.raises(DataError):
+        evaluate(data, predicted)
+
+
+def test_predictions_of_other_rows_are_refused(data):
+    predicted = {"validation": data[2][data[3][1]], "test": np.ones(3)}
+    with pytest.raises(DataError):
+        evaluate(data, predicted)

@@ -1,0 +1,326 @@
+"""The MovieLens recipe as a person runs it: on the sample, on bad input, and stopped half way."""
+
+import json
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPE, SAMPLE = ROOT / "recipes" / "movielens.py", ROOT / "data" / "movielens-sample"
+FLOORS = json.loads((SAMPLE / "floors.json").read_text())
+# What a metric is called, by the contract that every recipe keeps.
+ERRORS = {"rmse", "mae", "r2", "rmse_normalised"}
+RANKS = {"precision_at_10", "recall_at_10", "hit_rate_at_10", "ndcg_at_10", "map_at_10", "mrr_at_10"}
+
+
+def command(*flags) -> list[str]:
+    return [sys.executable, str(RECIPE), *map(str, flags)]
+
+
+@pytest.fixture(scope="module")
+def here():
+    """Runs the recipe in this process: Keras takes seconds to import."""
+
+    def run(*flags) -> int:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [str(RECIPE), *map(str, flags)])
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(str(RECIPE), run_name="__main__")
+        return ended.value.code
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run with every default, in a process and a working directory of its own."""
+    folder = tmp_path_factory.mktemp("recipe")
+    done = subprocess.run(command(), cwd=folder, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / "movielens", done
+
+
+@pytest.fixture(scope="module")
+def metrics(finished):
+    return json.loads((finished[0] / "metrics.json").read_text())
+
+
+def test_the_first_line_says_that_the_data_is_synthetic(finished):
+    assert "synthetic" in finished[1].stdout.splitlines()[0]
+
+
+def test_the_progress_is_shown_and_nothing_failed(finished):
+    assert "epoch" in finished[1].stderr
+    assert "Traceback" not in finished[1].stderr
+    assert "Report: " in finished[1].stdout
+
+
+def test_the_run_folder_is_complete(finished):
+    folder = finished[0]
+    for name in ("metrics.json", "history.csv", "config.json", "model.keras", "encoders.json", "report.html"):
+        assert (folder / name).stat().st_size > 0, name
+    assert (folder / "MODEL_CARD.md").read_text().startswith(("#", "---"))
+    plots = list((folder / "plots").glob("*.png"))
+    assert len(plots) >= 4
+    assert all(plot.read_bytes().startswith(b"\x89PNG") for plot in plots)
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= len(plots)  # self-contained
+    assert not list(folder.glob("*.tmp*"))
+
+
+def test_metrics_keep_the_contract(metrics, finished, backend_name):
+    assert metrics["recipe"] == "movielens"
+    assert metrics["backend"] == backend_name
+    assert metrics["seed"] == 0
+    assert metrics["data"]["source"] == "sample"
+    assert metrics["data"]["rows"] == 50_807
+    assert len(metrics["data"]["sha256"]) == 64
+    assert metrics["model"]["name"]
+    assert metrics["model"]["parameters"] > 10_000
+    assert ERRORS | RANKS | {f"catalogue_{name}" for name in RANKS} <= set(metrics["test"])
+    assert set(metrics["validation"]) >= ERRORS | RANKS
+    assert set(metrics["baselines"]) == {"global_mean", "biases", "matrix_factorization", "popularity"}
+    timing = {"load_s", "prepare_s", "fit_s", "epochs", "samples_per_s", "evaluate_s"}
+    assert timing <= set(metrics["timing"])
+    assert all(metrics["timing"][name] > 0 for name in timing)
+    assert {"keras", "numpy", "python", "kmodels"} <= set(metrics["versions"])
+    history = pd.read_csv(finished[0] / "history.csv")
+    assert metrics["timing"]["epochs"] == len(history)
+
+
+def test_every_metric_is_a_possible_one(metrics):
+    for group in ("test", "validation"):
+        for name, value in metrics[group].items():
+            low, high = (0, 5) if "rmse" in name or name == "mae" else (0, 1)
+            if name.removeprefix("catalogue_") in ERRORS | RANKS:
+                assert low <= value <= high, name
+
+
+def test_the_model_explains_what_can_be_explained(metrics):
+    """At most a third of the explainable error that user and film biases leave."""
+    floor = FLOORS["oracle"] ** 2
+    bias = metrics["baselines"]["biases"]["rmse"] ** 2 - floor
+    assert metrics["baselines"]["biases"]["rmse"] == pytest.approx(FLOORS["bias"], abs=0.03)
+    assert metrics["test"]["rmse"] ** 2 - floor <= bias / 3
+    assert metrics["test"]["rmse"] > FLOORS["oracle"]  # nothing can be better, or the test rows were seen
+
+
+def test_the_model_beats_every_baseline(metrics):
+    rmse = {name: values["rmse"] for name, values in metrics["baselines"].items() if "rmse" in values}
+    assert metrics["test"]["rmse"] < min(rmse.values()), rmse
+
+
+def test_the_saved_model_gives_the_reported_error(finished, metrics):
+    import keras
+
+    from kmodels.preprocessing import encoders
+
+    model = keras.saving.load_model(finished[0] / "model.keras")
+    known = encoders.load_encoders(finished[0] / "encoders.json")
+    assert model.get_layer("user_embedding").input_dim == known["user_id"].size
+    assert model.count_params() == metrics["model"]["parameters"]
+
+
+# --- bad input
+
+
+@pytest.fixture
+def data(tmp_path):
+    return Path(shutil.copytree(SAMPLE, tmp_path / "data"))
+
+
+def edit(name, old, new):
+    """Damages the first place where a file has `old`."""
+
+    def damage(folder):
+        text = (folder / name).read_bytes()
+        assert old in text
+        (folder / name).write_bytes(text.replace(old, new, 1))
+
+    return damage
+
+
+def append(name, line):
+    def damage(folder):
+        with (folder / name).open("ab") as file:
+            file.write(line)
+
+    return damage
+
+
+def first(name, number=3):
+    return (SAMPLE / name).read_bytes().splitlines(keepends=True)[number - 1]
+
+
+RATING = first("ratings.dat")
+FIELDS = RATING.strip().split(b"::")
+
+
+def rating(position, value):
+    return edit("ratings.dat", RATING, b"::".join([*FIELDS[:position], value, *FIELDS[position + 1 :]]) + b"\n")
+
+
+BAD = {
+    "truncated line": (edit("ratings.dat", RATING, RATING[:7] + b"\n"), "ratings.dat, line 3"),
+    "wrong separator": (edit("ratings.dat", RATING, RATING.replace(b"::", b",")), "ratings.dat, line 3"),
+    "rating is text": (rating(2, b"good"), "ratings.dat, line 3, column 'rating'"),
+    "rating too high": (rating(2, b"6"), "ratings.dat, line 3, column 'rating'"),
+    "rating is nan": (rating(2, b"nan"), "ratings.dat, line 3, column 'rating'"),
+    "duplicate pair": (append("ratings.dat", RATING), "ratings.dat, line 50808"),
+    "user absent": (rating(0, b"99999"), "99999"),
+    "film absent": (rating(1, b"99999"), "99999"),
+    "unknown genre": (edit("movies.dat", first("movies.dat"), b"900000::X (1999)::Opera\n"), "Opera"),
+    "empty file": (lambda folder: (folder / "ratings.dat").write_bytes(b""), "ratings.dat"),
+    "wrong encoding": (lambda folder: (folder / "ratings.dat").write_text("1::1::5::9\n", "utf-16"), "ratings.dat"),
+    "file missing": (lambda folder: (folder / "users.dat").unlink(), "users.dat"),
+}
+
+
+def refused(capsys, here, out, *flags) -> str:
+    """The only line on stderr of a run that ends with 2 and leaves no numbers."""
+    assert here("--out", out, *flags) == 2
+    output = capsys.readouterr()
+    (line,) = output.err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert "Traceback" not in output.out + output.err
+    assert not (out / "metrics.json").exists()
+    return line
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_damaged_data_ends_with_2_and_says_where(what, data, tmp_path, capsys, here):
+    damage, place = BAD[what]
+    damage(data)
+    assert place in refused(capsys, here, tmp_path / "out", "--data", data)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data", "/nowhere/at/all"], "unknown data source '/nowhere/at/all'"),
+        (["--split", "alphabetic"], "argument --split: invalid choice: 'alphabetic'"),
+        (["--model", "giant"], "argument --model: invalid choice: 'giant'"),
+        (["--engine", "magic"], "argument --engine: invalid choice: 'magic'"),
+        (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1"),
+        (["--split", "given"], "the data has no split --fold u1"),
+        (["--resume"], "there is no config.json in it"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, capsys, here):
+    assert message in refused(capsys, here, tmp_path / "out", *flags)
+
+
+def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
+    before = (finished[0] / "metrics.json").read_bytes()
+    assert here("--out", finished[0], "--resume", "--seed", 7) == 2
+    assert "seed is 0 there, 7 was asked for" in capsys.readouterr().err
+    assert (finished[0] / "metrics.json").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A fifth of the sample, for runs whose figures do not matter."""
+    folder = Path(shutil.copytree(SAMPLE, tmp_path_factory.mktemp("small") / "data"))
+    lines = (SAMPLE / "ratings.dat").read_text().splitlines(keepends=True)
+    (folder / "ratings.dat").write_text("".join(line for line in lines if int(line.split("::")[0]) <= 120))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def csv_release(small):
+    """The same as the newer releases come: CSV files, and nothing known of users."""
+    folder = small.parent / "csv"
+    folder.mkdir()
+    lines = (small / "ratings.dat").read_text().replace("::", ",")
+    (folder / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + lines)
+    lines = (small / "movies.dat").read_text("latin-1").replace("Children's", "Children").splitlines()
+    rows = "".join('{},"{}",{}\n'.format(*line.split("::")) for line in lines)
+    (folder / "movies.csv").write_text("movieId,title,genres\n" + rows, encoding="utf-8")
+    return folder
+
+
+def test_the_enhanced_network_needs_what_csv_releases_do_not_have(csv_release, tmp_path, capsys, here):
+    line = refused(capsys, here, tmp_path / "out", "--data", csv_release, "--model", "enhanced")
+    assert "needs gender, age and occupation" in line
+
+
+def test_a_given_split_that_leaves_a_user_without_training_rows_is_refused(tmp_path, capsys, here):
+    pairs = [(user, film) for user in range(1, 7) for film in range(1, 7)]
+    flags = "|".join(["0"] * 18)
+    files = {
+        "u.data": "".join(f"{user}\t{film}\t3\t9\n" for user, film in pairs),
+        "u1.base": "".join(f"{user}\t{film}\t3\t9\n" for user, film in pairs if user != 2),
+        "u1.test": "".join(f"{user}\t{film}\t3\t9\n" for user, film in pairs if user == 2),
+        "u.user": "".join(f"{user}|24|F|other|85711\n" for user in range(1, 7)),
+        "u.item": "".join(f"{film}|X (1995)|01-Jan-1995||http://x|0|{flags}\n" for film in range(1, 7)),
+    }
+    folder = tmp_path / "ml"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    line = refused(capsys, here, tmp_path / "out", "--data", folder, "--split", "given")
+    assert "2" in line
+    assert "train" in line
+
+
+def test_bad_input_from_the_shell(data, tmp_path):
+    rating(2, b"good")(data)
+    done = subprocess.run(
+        command("--data", data, "--out", tmp_path / "out"), cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "line 3, column 'rating'" in done.stderr
+
+
+# --- other models, data and splits, one epoch each
+
+
+def test_the_enhanced_network_runs_through(small, tmp_path, here):
+    assert here("--out", tmp_path, "--data", small, "--epochs", 1, "--model", "enhanced", "--split", "time") == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["model"]["name"] == "neumf_enhanced"
+    assert metrics["data"]["split_name"] == "time"
+
+
+def test_a_csv_release_runs_through(csv_release, tmp_path, here):
+    flags = ["--split", "leave-last-out", "--weight-decay", "decoupled", "--engine", "pydataset"]
+    assert here("--out", tmp_path, "--data", csv_release, "--epochs", 1, *flags) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["data"]["split"]["test"] == metrics["data"]["users"]
+
+
+# --- stopped and resumed
+
+
+def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_path, here):
+    flags = ["--data", small, "--epochs", 30, "--batch-size", 64]
+    stopped, unbroken = tmp_path / "stopped", tmp_path / "unbroken"
+    process = subprocess.Popen(
+        command("--out", stopped, *flags), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    deadline = time.monotonic() + 300
+    while not (stopped / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert errors.strip().endswith("--resume")
+    assert not (stopped / "metrics.json").exists()
+
+    assert here("--out", stopped, *flags, "--resume") == 0
+    assert here("--out", unbroken, *flags) == 0
+    records = [json.loads((folder / "metrics.json").read_text()) for folder in (stopped, unbroken)]
+    for group in ("test", "validation", "baselines", "model", "data"):
+        assert records[0][group] == records[1][group]
+    one, other = (pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (stopped, unbroken))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)

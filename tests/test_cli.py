@@ -1,0 +1,159 @@
+import argparse
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+from kmodels import cli
+from kmodels.errors import ConfigurationError, DataError, TrainingError
+
+
+def flags(*arguments):
+    return cli.parser("movielens", "Rates films.").parse_args(list(arguments))
+
+
+def installed(monkeypatch, *names):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        cli.importlib.util,
+        "find_spec",
+        lambda name, *rest: (name in names or None) if name in cli.BACKENDS else find(name, *rest),
+    )
+
+
+def code_and_line(capsys, action) -> tuple[int, str]:
+    """The exit code, and the only line on stderr."""
+    with pytest.raises(SystemExit) as ended:
+        action()
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return ended.value.code, line
+
+
+# --- the backend
+
+
+def test_the_asked_for_backend_is_taken_without_a_word(monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    installed(monkeypatch, "jax", "torch")
+    assert cli.choose_backend() == "torch"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "chosen"), [(("tensorflow", "jax"), "jax"), (("tensorflow", "torch"), "torch"), (("torch",), "torch")]
+)
+def test_else_the_first_installed_one_is_taken_and_named(monkeypatch, capsys, found, chosen):
+    monkeypatch.setenv("KERAS_BACKEND", "")
+    installed(monkeypatch, *found)
+    assert cli.choose_backend() == chosen == os.environ["KERAS_BACKEND"]
+    assert capsys.readouterr().out.startswith(f"Backend: {chosen} (of those installed: ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "message"),
+    [
+        ("mxnet", ("jax",), "KERAS_BACKEND must be one of jax, torch, tensorflow. Received: KERAS_BACKEND=mxnet"),
+        ("torch", ("jax",), "KERAS_BACKEND=torch, but torch is not installed: pip install 'kmodels[torch]'"),
+        ("", (), "no backend is installed, install one of them: pip install 'kmodels[jax]'"),
+    ],
+)
+def test_a_backend_that_is_not_there_ends_with_2_and_one_line(monkeypatch, capsys, asked, found, message):
+    monkeypatch.setenv("KERAS_BACKEND", asked)
+    installed(monkeypatch, *found)
+    assert code_and_line(capsys, cli.choose_backend) == (2, f"error: {message}")
+
+
+# --- the flags
+
+
+def test_defaults():
+    assert vars(flags()) == {
+        "data": "sample",
+        "epochs": None,
+        "batch_size": 512,
+        "seed": 0,
+        "out": Path("runs/movielens"),
+        "resume": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1, not '0'"),
+        (["--epochs", "many"], "argument --epochs: must be a whole number of at least 1, not 'many'"),
+        (["--batch-size", "2.5"], "argument --batch-size: must be a whole number of at least 1, not '2.5'"),
+        (["--seed", "-1"], "argument --seed: must be a whole number of at least 0, not '-1'"),
+        (["--speed", "3"], "unrecognized arguments: --speed 3"),
+        (["--data"], "argument --data: expected one argument"),
+    ],
+)
+def test_a_wrong_flag_ends_with_2_and_one_line(capsys, arguments, message):
+    assert code_and_line(capsys, lambda: flags(*arguments)) == (2, f"error: {message} (see --help)")
+
+
+def test_help_explains_every_flag(capsys):
+    with pytest.raises(SystemExit) as ended:
+        flags("--help")
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert text.startswith("usage: movielens.py")
+    for action in cli.parser("movielens", "")._actions:
+        assert action.help
+        assert action.option_strings[-1] in text
+
+
+# --- the exit codes
+
+
+def test_a_recipe_that_ends_well_exits_with_0():
+    seen = []
+    with pytest.raises(SystemExit) as ended:
+        cli.run(seen.append, flags("--seed", "4"))
+    assert ended.value.code == 0
+    assert seen[0].seed == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigurationError("no such split"), "error: no such split"),
+        (DataError("bad", file="a.dat", row=3, received="x"), "error: a.dat, line 3: bad; received 'x'"),
+        (TrainingError("the loss is nan"), "error: the loss is nan"),
+    ],
+)
+def test_bad_input_exits_with_2_and_one_line(capsys, error, line):
+    def main(arguments: argparse.Namespace) -> None:
+        raise error
+
+    assert code_and_line(capsys, lambda: cli.run(main, flags())) == (2, line)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_ctrl_c_exits_with_130_and_says_how_to_go_on(monkeypatch, capsys, resume):
+    def main(arguments: argparse.Namespace) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ["--out", "my runs", *(["--resume"] if resume else [])]
+    monkeypatch.setattr(cli.sys, "argv", ["recipes/movielens.py", *arguments])
+    code, line = code_and_line(capsys, lambda: cli.run(main, flags(*arguments)))
+    assert code == 130
+    assert line.endswith("recipes/movielens.py --out 'my runs' --resume")
+
+
+def test_a_mistake_in_the_program_keeps_its_traceback():
+    def main(arguments: argparse.Namespace) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run(main, flags())
+
+
+def test_timed_adds_up_nothing_and_measures(monkeypatch):
+    clock = iter([10.0, 12.5])
+    monkeypatch.setattr(cli.time, "perf_counter", lambda: next(clock))
+    timing = {}
+    with cli.timed(timing, "fit_s"):
+        pass
+    assert timing == {"fit_s": 2.5}

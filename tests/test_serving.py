@@ -1,0 +1,56 @@
+import keras
+import numpy as np
+import pytest
+
+from kmodels import models, training
+from kmodels.features import Categorical, MultiHot
+from kmodels.pipelines import Batches
+from kmodels.serving import catalogue_scores
+
+USERS, ITEMS = 5, 7
+RNG = np.random.default_rng(0)
+OF_USERS = {
+    "user_id": np.arange(USERS, dtype="int32"),
+    "job": RNG.integers(0, 3, USERS).astype("int32"),
+    "user_history": RNG.normal(size=(USERS, 2 * ITEMS)).astype("float32"),
+}
+OF_ITEMS = {
+    "item_id": np.arange(ITEMS, dtype="int32"),
+    "genres": RNG.normal(size=(ITEMS, 4)).astype("float32"),
+    "item_history": RNG.normal(size=(ITEMS, 2 * USERS)).astype("float32"),
+}
+NAMES = {"gender": USERS, "age": USERS, "occupation": USERS}
+
+
+def build(name):
+    if name == "enhanced":
+        return models.neumf_enhanced(USERS, ITEMS, n_genres=4)
+    if name == "plain":
+        return models.neumf(USERS, ITEMS, dim=3, hidden=(), product=True, biases=True)
+    return models.neumf_history(
+        USERS, ITEMS, user_features=[Categorical("job", 3)], item_features=[MultiHot("genres", 4)]
+    )
+
+
+@pytest.mark.parametrize("name", ["history", "enhanced", "plain"])
+@pytest.mark.parametrize("block", [1, 10, 262_144])
+def test_the_scores_are_the_models_own_for_every_pair(name, block):
+    model = build(name)
+    training.initialize(model, 1)
+    wanted = {tensor.name for tensor in model.inputs}
+    users = OF_USERS | {name: RNG.normal(size=(n, 1)).astype("float32") for name, n in NAMES.items()}
+    users = {name: values for name, values in users.items() if name in wanted}
+    items = {name: values for name, values in OF_ITEMS.items() if name in wanted}
+    asked = np.array([3, 0, 3, 4])
+    scores = catalogue_scores(model, Batches(users, batch_size=2), Batches(items, batch_size=3), block=block)(asked)
+    assert (scores.shape, scores.dtype) == ((4, ITEMS), np.float32)
+    for i, user in enumerate(asked):
+        pairs = {name: np.repeat(values[[user]], ITEMS, axis=0) for name, values in users.items()} | items
+        np.testing.assert_allclose(scores[i], keras.ops.convert_to_numpy(model(pairs))[:, 0], atol=1e-5)
+
+
+def test_no_user_gives_no_score():
+    score = catalogue_scores(
+        build("plain"), Batches({"user_id": OF_USERS["user_id"]}), Batches({"item_id": OF_ITEMS["item_id"]})
+    )
+    assert score(np.array([], int)).shape == (0, ITEMS)
