@@ -227,3 +227,13 @@ def test_load_a_path_or_nothing_known(write):
     assert movielens.load(folder).name == movielens.load(str(folder)).name == folder.name
     with pytest.raises(ConfigurationError, match=r"unknown data source 'ml-2m'.*sample, ml-100k, ml-1m, ml-25m"):
         movielens.load("ml-2m")
+
+
+def test_summary_counts_what_the_tables_hold():
+    data = random_data(2)
+    summary = movielens.summary(data)
+    assert summary["rows"] == len(data.ratings) == sum(summary["rating_counts"].values())
+    assert (summary["users"], summary["items"]) == (len(data.users), len(data.items))
+    counted = Counter(f"{stars:g}" for stars in data.ratings["rating"])
+    assert summary["rating_counts"] == dict(counted)
+    assert list(summary["rating_counts"]) == sorted(counted, key=float)

@@ -202,3 +202,26 @@ def test_empty_and_unequal_columns_are_refused_by_the_hashed_splits():
 def test_shares_that_leave_nothing_are_refused(shares):
     with pytest.raises(ConfigurationError, match="shares"):
         splits.random_per_user([1] * 9, range(9), seed=0, validation=shares[0], test=shares[1])
+
+
+def test_make_is_the_method_of_that_name():
+    users, items, times = interactions()
+    in_test = np.random.default_rng(1).random(len(users)) < 0.2
+    expected = {
+        "random": splits.random_per_user(users, items, seed=4),
+        "time": splits.by_time(users, items, times),
+        "leave-last-out": splits.leave_last_out(users, items, times),
+        "given": splits.given(users, items, in_test, seed=4),
+    }
+    assert set(expected) == set(splits.METHODS)
+    for method, split in expected.items():
+        made = splits.make(method, users, items, times, seed=4, in_test=in_test)
+        for part, other in zip(made, split, strict=True):
+            np.testing.assert_array_equal(part, other)
+
+
+def test_make_refuses_an_unknown_method_and_a_given_split_without_rows():
+    with pytest.raises(ConfigurationError, match="expected one of random, time, leave-last-out, given; received 'k'"):
+        splits.make("k", [1, 1], [1, 2], [1, 2], seed=0)
+    with pytest.raises(ConfigurationError, match="needs to be told which rows are in the test"):
+        splits.make("given", [1, 1], [1, 2], [1, 2], seed=0)
