@@ -103,7 +103,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         arguments: What its parser gave.
 
     Raises:
-        SystemExit: Always, with the exit code.
+        SystemExit: With code 0 or 2; after Ctrl-C the process ends at once.
     """
     try:
         main(arguments)
@@ -112,7 +112,10 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     except KeyboardInterrupt:
         again = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
         print(f"\nInterrupted. To go on from the last finished epoch: {again}", file=sys.stderr)
-        raise SystemExit(130) from None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not by SystemExit: TensorFlow's input threads may then wait for ever in the interpreter's last clean-up.
+        os._exit(130)
     raise SystemExit(0)
 
 

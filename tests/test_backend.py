@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from kmodels import backend
+from kmodels import backend, training
 from kmodels.errors import ConfigurationError
 
 
@@ -55,3 +55,47 @@ def test_kmodels_does_not_import_tensorflow_on_other_backends(backend_name):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+# --- the recorded step on torch
+
+
+def small_model(*, dropout_seed=None):
+    x = keras.Input((3,), name="x")
+    hidden = keras.layers.Dropout(0.0, seed=dropout_seed)(keras.layers.Dense(4, activation="relu", name="a")(x))
+    model = keras.Model({"x": x}, keras.layers.Dense(1, name="b")(hidden))
+    training.initialize(model, seed=0)
+    return model
+
+
+def table(rows, seed=0):
+    rng = np.random.default_rng(seed)
+    return {"x": rng.normal(size=(rows, 3)).astype("float32")}, rng.normal(size=rows).astype("float32")
+
+
+def test_only_torch_and_only_models_without_seeds_in_python_are_recorded(backend_name):
+    for seed, expected in ((None, backend_name == "torch"), (1, False)):
+        model = small_model(dropout_seed=seed)
+        model.compile("sgd", "mse")
+        backend.quicken_training(model)
+        assert ("train_step" in vars(model)) == expected
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_recorded_step_is_kerass_own_for_every_shape_of_batch(weighted):
+    results = []
+    for quick in (True, False):
+        model = small_model()
+        model.compile(keras.optimizers.Adam(0.05), "mse", metrics=["mae"])
+        if quick:
+            backend.quicken_training(model)
+        logs = []
+        for step, rows in enumerate((8, 5, 8, 8, 5)):
+            inputs, target = table(rows, seed=step)
+            weight = np.linspace(0, 1, rows).astype("float32") if weighted else None
+            logs.append(model.train_on_batch(inputs, target, sample_weight=weight))
+        results.append((np.array(logs), model.get_weights()))
+    (logs, weights), (own_logs, own_weights) = results
+    np.testing.assert_allclose(logs, own_logs, rtol=1e-5)
+    for weight, own in zip(weights, own_weights, strict=True):
+        np.testing.assert_allclose(weight, own, rtol=0, atol=1e-6)

@@ -58,5 +58,5 @@ def test_without_tensorflow_the_error_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(
         backend.importlib.util, "find_spec", lambda name, *rest: None if name == "tensorflow" else find(name, *rest)
     )
-    with pytest.raises(ConfigurationError, match=r"install it \(pip install 'kmodels\[tensorflow\]'\)"):
+    with pytest.raises(ConfigurationError, match=r"install it \(pip install -e '.\[tensorflow\]'\)"):
         tf_data(Batches(INPUTS, TARGET))

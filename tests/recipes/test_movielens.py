@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -277,8 +278,10 @@ def test_bad_input_from_the_shell(data, tmp_path):
         command("--data", data, "--out", tmp_path / "out"), cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert "line 3, column 'rating'" in done.stderr
+    # TensorFlow itself writes lines there when it is imported.
+    lines = [line for line in done.stderr.splitlines() if not re.match(r"WARNING: All log|[IWE]\d{4} ", line)]
+    assert len(lines) == 1, done.stderr
+    assert "line 3, column 'rating'" in lines[0]
 
 
 # --- other models, data and splits, one epoch each
@@ -311,7 +314,10 @@ def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_pa
     while not (stopped / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=300)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert errors.strip().endswith("--resume")
