@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 import zlib
 from collections.abc import Sequence
@@ -245,6 +246,7 @@ class _Checkpoint(kc.Callback):
         self.done = False
         self._restored: dict[str, Any] = {}
         self._best: dict[str, list[np.ndarray]] = {}
+        self._bar = tqdm(disable=True)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         # The other callbacks have just forgotten everything in their own on_train_begin.
@@ -260,7 +262,7 @@ class _Checkpoint(kc.Callback):
             unit="batch",
             dynamic_ncols=True,
             mininterval=0.5,
-            disable=None,  # a log file gets no bar
+            disable=None,  # a log file gets a line for each epoch instead
         )
         # Told by the data, not by a callback on each batch: see _EpochCallbacks.
         self.train.on_batch = self._bar.update
@@ -284,7 +286,11 @@ class _Checkpoint(kc.Callback):
         self.done = self.model.stop_training or epoch + 1 == self.epochs
         self._save()
         pd.DataFrame(self.history).to_csv(self.folder / _HISTORY, index=False)
-        self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items() if "rmse" in name})
+        shown = {name: f"{value:.4g}" for name, value in values.items() if name not in ("learning_rate", "seconds")}
+        if self._bar.disable:
+            line = ", ".join(f"{name} {value}" for name, value in shown.items())
+            print(f"epoch {epoch + 1}/{self.epochs}: {line}", file=sys.stderr, flush=True)
+        self._bar.set_postfix(shown)
 
     def close(self) -> None:
         self.train.on_batch = None
