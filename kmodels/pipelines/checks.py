@@ -16,7 +16,8 @@ def check_inputs(model: keras.Model, batches: Batches) -> None:
 
     Args:
         model: A Functional model with named inputs.
-        batches: The data; all rows are checked for ids and NaN, the first batch for names, shapes and dtypes.
+        batches: The data; all rows of `inputs` and `target` are checked for ids and NaN, the first batch for names,
+            shapes and dtypes. What the parts make is checked for shape alone: encoders see to their values.
 
     Raises:
         DataError: If an input is missing or unknown, has another shape or kind of dtype, holds NaN or infinity, or an

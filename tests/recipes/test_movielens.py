@@ -306,7 +306,7 @@ def test_a_csv_release_runs_through(csv_release, tmp_path, here):
 
 
 def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_path, here):
-    flags = ["--data", small, "--epochs", 30, "--batch-size", 64]
+    flags = ["--data", small, "--epochs", 12, "--batch-size", 128]
     stopped, unbroken = tmp_path / "stopped", tmp_path / "unbroken"
     process = subprocess.Popen(
         command("--out", stopped, *flags), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ
