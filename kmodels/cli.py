@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from kmodels.datasets import download
 from kmodels.errors import KModelsError
 
 # In this order where the user names none: JAX trains small dense and embedding networks fastest on a CPU.
@@ -23,7 +24,9 @@ SAMPLE_NOTICE = "This is the bundled sample: synthetic data, made to be learnt f
 def choose_backend() -> str:
     """Makes sure that Keras finds a backend; call it before anything imports keras.
 
-    Takes `KERAS_BACKEND` where it is set, else the first installed one of jax, torch, tensorflow, and says which.
+    Takes `KERAS_BACKEND` where it is set, else the first installed one of jax, torch, tensorflow, and says which. What
+    JAX compiles is kept in the cache folder (see `datasets.download.cache_folder`) for later runs, unless
+    `JAX_COMPILATION_CACHE_DIR` says where.
 
     Returns:
         "jax", "torch" or "tensorflow".
@@ -46,6 +49,8 @@ def choose_backend() -> str:
         _stop("no backend is installed, install one of them: pip install -e '.[jax]'")
     os.environ["KERAS_BACKEND"] = asked or installed[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(download.cache_folder() / "jax"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if not asked:
         print(f"Backend: {installed[0]} (of those installed: {', '.join(installed)}; KERAS_BACKEND chooses)")
     return os.environ["KERAS_BACKEND"]

@@ -50,6 +50,19 @@ def test_else_the_first_installed_one_is_taken_and_named(monkeypatch, capsys, fo
     assert capsys.readouterr().out.startswith(f"Backend: {chosen} (of those installed: ")
 
 
+def test_what_jax_compiles_is_kept_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("KMODELS_CACHE", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    installed(monkeypatch, "jax")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    cli.choose_backend()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "jax")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+    cli.choose_backend()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "/elsewhere"
+
+
 @pytest.mark.parametrize(
     ("asked", "found", "message"),
     [
