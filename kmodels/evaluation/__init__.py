@@ -8,6 +8,6 @@ Example:
 
 from __future__ import annotations
 
-from kmodels.evaluation import baselines, ranking, regression
+from kmodels.evaluation import baselines, classification, ranking, regression, tabular
 
-__all__ = ["baselines", "ranking", "regression"]
+__all__ = ["baselines", "classification", "ranking", "regression", "tabular"]

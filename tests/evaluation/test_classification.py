@@ -1,0 +1,201 @@
+"""Classification metrics against scikit-learn and hand-computed values, and the input they refuse."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.evaluation import classification
+
+
+def drawn(n_classes, rows=400, seed=0):
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, n_classes, rows)
+    logits = rng.normal(size=(rows, n_classes))
+    logits[np.arange(rows), true] += 1
+    return true, classification.softmax(logits)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_metrics_are_scikit_learn_s(n_classes):
+    true, share = drawn(n_classes)
+    found = classification.evaluate(true, share.astype(np.float32))
+    predicted = share.argmax(axis=1)
+    positive = share[:, 1] if n_classes == 2 else share
+    expected = {
+        "accuracy": metrics.accuracy_score(true, predicted),
+        "balanced_accuracy": metrics.balanced_accuracy_score(true, predicted),
+        "macro_f1": metrics.f1_score(true, predicted, average="macro"),
+        "roc_auc": metrics.roc_auc_score(true, positive, multi_class="ovr"),
+        "log_loss": -np.mean(np.log(share[np.arange(len(true)), true])),
+        "brier": np.mean(np.sum((share - np.eye(n_classes)[true]) ** 2, axis=1)) / (2 if n_classes == 2 else 1),
+    }
+    if n_classes == 2:
+        expected["pr_auc"] = metrics.average_precision_score(true, share[:, 1])
+        assert expected["brier"] == pytest.approx(metrics.brier_score_loss(true, share[:, 1]))
+    assert set(found) == {*expected, "ece"}
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-6), name
+        assert type(found[name]) is float
+
+
+def test_ece_by_hand():
+    # Two rows at 0.95 of which one is right, one at 0.55 that is right: 2/3 * 0.45 + 1/3 * 0.45.
+    share = [[0.95, 0.05], [0.95, 0.05], [0.45, 0.55]]
+    assert classification.evaluate([0, 1, 1], share)["ece"] == pytest.approx(0.45)
+    table = classification.calibration([0, 1, 1], share)
+    assert table.columns.tolist() == ["confidence", "accuracy", "count"]
+    np.testing.assert_allclose(table.to_numpy(), [[0.55, 1.0, 1], [0.95, 0.5, 2]])
+
+
+def test_calibration_holds_every_row_and_a_full_confidence():
+    table = classification.calibration([0, 1], [[1.0, 0.0], [0.5, 0.5]], bins=4)
+    assert table["count"].sum() == 2
+    assert table["confidence"].tolist() == [0.5, 1.0]
+    with pytest.raises(ConfigurationError, match="bins=0"):
+        classification.calibration([0, 1], [[1.0, 0.0], [0.5, 0.5]], bins=0)
+
+
+def test_half_precision_sums_near_enough_to_one():
+    true, share = drawn(10)
+    half = classification.evaluate(true, share.astype(np.float16))
+    assert half["log_loss"] == pytest.approx(classification.evaluate(true, share)["log_loss"], abs=1e-3)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_class_that_does_not_occur_makes_areas_nan_and_nothing_else(n_classes):
+    share = np.full((4, n_classes), 0.1 / (n_classes - 1))
+    share[:, 0] = 0.9
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = classification.evaluate(np.zeros(4, int), share)
+    assert [name for name, value in found.items() if np.isnan(value)] == (
+        ["roc_auc", "pr_auc"] if n_classes == 2 else ["roc_auc"]
+    )
+    assert found["accuracy"] == found["balanced_accuracy"] == found["macro_f1"] == 1.0
+
+
+def test_certainty_that_is_wrong_has_a_finite_loss():
+    assert 30 < classification.evaluate([0, 1], [[0.0, 1.0], [0.0, 1.0]])["log_loss"] * 2 < 40
+
+
+@pytest.mark.parametrize(
+    ("true", "share", "message"),
+    [
+        ([0, 1], [[0.5, 0.5], [np.nan, 0.5]], "row 2, column 'probability': a value is missing"),
+        ([0, 1], [[0.5, 0.5], [0.5, 0.6]], "row 2, column 'probability': the probabilities of a row do not sum to 1"),
+        ([0, 1], [[2.0, -1.0], [0.5, 0.5]], "row 1, column 'probability': not a probability; expected 0 to 1 .logits"),
+        ([0, 2], [[0.5, 0.5], [0.5, 0.5]], "row 2, column 'true': a class is out of range; expected 0 to 1"),
+        ([0, -1], [[0.5, 0.5], [0.5, 0.5]], "received -1"),
+        ([0], [[0.5, 0.5], [0.5, 0.5]], "differ in length"),
+        ([], np.zeros((0, 2)), "no rows"),
+        ([0.0, 1.0], [[0.5, 0.5], [0.5, 0.5]], "not a column of integers"),
+        ([0, 1], [0.5, 0.5], "not a column for each class"),
+        ([0, 1], [[0.5], [0.5]], "two classes or more"),
+        ([0, 1], [["a", "b"], ["c", "d"]], "not a table of numbers"),
+    ],
+)
+def test_bad_input_is_refused(true, share, message):
+    with pytest.raises(DataError, match=message):
+        classification.evaluate(true, share)
+
+
+def test_softmax_does_not_overflow_and_refuses_nan():
+    logits = np.array([[1e4, 0.0, -1e4], [1.0, 2.0, 3.0]], np.float32)
+    share = classification.softmax(logits)
+    np.testing.assert_allclose(share[1], np.exp([1, 2, 3]) / np.exp([1, 2, 3]).sum())
+    assert share[0].tolist() == [1, 0, 0]
+    with pytest.raises(DataError, match="row 1, column 'logits'"):
+        classification.softmax([[np.inf, 0.0]])
+
+
+def test_per_class_is_scikit_learn_s_report():
+    true, share = drawn(3)
+    predicted = share.argmax(axis=1)
+    table = classification.per_class(true, predicted, ["low", "medium", "high"])
+    report = metrics.classification_report(true, predicted, target_names=["low", "medium", "high"], output_dict=True)
+    for label in table.index:
+        assert table.loc[label].to_dict() == pytest.approx(
+            {key.replace("-score", ""): value for key, value in report[label].items()}
+        )
+    assert table["f1"].mean() == pytest.approx(classification.evaluate(true, share)["macro_f1"])
+
+
+def test_per_class_says_nan_where_there_is_nothing_to_judge():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = classification.per_class([0, 0, 1], [0, 0, 2], ["a", "b", "c", "d"])
+    assert table["support"].tolist() == [2, 1, 0, 0]
+    np.testing.assert_array_equal(table["precision"], [1, np.nan, 0, np.nan])
+    np.testing.assert_array_equal(table["recall"], [1, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(table["f1"], [1, 0, 0, np.nan])
+    share = np.eye(4)[[0, 0, 2]]
+    assert classification.evaluate([0, 0, 1], share)["macro_f1"] == pytest.approx(table["f1"].mean())
+
+
+def test_confusion_has_true_classes_by_row_and_absent_ones_too():
+    found = classification.confusion([0, 0, 1, 2], [0, 1, 1, 0], 4)
+    assert found.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    assert found.dtype == np.int64
+    with pytest.raises(DataError, match="column 'predicted'"):
+        classification.confusion([0, 1], [0, 3], 3)
+
+
+def test_collapsed():
+    assert classification.collapsed(np.array([2] * 99 + [0])) == 2
+    assert classification.collapsed([2] * 197 + [0] * 3) is None
+    assert classification.collapsed([2] * 197 + [0] * 3, share=0.9) == 2
+    assert classification.collapsed([0]) == 0
+    with pytest.raises(DataError, match="no rows"):
+        classification.collapsed([])
+    with pytest.raises(ConfigurationError, match="share=0"):
+        classification.collapsed([0, 1], share=0.5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "judge"),
+    [
+        ("accuracy", metrics.accuracy_score),
+        ("balanced_accuracy", metrics.balanced_accuracy_score),
+        ("macro_f1", lambda true, predicted: metrics.f1_score(true, predicted, average="macro")),
+    ],
+)
+def test_threshold_is_the_best_of_all(metric, judge):
+    rng = np.random.default_rng(1)
+    true = (rng.random(80) < 0.2).astype(int)
+    positive = np.round(np.clip(rng.normal(0.25 + 0.2 * true, 0.15), 0, 1), 2)  # with ties
+    share = np.stack([1 - positive, positive], axis=1)
+    chosen = classification.threshold(true, share, metric=metric)
+    # Between two neighbouring hundredths the prediction does not change.
+    tried = {cut: judge(true, (positive >= cut).astype(int)) for cut in np.arange(0.005, 1.01, 0.01)}
+    assert classification.evaluate(true, share, threshold=chosen)[metric] == pytest.approx(max(tried.values()))
+    good = [cut for cut, value in tried.items() if value >= max(tried.values()) - 1e-12]
+    assert abs(chosen - 0.5) <= min(abs(cut - 0.5) for cut in good) + 0.1
+
+
+def test_threshold_where_one_class_for_all_is_best_and_neighbours_touch():
+    assert (
+        classification.threshold([1, 1, 1, 0], [[0.0, 1.0], [0.9, 0.1], [0.5, 0.5], [0.5, 0.5]], metric="accuracy")
+        <= 0.1
+    )
+    high = np.nextafter(0.75, 1)
+    share = [[0.25, 0.75], [1 - high, high]]
+    cut = classification.threshold([0, 1], share)
+    assert classification.evaluate([0, 1], share, threshold=cut)["accuracy"] == 1.0
+    none = classification.threshold([1, 0, 0, 0], [[0.0, 1.0]] * 4, metric="accuracy")
+    assert classification.evaluate([1, 0, 0, 0], [[0.0, 1.0]] * 4, threshold=none)["accuracy"] == 0.75
+
+
+def test_threshold_refuses_what_it_cannot_choose():
+    with pytest.raises(DataError, match="both classes"):
+        classification.threshold([1, 1], [[0.5, 0.5]] * 2)
+    with pytest.raises(DataError, match="two classes"):
+        classification.threshold([1, 0], [[0.2, 0.3, 0.5]] * 2)
+    with pytest.raises(ConfigurationError, match="'auc'"):
+        classification.threshold([1, 0], [[0.5, 0.5]] * 2, metric="auc")
+    with pytest.raises(ConfigurationError, match="3 classes"):
+        classification.evaluate([1, 0], [[0.2, 0.3, 0.5]] * 2, threshold=0.5)
