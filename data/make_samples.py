@@ -2,6 +2,8 @@
 
 python data/make_samples.py movielens            writes the files, in a second
 python data/make_samples.py movielens --floors   also computes, prints and writes the floors, in half a minute
+python data/make_samples.py purchases            and so on, for each of the samples
+python data/make_samples.py pois --rows 3000 --out DIR    a larger set of places, from the same tables
 
 What the files hold and what the floors mean is in data/README.md.
 """
@@ -11,9 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import planted_garments
+import planted_movies
+import planted_pois
+import planted_purchases
 import planted_ratings
 
 HERE = Path(__file__).resolve().parent
@@ -50,9 +57,21 @@ def make_movielens(folder: Path, with_floors: bool) -> None:
             print(f"{name:15} RMSE {value:.4f}")
 
 
+def make_purchases(folder: Path, with_floors: bool) -> None:
+    """Writes purchases.csv in the Black Friday table's columns and groups.csv, and floors.json if asked for."""
+    world = planted_purchases.plant(planted_purchases.SAMPLE, planted_purchases.SEED)
+    planted_purchases.write(world, folder)
+    if with_floors:
+        planted_purchases.write_floors(world, folder)
+
+
 #: Name on the command line -> the sample's folder and the function that fills it.
 SAMPLES: dict[str, tuple[str, Callable[[Path, bool], None]]] = {
+    "fashion": ("fashion-sample", planted_garments.write),
     "movielens": ("movielens-sample", make_movielens),
+    "movies": ("movies-sample", planted_movies.write),
+    "pois": ("pois-sample", planted_pois.write),
+    "purchases": ("purchases-sample", make_purchases),
 }
 
 
@@ -64,9 +83,14 @@ def main() -> None:
     )
     parser.add_argument("sample", choices=SAMPLES, help="which sample to make")
     parser.add_argument("--floors", action="store_true", help="also compute the floors and write floors.json")
+    parser.add_argument("--rows", type=int, help=f"of pois: how many places to make (default: {planted_pois.ROWS})")
     parser.add_argument("--out", type=Path, default=HERE, help="parent of the sample's folder (default: %(default)s)")
     args = parser.parse_args()
     folder_name, make = SAMPLES[args.sample]
+    if args.rows is not None:
+        if args.sample != "pois" or args.rows < 3:
+            parser.error("--rows goes with the sample pois, and is 3 or more")
+        make = partial(planted_pois.write, rows=args.rows)
     folder = args.out / folder_name
     folder.mkdir(parents=True, exist_ok=True)
     make(folder, args.floors)

@@ -1,4 +1,4 @@
-"""Tables to arrays: splits of the rows, encoders fitted on the training rows alone, and a recommender's tables encoded.
+"""Tables to arrays: splits of the rows, and encoders fitted on the training rows alone.
 
 Example:
     >>> from kmodels.preprocessing import encoders
@@ -8,6 +8,26 @@ Example:
 
 from __future__ import annotations
 
-from kmodels.preprocessing import encoders, ratings, splits
+from kmodels.preprocessing import (
+    bins,
+    encoders,
+    movies,
+    pois,
+    purchases,
+    ratings,
+    row_splits,
+    splits,
+    target_encoding,
+)
 
-__all__ = ["encoders", "ratings", "splits"]
+__all__ = [
+    "bins",
+    "encoders",
+    "movies",
+    "pois",
+    "purchases",
+    "ratings",
+    "row_splits",
+    "splits",
+    "target_encoding",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +20,9 @@ import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
 from kmodels.errors import DataError
-
-FloatArray = npt.NDArray[np.float32]
+from kmodels.preprocessing._columns import FloatArray, column_of, kind_of, label_rows, list_of, numbers
+from kmodels.preprocessing.bins import Clusters, QuantileBins
+from kmodels.preprocessing.target_encoding import TargetEncoder
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,11 @@ class Vocabulary:
         Raises:
             DataError: No values, a missing value, or values that are not all integers or all strings.
         """
-        column = _column(values)
+        column = column_of(values)
         missing = column.isna().to_numpy()
         if missing.any():
             raise DataError("a value to learn is missing", row=int(np.argmax(missing)) + 1)
-        if (kind := _kind(column)) not in ("integer", "string"):
+        if (kind := kind_of(column)) not in ("integer", "string"):
             raise DataError("values to learn are not integers alone or text alone", received=kind)
         return cls(tuple(sorted(column.unique().tolist())))
 
@@ -82,11 +83,11 @@ class Vocabulary:
         Raises:
             DataError: Text where integers were learnt, or integers where text was.
         """
-        column = _column(values)
+        column = column_of(values)
         learnt = "text" if isinstance(self.values[0], str) else "integers"
         accepted = ("string", "empty") if learnt == "text" else ("integer", "floating", "empty")
-        if _kind(column) not in accepted and not column.isna().all():
-            raise DataError("values are not of the learnt kind", expected=learnt, received=_kind(column))
+        if kind_of(column) not in accepted and not column.isna().all():
+            raise DataError("values are not of the learnt kind", expected=learnt, received=kind_of(column))
         return (self._index.get_indexer(pd.Index(column)) + 1).astype(np.int32)
 
     def inverse(self, ids: npt.ArrayLike) -> npt.NDArray[np.object_]:
@@ -108,7 +109,7 @@ class Vocabulary:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuilds the encoder from its fields as read from JSON; `DataError` if they are not that."""
-        values = _list_of(content, "values", (int, str))
+        values = list_of(content, "values", (int, str))
         if not values or len({type(value) for value in values}) > 1 or sorted(set(values)) != values:
             raise DataError("values are not distinct, ascending and of one type", column="values")
         return cls(tuple(values))
@@ -150,7 +151,7 @@ class MultiHotVocabulary:
             DataError: No labels at all, a row that is a bare string or no iterable, or a label that is not
                 text.
         """
-        rows = _label_rows(lists)
+        rows = label_rows(lists)
         if not any(rows):
             raise DataError("there are no labels to learn", expected="at least one label")
         return cls(tuple(MultiLabelBinarizer().fit(rows).classes_.tolist()))
@@ -175,12 +176,12 @@ class MultiHotVocabulary:
             DataError: A row that is a bare string or no iterable, or a label that is not text.
         """
         binarizer = MultiLabelBinarizer(classes=list(self.labels)).fit([])
-        return binarizer.transform(_label_rows(lists)).astype(np.float32)
+        return binarizer.transform(label_rows(lists)).astype(np.float32)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuilds the encoder from its fields as read from JSON; `DataError` if they are not that."""
-        labels = _list_of(content, "labels", (str,))
+        labels = list_of(content, "labels", (str,))
         if not labels or sorted(set(labels)) != labels:
             raise DataError("labels are not distinct and ascending", column="labels")
         return cls(tuple(labels))
@@ -217,7 +218,7 @@ class Standardizer:
         Raises:
             DataError: Not a table of numbers, no rows, or a value that is missing or infinite.
         """
-        table = _numbers(x)
+        table = numbers(x)
         if not table.size:
             raise DataError("there are no numbers to learn from", received=f"shape {table.shape}")
         scaler = StandardScaler().fit(table)
@@ -238,7 +239,7 @@ class Standardizer:
             DataError: Another number of columns, not a table of numbers, or a value that is missing or
                 infinite.
         """
-        table = _numbers(x)
+        table = numbers(x)
         if table.shape[1] != len(self.mean):
             raise DataError("columns differ in number", expected=str(len(self.mean)), received=table.shape[1])
         scale = np.array(self.scale)
@@ -248,14 +249,17 @@ class Standardizer:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuilds the encoder from its fields as read from JSON; `DataError` if they are not that."""
-        mean, scale = (_list_of(content, name, (int, float)) for name in ("mean", "scale"))
+        mean, scale = (list_of(content, name, (int, float)) for name in ("mean", "scale"))
         if not mean or len(mean) != len(scale) or not np.isfinite([*mean, *scale]).all() or min(scale) < 0:
             raise DataError("mean and scale are not finite numbers, equally many, with no scale below 0")
         return cls(tuple(map(float, mean)), tuple(map(float, scale)))
 
 
-Encoder = Vocabulary | MultiHotVocabulary | Standardizer
-_TYPES: dict[str, type[Encoder]] = {kind.__name__: kind for kind in (Vocabulary, MultiHotVocabulary, Standardizer)}
+Encoder = Vocabulary | MultiHotVocabulary | Standardizer | QuantileBins | Clusters | TargetEncoder
+_TYPES: dict[str, type[Encoder]] = {
+    kind.__name__: kind
+    for kind in (Vocabulary, MultiHotVocabulary, Standardizer, QuantileBins, Clusters, TargetEncoder)
+}
 
 
 def check_ids(ids: npt.ArrayLike, size: int, name: str) -> None:
@@ -346,51 +350,3 @@ def load_encoders(path: str | Path) -> dict[str, Encoder]:
         except DataError as error:
             raise DataError(f"encoder '{name}': {error}", file=path) from error
     return encoders
-
-
-def _column(values: Iterable[Any]) -> pd.Series[Any]:
-    # A Series keeps integers and text apart; np.asarray would turn [1, "a"] into text without a word.
-    if getattr(values, "ndim", 1) != 1:
-        raise DataError("values are not a column", expected="shape (rows,)")
-    column = pd.Series(values if hasattr(values, "dtype") else list(values))
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.dtype.categories.dtype)
-    return column
-
-
-def _kind(column: pd.Series[Any]) -> str:
-    return pd.api.types.infer_dtype(column, skipna=True)
-
-
-def _label_rows(lists: Iterable[Iterable[str]]) -> list[list[str]]:
-    rows: list[list[str]] = []
-    for number, labels in enumerate(lists, start=1):
-        # A bare string would be read letter by letter.
-        row = None if isinstance(labels, str) or not isinstance(labels, Iterable) else list(labels)
-        if row is None or not all(isinstance(label, str) for label in row):
-            raise DataError("labels are not a list of text", row=number, received=labels)
-        rows.append(row)
-    return rows
-
-
-def _numbers(x: npt.ArrayLike | pd.DataFrame) -> npt.NDArray[np.float64]:
-    try:
-        table = np.asarray(x, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"not a table of numbers ({error})") from error
-    if table.ndim != 2:
-        raise DataError("not a table", expected="shape (rows, columns)", received=f"shape {table.shape}")
-    if not np.isfinite(table).all():
-        row, column = np.argwhere(~np.isfinite(table))[0]
-        name = str(x.columns[column] if isinstance(x, pd.DataFrame) else column)
-        value = float(table[row, column])
-        raise DataError("a value is missing or infinite", row=int(row) + 1, column=name, received=value)
-    return table
-
-
-def _list_of(content: Mapping[str, Any], name: str, types: tuple[type, ...]) -> Sequence[Any]:
-    values = content.get(name)
-    if not isinstance(values, list) or not all(type(value) in types for value in values):
-        kinds = " or ".join(kind.__name__ for kind in types)
-        raise DataError("missing or not a list of the right type", column=name, expected=kinds)
-    return values

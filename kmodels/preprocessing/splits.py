@@ -103,7 +103,7 @@ def random_per_user(
         >>> [len(part) for part in split]
         [21, 4, 5]
     """
-    shares = _exact_shares(validation, test)
+    shares = exact_shares(validation, test)
     users, items = _ids(users, "users"), _ids(items, "items")
     _check_lengths(users=users, items=items)
     order = np.lexsort((items, _hash(seed, users, items), users))
@@ -144,7 +144,7 @@ def by_time(
         >>> by_time([7] * 10, list(range(10)), list(range(9, -1, -1))).test.tolist()
         [0, 1]
     """
-    shares = _exact_shares(validation, test)
+    shares = exact_shares(validation, test)
     users, order = _time_order(users, items, timestamps)
     return _cut(users, order, *shares)
 
@@ -173,6 +173,39 @@ def leave_last_out(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.A
     rank, count = _rank_and_count(users[order])
     _check_train_rows(users[order], count - 2, count, needed=3)
     return _parts(order, rank < count - 2, rank == count - 1)
+
+
+def oldest_first(times: npt.ArrayLike, *, validation: float = 0.15, test: float = 0.15) -> Split:
+    """Splits rows that stand alone by time: the oldest for training, the newest for the test.
+
+    The counts are those of `random_per_user`, over all rows. Rows of one time are taken in their own order.
+
+    Args:
+        times: When each row happened, shape (rows,): numbers or datetime64, without missing values.
+        validation: Share of the rows, 0 or more.
+        test: Share of the rows, 0 or more; with `validation` less than 1.
+
+    Returns:
+        The split.
+
+    Raises:
+        DataError: No rows, missing times, or too few rows to leave one for training.
+        ConfigurationError: Shares that are negative or leave nothing for training.
+
+    Example:
+        >>> from kmodels.preprocessing.splits import oldest_first
+        >>> [part.tolist() for part in oldest_first([1999, 1950, 2010, 1970], validation=0.25, test=0.25)]
+        [[1, 3], [0], [2]]
+    """
+    train, until_test = exact_shares(validation, test)
+    rows = np.arange(len(np.asarray(times)))
+    # As the rows of one user, each with an item of its own.
+    _, order = _time_order(np.zeros_like(rows), rows, times)
+    ends = [len(rows) * share.numerator // share.denominator for share in (train, until_test)]
+    if not ends[0]:
+        needed = -(-train.denominator // train.numerator)
+        raise DataError("too few rows to leave one for training", expected=f"at least {needed}", received=len(rows))
+    return Split(*(np.sort(part).astype(np.int64) for part in np.split(order, ends)))
 
 
 def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *, seed: int) -> Split:
@@ -216,8 +249,8 @@ def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *,
     return _parts(order, rank < remaining - remaining // 10, marks[order])
 
 
-def _exact_shares(validation: float, test: float) -> tuple[Fraction, Fraction]:
-    """Shares of train and of train + validation, exact: floats put (1 - 0.15 - 0.15) · 90 below 63."""
+def exact_shares(validation: float, test: float) -> tuple[Fraction, Fraction]:
+    """Returns the shares of train and of train + validation, exact: floats put (1 - 0.15 - 0.15) · 90 below 63."""
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise ConfigurationError(
             "the shares of validation and test must be 0 or more and leave something for training; "

@@ -225,3 +225,27 @@ def test_make_refuses_an_unknown_method_and_a_given_split_without_rows():
         splits.make("k", [1, 1], [1, 2], [1, 2], seed=0)
     with pytest.raises(ConfigurationError, match="needs to be told which rows are in the test"):
         splits.make("given", [1, 1], [1, 2], [1, 2], seed=0)
+
+
+def test_oldest_first_is_a_sorted_list_cut_in_three():
+    years = np.random.default_rng(0).integers(1950, 2017, 203)
+    split = splits.oldest_first(years, validation=0.2, test=0.1)
+    assert [len(part) for part in split] == [142, 40, 21]  # floor(.7 · 203), floor(.9 · 203) - 142, the rest
+    assert sorted(np.concatenate(split).tolist()) == list(range(203))
+    assert years[split.train].max() <= years[split.validation].min()
+    assert years[split.validation].max() <= years[split.test].min()
+    for part in split:
+        assert part.dtype == np.int64
+        assert (np.diff(part) > 0).all()
+    by_date = splits.oldest_first((years - 1970).astype("datetime64[Y]"), validation=0.2, test=0.1)
+    for part, other in zip(split, by_date, strict=True):
+        np.testing.assert_array_equal(part, other)
+
+
+def test_oldest_first_refuses_what_has_no_order():
+    with pytest.raises(DataError, match="row 2, column 'timestamps': a time is missing"):
+        splits.oldest_first(np.array(["2001-01-01", "NaT"], "datetime64[D]"))
+    with pytest.raises(DataError, match="no rows"):
+        splits.oldest_first([])
+    with pytest.raises(DataError, match="too few rows to leave one for training; expected at least 2; received 1"):
+        splits.oldest_first([3])

@@ -1,0 +1,246 @@
+"""Fashion-MNIST: 28 × 28 grey pictures of ten kinds of garments, from the four IDX files as published.
+
+Source: H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
+Algorithms", 2017, https://arxiv.org/abs/1708.07747. MNIST's own files have the same format and are read as well.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import struct
+import sys
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kmodels.datasets.download import cache_folder, fetch_file
+from kmodels.errors import ConfigurationError, DataError
+
+#: The classes, by label.
+LABELS: tuple[str, ...] = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+#: Height and width of a picture.
+SIZE = 28
+#: The name that `load` downloads.
+KNOWN_NAMES: tuple[str, ...] = ("fashion-mnist",)
+
+# Where Keras downloads them from.
+BASE_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+#: Published name of each file -> the MD5 digest that its publishers give.
+CHECKSUMS: dict[str, str] = {
+    "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+}
+
+_SAMPLE = Path(__file__).resolve().parents[2] / "data" / "fashion-sample"
+# Debian's package dataset-fashion-mnist puts the files there.
+_DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+_TERMS = "Fashion-MNIST is © 2017 Zalando SE, under the MIT licence: https://github.com/zalandoresearch/fashion-mnist."
+
+# The third byte of the magic number is the type of the values, 8 for unsigned bytes; the fourth their dimensions.
+_IMAGES_MAGIC, _LABELS_MAGIC = 0x0803, 0x0801
+
+
+@dataclass(frozen=True, eq=False)
+class FashionMnist:
+    """Pictures and labels of a training and a test part.
+
+    Args:
+        name: ``"sample"``, ``"fashion-mnist"`` or the folder's name.
+        path: The folder the files were read from.
+        sha256: Hexadecimal digest of the four files' uncompressed bytes, in the order of `CHECKSUMS`: the same however
+            they are compressed.
+        train_images: uint8 (rows, 28, 28, 1), 0 (background) to 255.
+        train_labels: int32 (rows,), 0 to 9, positions in `LABELS`.
+        test_images: uint8 (rows, 28, 28, 1).
+        test_labels: int32 (rows,).
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    train_images: npt.NDArray[np.uint8]
+    train_labels: npt.NDArray[np.int32]
+    test_images: npt.NDArray[np.uint8]
+    test_labels: npt.NDArray[np.int32]
+
+
+def read(path: str | Path) -> FashionMnist:
+    """Reads a folder with the four IDX files, each compressed by gzip (name ending in ``.gz``) or not.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        Pictures and labels in the files' order. `name` is the folder's name.
+
+    Raises:
+        DataError: If a file is missing, damaged, shorter or longer than its header says, of another kind (the magic
+            number) or of pictures that are not 28 × 28; if a part has not one label for each picture; or if a label is
+            above 9.
+
+    Example:
+        >>> data = read(_SAMPLE)
+        >>> data.test_images.shape, data.test_images.dtype, data.test_labels.shape
+        ((1000, 28, 28, 1), dtype('uint8'), (1000,))
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError("not a folder", file=folder, expected=f"the folder that holds {', '.join(CHECKSUMS)}")
+    digest = hashlib.sha256()
+    arrays: dict[str, npt.NDArray[np.uint8]] = {}
+    for published in CHECKSUMS:
+        file = _find(folder, published.removesuffix(".gz"))
+        content = _read_bytes(file)
+        digest.update(content)
+        magic, shape = (_IMAGES_MAGIC, (SIZE, SIZE)) if "images" in published else (_LABELS_MAGIC, ())
+        arrays[published.split("-idx")[0]] = _parse(content, file, magic, shape)
+    for part in ("train", "t10k"):
+        images, labels = arrays[f"{part}-images"], arrays[f"{part}-labels"]
+        file = _find(folder, f"{part}-labels-idx1-ubyte")
+        if len(images) != len(labels):
+            raise DataError(
+                "pictures and labels differ in number",
+                file=file,
+                expected=f"{len(images)} labels",
+                received=len(labels),
+            )
+        if (labels >= len(LABELS)).any():
+            row = int(np.argmax(labels >= len(LABELS)))
+            raise DataError(
+                f"label {row + 1} is unknown", file=file, expected=f"0 to {len(LABELS) - 1}", received=int(labels[row])
+            )
+    return FashionMnist(
+        name=folder.resolve().name,
+        path=folder,
+        sha256=digest.hexdigest(),
+        train_images=arrays["train-images"][..., None],
+        train_labels=arrays["train-labels"].astype(np.int32),
+        test_images=arrays["t10k-images"][..., None],
+        test_labels=arrays["t10k-labels"].astype(np.int32),
+    )
+
+
+def _find(folder: Path, name: str) -> Path:
+    for file in (folder / f"{name}.gz", folder / name):
+        if file.is_file():
+            return file
+    raise DataError("the file is missing", file=folder / f"{name}.gz", expected="it, or the same without .gz")
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        data = file.read_bytes()
+        return gzip.decompress(data) if file.suffix == ".gz" else data
+    except (EOFError, zlib.error, gzip.BadGzipFile, struct.error) as error:
+        raise DataError(
+            f"the file is damaged or cut short ({error})", file=file, expected="a whole gzip file"
+        ) from error
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({error.strerror})", file=file) from error
+
+
+def _parse(content: bytes, file: Path, magic: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Parses an IDX file: magic number, sizes (all big-endian, 4 bytes), then the values, one byte each."""
+    header = 4 * (2 + len(shape))
+    found = int.from_bytes(content[:4], "big")
+    if len(content) >= 4 and found != magic:
+        kind = "pictures" if shape else "labels"
+        raise DataError(
+            "wrong magic number", file=file, expected=f"0x{magic:08x}, an IDX file of {kind}", received=f"0x{found:08x}"
+        )
+    if len(content) < header:
+        raise DataError("the header is cut short", file=file, expected=f"{header} bytes", received=len(content))
+    rows, *sizes = struct.unpack(f">{1 + len(shape)}I", content[4:header])
+    if tuple(sizes) != shape:
+        raise DataError("the pictures have another size", file=file, expected=str(shape), received=tuple(sizes))
+    if rows == 0:
+        raise DataError("the file has no rows", file=file)
+    expected, received = rows * math.prod(shape), len(content) - header
+    if received != expected:
+        what = "cut short" if received < expected else "longer than its header says"
+        raise DataError(f"the file is {what}", file=file, expected=f"{expected} values", received=received)
+    return np.frombuffer(content, np.uint8, offset=header).reshape(rows, *shape)
+
+
+def load(source: str | Path, cache: str | Path | None = None) -> FashionMnist:
+    """Loads Fashion-MNIST by name or path.
+
+    Args:
+        source: ``"sample"``, the generated pictures in a checkout of kmodels; ``"fashion-mnist"``, read from Debian's
+            package `dataset-fashion-mnist` where that is installed, else downloaded once into the cache, the checksums
+            verified; else the path of a folder, as for `read`.
+        cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is unset.
+
+    Returns:
+        Pictures and labels.
+
+    Raises:
+        ConfigurationError: If `source` is neither a known name nor an existing path.
+        DataError: If the sample is not there, the download fails, or the data is wrong.
+    """
+    if source == "sample":
+        if not _SAMPLE.is_dir():
+            raise DataError(
+                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
+                file=_SAMPLE,
+                expected=f"a checkout, one of the names {', '.join(KNOWN_NAMES)}, or the path of a folder",
+            )
+        return replace(read(_SAMPLE), name="sample")
+    if source in KNOWN_NAMES:
+        name = str(source)
+        if _DEBIAN.is_dir():
+            return replace(read(_DEBIAN), name=name)
+        folder = (Path(cache) if cache is not None else cache_folder()) / name
+        if not all((folder / file).is_file() for file in CHECKSUMS):
+            print(_TERMS, file=sys.stderr)
+        for file, checksum in CHECKSUMS.items():
+            fetch_file(BASE_URL + file, folder / file, checksum)
+        return replace(read(folder), name=name)
+    if not Path(source).exists():
+        names = ", ".join(("sample", *KNOWN_NAMES))
+        raise ConfigurationError(
+            f"unknown data source {str(source)!r}: neither one of the names {names} nor the path of a folder"
+        )
+    return read(source)
+
+
+def summary(data: FashionMnist) -> dict[str, Any]:
+    """Counts what a report says of the data.
+
+    Args:
+        data: Pictures and labels.
+
+    Returns:
+        `rows`, `train_rows`, `test_rows` (numbers), `sha256`, and `label_counts`: class -> training pictures.
+
+    Example:
+        >>> summary(load("sample"))["train_rows"]
+        4000
+    """
+    counts = np.bincount(data.train_labels, minlength=len(LABELS))
+    return {
+        "rows": len(data.train_labels) + len(data.test_labels),
+        "train_rows": len(data.train_labels),
+        "test_rows": len(data.test_labels),
+        "sha256": data.sha256,
+        "label_counts": dict(zip(LABELS, counts.tolist(), strict=True)),
+    }

@@ -1,0 +1,393 @@
+"""Films with budget and revenue: TMDB's pair of tables, or any CSV or JSON table through a map of its columns.
+
+The pair is Kaggle's "TMDB 5000 Movie Dataset", ``tmdb_5000_movies.csv`` and ``tmdb_5000_credits.csv``, with JSON in the
+columns of genres and crew. Of any other table only a column of budgets and one of revenues are required.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kmodels.datasets import movie_fields as fields
+from kmodels.datasets.columns import parse_columns
+from kmodels.datasets.movie_tables import TextTable, read_table
+from kmodels.errors import ConfigurationError, DataError
+
+#: Our names of the columns, those of a column map.
+COLUMNS = ("title", "genres", "director", "runtime", "rating", "votes", "budget", "revenue", "release_date")
+#: Columns that may go into a model, in the order that `input_columns` gives them.
+INPUTS = ("budget", "runtime", "genres", "director", "rating", "votes")
+#: Columns whose values exist only once a film is out: they predict nothing that was still open.
+AFTER_RELEASE = ("rating", "votes", "revenue")
+
+_REQUIRED = ("budget", "revenue")
+# TMDB's own names, taken where a table has no column of our name.
+_TMDB = {"rating": "vote_average", "votes": "vote_count"}
+_CREW = "crew"
+_TARGET = re.compile(r"revenue|gross|profit|earning|box.?office|sales|takings|\broi\b", re.IGNORECASE)
+_SAMPLE = Path(__file__).resolve().parents[2] / "data" / "movies-sample"
+
+
+@dataclass(frozen=True, eq=False)
+class Movies:
+    """Films, each with a budget and a revenue.
+
+    Args:
+        name: ``"sample"``, or the name of the folder or file, without its ending.
+        path: The folder or file they were read from.
+        sha256: Hexadecimal digest of the bytes of the table, and of the credits' after them.
+        table: One row per film, in the file's order, numbered from 0: `budget` and `revenue` float64 (above 0, in the
+            table's currency) and, as far as the table has them, `title` str (``""`` unknown), `genres` object (tuples
+            of str, possibly empty), `director` str (``""`` unknown), `runtime` float64 (minutes), `rating` and `votes`
+            float64 (nan where missing) and `release_date` datetime64[s] (NaT where missing).
+        dropped: Why rows of the file are not in the table -> number of them: ``"no budget"``, ``"no revenue"``,
+            ``"repeated"``.
+        noted: What else was seen -> number of rows: ``"two-digit year"`` (or one after 2029, made of two digits by some
+            program; read as 1930 to 2029), and ``"missing …"`` for each column with gaps.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    table: pd.DataFrame
+    dropped: Mapping[str, int]
+    noted: Mapping[str, int]
+
+
+def read(path: str | Path, *, columns: str = "", separator: str = "|") -> Movies:
+    r"""Reads films from TMDB's pair of files, or from a CSV or JSON table.
+
+    A column that the map does not name is taken where the table has one of just our name (`COLUMNS`), or of TMDB's.
+    Amounts may be written with a currency, thousands separators and words such as "million"; a budget or revenue that
+    is missing or 0 is missing, and its row is dropped and counted, as is a row that repeats an earlier one's title and
+    release date (or, where there is no date, its title, budget and revenue).
+
+    Args:
+        path: A ``.csv``, ``.tsv`` or ``.json`` file (JSON: a list of records, one record per line, or an object of
+            columns), or a folder that holds one of them, or TMDB's pair: ``…movies….csv`` and ``…credits….csv``.
+        columns: Map of our names to the table's, such as ``"budget=Production Budget,revenue=Gross"``. Default "".
+        separator: What stands between genres that are not a bracketed list. Default "|".
+
+    Returns:
+        The films.
+
+    Raises:
+        ConfigurationError: If the map is wrong, or takes an input from a column that is part of the revenue.
+        DataError: If a file is missing or damaged, a mapped column does not exist, there is no column of budgets or
+            revenues, a field is not what its column holds (text where a number belongs, a negative amount; the line is
+            named), amounts are in several currencies, or no row has both amounts.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "films.csv"
+        ...     _ = file.write_text('Name,Cost,Gross\nA,"$1,500",$2m\nB,$10,$0\nC,$10,$4\n')
+        ...     films = read(file, columns="title=Name,budget=Cost,revenue=Gross")
+        >>> films.table.values.tolist(), dict(films.dropped)
+        ([['A', 1500.0, 2000000.0], ['C', 10.0, 4.0]], {'no revenue': 1})
+    """
+    chosen = parse_columns(columns, COLUMNS)
+    _refuse_target_as_input(chosen)
+    text, digest, source = _read_texts(Path(path), chosen)
+    table, noted = _parse(text, separator)
+    kept, dropped = _drop(table)
+    if kept.empty:
+        raise DataError("no film has both a budget and a revenue", file=text.file, received=dropped)
+    for column in kept:
+        if gaps := int((kept[column].isna() | kept[column].map(lambda value: value in ("", ()))).sum()):
+            noted[f"missing {column}"] = gaps
+    return Movies(source.stem, source, digest, kept.reset_index(drop=True), dropped, noted)
+
+
+def _refuse_target_as_input(chosen: Mapping[str, str]) -> None:
+    for ours, theirs in chosen.items():
+        if ours != "revenue" and _TARGET.search(theirs):
+            raise ConfigurationError(
+                f"the column {theirs!r} is part of the revenue, which is to be predicted, and cannot be the {ours}"
+            )
+
+
+def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[TextTable, str, Path]:
+    """Reads a source into columns of text under our names; returns them, the digest and the path to name."""
+    file, credit_file = _find(path)
+    table = read_table(file)
+    digest = hashlib.sha256(file.read_bytes())
+    names = {ours: name for ours in COLUMNS for name in (_TMDB.get(ours, ours), ours) if name in table.columns}
+    for ours, theirs in chosen.items():
+        if theirs not in table.columns:
+            raise DataError(
+                f"there is no such column for the {ours}",
+                file=file,
+                column=theirs,
+                expected=f"one of {', '.join(table.columns)}",
+            )
+        names[ours] = theirs
+    for ours in _REQUIRED:
+        if ours not in names:
+            raise DataError(
+                f"there is no column of the {ours}s",
+                file=file,
+                expected=f"a column '{ours}', or a map such as '{ours}=Its Name'",
+                received=", ".join(table.columns),
+            )
+    found = {ours: table.columns[names[ours]] for ours in COLUMNS if ours in names}
+    if credit_file is not None:
+        digest.update(credit_file.read_bytes())
+        found["director"] = _directors(table, read_table(credit_file))
+    ordered = {ours: found[ours] for ours in COLUMNS if ours in found}
+    return replace(table, columns=ordered, written=names), digest.hexdigest(), path
+
+
+def _find(path: Path) -> tuple[Path, Path | None]:
+    """The table's file, and the credits' where it is TMDB's pair."""
+    if not path.is_dir():
+        return path, None
+    tables = sorted(file for file in path.iterdir() if file.suffix in (".csv", ".tsv", ".json"))
+    tables = [file for file in tables if file.name != "floors.json"]
+    credit = [file for file in tables if "credits" in file.name and file.suffix == ".csv"]
+    films = [file for file in tables if file not in credit]
+    if len(films) != 1 or len(credit) > 1:
+        raise DataError(
+            "not one table of films",
+            file=path,
+            expected="a .csv, .tsv or .json file, or tmdb_5000_movies.csv and tmdb_5000_credits.csv",
+            received=", ".join(file.name for file in tables) or "none",
+        )
+    return films[0], credit[0] if credit else None
+
+
+def _directors(films: TextTable, credit: TextTable) -> list[str]:
+    """Each film's director, joined by TMDB's id."""
+    for table, name in ((films, "id"), (credit, "movie_id"), (credit, _CREW)):
+        if name not in table.columns:
+            raise DataError("a column of TMDB's tables is missing", file=table.file, column=name)
+    by_id: dict[str, str] = {}
+    for row, (film, crew) in enumerate(zip(credit.columns["movie_id"], credit.columns[_CREW], strict=True)):
+        try:
+            by_id[film] = "" if fields.is_missing(crew) else fields.director_of(crew)
+        except ValueError as error:
+            raise credit.error(str(error), row, _CREW, "TMDB's list of the crew", crew) from error
+    return [by_id.get(film, "") for film in films.columns["id"]]
+
+
+def _parse(text: TextTable, separator: str) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Reads every field; what is missing becomes nan, NaT, "" or ()."""
+    parsed: dict[str, Any] = {}
+    noted: dict[str, int] = {}
+    for column in text.columns:
+        match column:
+            case "title" | "director":
+                parsed[column] = ["" if fields.is_missing(field) else field.strip() for field in text.columns[column]]
+            case "genres":
+                names = _read_column(text, column, lambda field: fields.parse_names(field, separator), (), "names")
+                # A Series of tuples; pandas would take a list of equal tuples for a table.
+                parsed[column] = pd.Series(names, dtype=object)
+            case "release_date":
+                dates = _read_column(text, column, fields.parse_date, (None, False), "a date")
+                parsed[column] = np.array([date for date, _ in dates], dtype="datetime64[s]")
+                if short := sum(is_short for _, is_short in dates):
+                    noted["two-digit year"] = short
+            case "runtime" | "rating" | "votes":
+                numbers = np.array(_read_column(text, column, _positive, np.nan, "a number from 0"), np.float64)
+                # No film takes no time.
+                parsed[column] = np.where(numbers == 0, np.nan, numbers) if column == "runtime" else numbers
+    parsed |= _amounts(text)
+    return pd.DataFrame({column: parsed[column] for column in text.columns}), noted
+
+
+def _read_column(text: TextTable, column: str, parse: Callable[[str], Any], missing: Any, expected: str) -> list[Any]:
+    values = []
+    for row, field in enumerate(text.columns[column]):
+        try:
+            values.append(missing if fields.is_missing(field) else parse(field))
+        except ValueError as error:
+            raise text.error(str(error), row, column, expected, field) from error
+    return values
+
+
+def _positive(field: str) -> float:
+    number = fields.parse_number(field)
+    if number < 0:
+        raise ValueError("below 0")
+    return number
+
+
+def _amounts(text: TextTable) -> dict[str, npt.NDArray[np.float64]]:
+    """Budgets and revenues, nan where missing or 0, all in one currency."""
+    first: tuple[str, str, int] | None = None
+    found = {}
+    for column in _REQUIRED:
+        pairs = _read_column(text, column, fields.parse_amount, (np.nan, ""), "an amount of money from 0")
+        for row, (amount, currency) in enumerate(pairs):
+            if currency and amount:
+                first = first or (currency, column, row)
+                if currency != first[0]:
+                    where = f"'{first[0]}' as in row {first[2] + 1}, column '{first[1]}'"
+                    raise text.error("amounts are in several currencies", row, column, where, text.columns[column][row])
+        amounts = np.array([amount for amount, _ in pairs], np.float64)
+        found[column] = np.where(amounts == 0, np.nan, amounts)
+    return found
+
+
+def _drop(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Takes out rows without amounts, and those that repeat an earlier one."""
+    dropped: dict[str, int] = {}
+    for column in _REQUIRED:
+        lacking = table[column].isna()
+        if lacking.any():
+            dropped[f"no {column}"] = int(lacking.sum())
+            table = table[~lacking]
+    if "title" in table and len(table):
+        titles = table["title"].str.casefold()
+        dates = table["release_date"] if "release_date" in table else pd.Series(pd.NaT, index=table.index)
+        dated = pd.DataFrame({"title": titles, "date": dates}).duplicated() & dates.notna()
+        alike = pd.DataFrame({"title": titles, "b": table["budget"], "r": table["revenue"], "date": dates}).duplicated()
+        repeated = (dated | alike) & (titles != "")
+        if repeated.any():
+            dropped["repeated"] = int(repeated.sum())
+            table = table[~repeated]
+    return table, dropped
+
+
+def load(source: str | Path, *, columns: str = "", separator: str = "|") -> Movies:
+    """Loads films by name or path.
+
+    Args:
+        source: ``"sample"``, the synthetic sample in a checkout of kmodels; else a path, as for `read`.
+        columns: As for `read`. Default "".
+        separator: As for `read`. Default "|".
+
+    Returns:
+        The films.
+
+    Raises:
+        ConfigurationError: If `source` is neither "sample" nor an existing path, or as `read` raises it.
+        DataError: If the sample is not there, or the data is wrong.
+    """
+    if source == "sample":
+        if not _SAMPLE.is_dir():
+            raise DataError(
+                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
+                file=_SAMPLE,
+                expected="a checkout, or the path of a table of films",
+            )
+        return replace(read(_SAMPLE, columns=columns, separator=separator), name="sample")
+    if not Path(source).exists():
+        raise ConfigurationError(
+            f"unknown data source {str(source)!r}: neither the name 'sample' nor the path of a table of films"
+        )
+    return read(source, columns=columns, separator=separator)
+
+
+def target(data: Movies) -> npt.NDArray[np.int32]:
+    """Says of each film whether it made a profit: revenue - budget > 0.
+
+    Args:
+        data: The films.
+
+    Returns:
+        int32 (rows,), 1 for a profit and 0 for none.
+
+    Raises:
+        DataError: If all films are of one class.
+
+    Example:
+        >>> sorted(set(target(load("sample")).tolist()))
+        [0, 1]
+    """
+    profitable = (data.table["revenue"] - data.table["budget"] > 0).to_numpy()
+    if profitable.all() or not profitable.any():
+        what = "made a profit" if profitable.all() else "made no profit"
+        raise DataError(f"all {len(profitable)} films {what}", file=data.path, expected="films of both kinds")
+    return profitable.astype(np.int32)
+
+
+def input_columns(
+    data: Movies, *, known_before_release: bool = True, names: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Chooses the columns that go into a model.
+
+    Args:
+        data: The films.
+        known_before_release: Whether to leave `AFTER_RELEASE` out. Default True.
+        names: The columns asked for; None takes all of `INPUTS` that the table has.
+
+    Returns:
+        Names of columns, in the order of `INPUTS`.
+
+    Raises:
+        ConfigurationError: If a name contains the target (revenue, profit …) or is no input, if a column is known only
+            after release and `known_before_release` holds, or if nothing is left.
+        DataError: If the table has no column of that name.
+
+    Example:
+        >>> input_columns(load("sample"))
+        ('budget', 'runtime', 'genres', 'director')
+    """
+    refuse_target(names or ())
+    late = set(AFTER_RELEASE) if known_before_release else set()
+    if names is None:
+        chosen = [name for name in INPUTS if name in data.table.columns and name not in late]
+    else:
+        for name in names:
+            if name not in INPUTS:
+                raise ConfigurationError(f"inputs are chosen from {', '.join(INPUTS)}. Received: {name!r}")
+            if name in late:
+                raise ConfigurationError(f"{name!r} is known only after release; ask for all columns to use it")
+            if name not in data.table.columns:
+                raise DataError("the table has no such column", file=data.path, column=name)
+        chosen = [name for name in INPUTS if name in names]
+    if not chosen:
+        raise ConfigurationError("no column is left to predict from")
+    return tuple(chosen)
+
+
+def refuse_target(names: Iterable[str]) -> None:
+    """Refuses inputs that contain the target: revenue, gross, profit, box office and the like.
+
+    Raises:
+        ConfigurationError: Naming the first such column.
+
+    Example:
+        >>> refuse_target(["budget", "runtime"])
+    """
+    for name in names:
+        if _TARGET.search(name):
+            raise ConfigurationError(f"{name!r} contains the target, profit, and cannot be an input")
+
+
+def summary(data: Movies) -> dict[str, Any]:
+    """Counts what a report says of the data.
+
+    Args:
+        data: The films.
+
+    Returns:
+        `rows`, `profitable` (share of films with a profit), `first_year` and `last_year` (None without dates),
+        `directors` (distinct), `dropped`, `noted` and `sha256`.
+
+    Example:
+        >>> summary(load("sample"))["rows"]
+        4400
+    """
+    table = data.table
+    years = table["release_date"].dropna().dt.year if "release_date" in table else pd.Series(dtype="int64")
+    return {
+        "rows": len(table),
+        "profitable": float((table["revenue"] > table["budget"]).mean()),
+        "first_year": int(years.min()) if len(years) else None,
+        "last_year": int(years.max()) if len(years) else None,
+        "directors": int((table["director"].drop_duplicates() != "").sum()) if "director" in table else 0,
+        "dropped": dict(data.dropped),
+        "noted": dict(data.noted),
+        "sha256": data.sha256,
+    }

@@ -1,0 +1,204 @@
+"""Picture files: found inside the data folder, checked, and decoded to RGB in one way for every use.
+
+What a decoder must settle, and how it is settled here:
+
+- EXIF orientation is applied, so a picture stands as its camera meant it.
+- Grey, bilevel, palette and CMYK pictures become RGB; colour profiles are not applied.
+- Transparent parts show white; of an animation, the first frame is taken.
+- 16 bits a channel become 8 by their high byte. 32-bit integers and floats have no known range: refused.
+- Resizing stretches to the asked size, bilinear and antialiased.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from kmodels.errors import ConfigurationError, DataError
+
+#: Endings of the files that are taken for pictures in a folder.
+PICTURE_SUFFIXES: tuple[str, ...] = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+#: A picture of more pixels is refused before it is unpacked: a file of a few kilobytes can claim gigabytes.
+MAX_PIXELS = 89_478_485
+
+# A list of its own: some of Pillow's other readers start programs (EPS) or fetch what is not in the file.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+# EXIF's orientations 2 to 8 and what makes each upright; 1 is upright, anything else says nothing.
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_SIDE = (5, 6, 7, 8)
+
+
+def find_picture(name: str | Path, root: str | Path) -> Path:
+    """Finds the picture that a table names, inside the data folder.
+
+    Args:
+        name: A picture file, or a folder of which the first picture by name is taken (`PICTURE_SUFFIXES`,
+            hidden files left out), relative to `root`.
+        root: The data folder.
+
+    Returns:
+        The file, absolute, with links followed.
+
+    Raises:
+        DataError: If the name is empty, nothing is there, the folder holds no picture, or the path leaves
+            `root`, be it by ``..``, as an absolute path or through a link.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root, "images", "7")
+        ...     folder.mkdir(parents=True)
+        ...     for file in ("b.jpg", "a.png", "0.txt"):
+        ...         folder.joinpath(file).touch()
+        ...     find_picture("images/7", root).name
+        'a.png'
+    """
+    if not str(name).strip():
+        raise DataError("no picture is named", expected="a file or a folder")
+    try:
+        base = Path(root).resolve()
+        path = _inside(base / name, base)
+        if path.is_dir():
+            pictures = sorted(
+                file.name
+                for file in path.iterdir()
+                if file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+            )
+            if not pictures:
+                raise DataError("the folder holds no picture", file=path, expected=", ".join(PICTURE_SUFFIXES))
+            path = _inside(path / pictures[0], base)
+        if not path.is_file():
+            raise DataError("the picture is not a file" if path.exists() else "the picture is missing", file=path)
+    except (OSError, RuntimeError) as error:
+        # RuntimeError: a loop of links.
+        raise DataError(f"the picture cannot be reached ({error})", file=str(name)) from error
+    return path
+
+
+def _inside(path: Path, root: Path) -> Path:
+    """Follows links and refuses a path that ends up outside the folder."""
+    found = path.resolve()
+    if not found.is_relative_to(root):
+        raise DataError("the path leaves the data folder", file=path, expected=f"a path inside {root}")
+    return found
+
+
+def check_picture(name: str | Path, root: str | Path) -> Path:
+    """Finds a picture as `find_picture` does and decodes it once, so that a bad one is known before training.
+
+    Args:
+        name: A picture file or a folder, relative to `root`.
+        root: The data folder.
+
+    Returns:
+        The file, absolute, with links followed.
+
+    Raises:
+        DataError: As `find_picture` and `read_picture` raise it.
+    """
+    path = find_picture(name, root)
+    # To one pixel: JPEG then unpacks an eighth of the width, after reading the file whole.
+    read_picture(path, (1, 1))
+    return path
+
+
+def read_picture(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Decodes a picture file to RGB of a given size.
+
+    A JPEG much larger than asked for is unpacked at a half, a quarter or an eighth of its size, never below
+    twice the size asked for: the result differs from a full decoding by a few levels, in a fraction of the
+    time. Safe to call from several threads at once.
+
+    Args:
+        path: A BMP, GIF, JPEG, PNG, TIFF or WebP file.
+        size: Height and width to resize to, in pixels, each 1 or more.
+
+    Returns:
+        Array of shape (height, width, 3), uint8 from 0 to 255, red, green, blue.
+
+    Raises:
+        ConfigurationError: If `size` is not two numbers from 1.
+        DataError: If the file is missing, no picture, truncated or otherwise damaged, of more than
+            `MAX_PIXELS` pixels, or of a kind without a known range (32 bits a channel).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("L", (6, 4), 200).save(f"{folder}/grey.png")
+        ...     picture = read_picture(f"{folder}/grey.png", (2, 3))
+        >>> picture.shape, picture.dtype, picture[0, 0].tolist()
+        ((2, 3, 3), dtype('uint8'), [200, 200, 200])
+    """
+    height, width = size
+    if height < 1 or width < 1:
+        raise ConfigurationError(f"size must be a height and a width from 1; received {size}")
+    path = Path(path)
+    # Opening a pipe would wait for ever.
+    if not path.is_file():
+        raise DataError("the picture is not a file" if path.exists() else "the picture is missing", file=path)
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width} x {image.height}")
+            return _decode(image, height, width)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(
+            "the picture is too large to unpack",
+            file=path,
+            expected=f"at most {MAX_PIXELS} pixels",
+            received=str(error),
+        ) from error
+    except UnidentifiedImageError as error:
+        raise DataError(
+            "not a picture, or damaged from its first bytes", file=path, expected="/".join(_FORMATS)
+        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Pillow's readers raise whatever a damaged file makes them trip over: OSError, SyntaxError, struct.error …
+        raise DataError(f"the picture is damaged or of an unknown kind ({error})", file=path) from error
+
+
+def _decode(image: Image.Image, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Turns an opened file into RGB pixels, upright, of the size asked for."""
+    on_side = image.getexif().get(_ORIENTATION) in _ON_SIDE
+    image.draft(None, (2 * height, 2 * width) if on_side else (2 * width, 2 * height))
+    image.load()
+    # Asked again: of a TIFF file, Pillow applies the orientation itself while loading and then forgets it.
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    # Before resizing: Pillow resizes palettes without antialiasing, and transparent pixels would bleed.
+    picture = _to_rgb(image)
+    if turn is not None:
+        picture = picture.transpose(turn)
+    return np.array(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Converts any mode to RGB."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        # convert() would clip at 255. Pillow before 11 opens 16-bit grey PNG files as 32-bit integers.
+        levels = np.asarray(image)
+        grey = (levels >> 8).astype(np.uint8)
+        if "transparency" in image.info:
+            grey[levels == image.info["transparency"]] = 255
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"32 bits a channel have no known range; mode {image.mode}")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
