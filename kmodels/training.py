@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError, TrainingError
-from kmodels.pipelines import Batches, check_inputs, tf_data
+from kmodels.pipelines import Batches, check_inputs, own_errors, tf_data
 
 # What a callback of Keras knows beside its settings; all of it comes back when a run is resumed.
 _CALLBACK_STATE = {
@@ -146,6 +146,7 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     """
     chosen = [keras.metrics.RootMeanSquaredError(name="rmse") if metric == "rmse" else metric for metric in metrics]
     backend.use_fast_randoms()
+    backend.allow_compilation(model)
     model.compile(optimizer=optimizer, loss=loss, metrics=chosen, steps_per_execution=backend.steps_per_execution())
     backend.quicken_training(model)
 
@@ -161,6 +162,7 @@ def fit(
     resume: bool = False,
     seed: int = 0,
     engine: str = "pydataset",
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Fits a compiled model, with a progress bar, `history.csv` and a checkpoint after each epoch.
 
@@ -178,6 +180,7 @@ def fit(
         resume: Whether to go on from the folder's checkpoint, if it has one. Default False.
         seed: Seed of dropout. Default 0.
         engine: "pydataset" or "tf.data". Default "pydataset".
+        progress: Whether to show a progress bar, or where there is no terminal a line for each epoch. Default True.
 
     Returns:
         One row per epoch: epoch (from 1), the logged values, learning_rate and seconds.
@@ -192,7 +195,7 @@ def fit(
     check_inputs(model, train)
     check_inputs(model, validation)
     model.optimizer.build(model.trainable_variables)
-    checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs)
+    checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress)
     path = Path(folder) / _CHECKPOINT
     if resume and path.exists():
         checkpoint.restore(model, path)
@@ -203,15 +206,16 @@ def fit(
         every = [*callbacks, checkpoint]
         quiet = all(_is_per_epoch(callback) for callback in every)
         try:
-            model.fit(
-                serve(train),
-                validation_data=serve(validation),
-                epochs=epochs,
-                initial_epoch=len(checkpoint.history),
-                shuffle=False,
-                verbose=0,
-                callbacks=_EpochCallbacks(every, add_history=True, model=model, epochs=epochs) if quiet else every,
-            )
+            with own_errors(train, validation):
+                model.fit(
+                    serve(train),
+                    validation_data=serve(validation),
+                    epochs=epochs,
+                    initial_epoch=len(checkpoint.history),
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=_EpochCallbacks(every, add_history=True, model=model, epochs=epochs) if quiet else every,
+                )
         finally:
             checkpoint.close()
     return pd.DataFrame(checkpoint.history)
@@ -238,10 +242,18 @@ class _EpochCallbacks(kc.CallbackList):
 class _Checkpoint(kc.Callback):
     """Last of the callbacks: sees what the others made of the epoch, shows it and writes it down."""
 
-    def __init__(self, folder: Path, callbacks: Sequence[kc.Callback], train: Batches, seed: int, epochs: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        callbacks: Sequence[kc.Callback],
+        train: Batches,
+        seed: int,
+        epochs: int,
+        progress: bool,
+    ) -> None:
         super().__init__()
         self.folder, self.callbacks, self.train = folder, callbacks, train
-        self.seed, self.epochs = seed, epochs
+        self.seed, self.epochs, self.progress = seed, epochs, progress
         self.history: list[dict[str, float]] = []
         self.done = False
         self._restored: dict[str, Any] = {}
@@ -262,7 +274,7 @@ class _Checkpoint(kc.Callback):
             unit="batch",
             dynamic_ncols=True,
             mininterval=0.5,
-            disable=None,  # a log file gets a line for each epoch instead
+            disable=None if self.progress else True,  # a log file gets a line for each epoch instead
         )
         # Told by the data, not by a callback on each batch: see _EpochCallbacks.
         self.train.on_batch = self._bar.update
@@ -287,7 +299,7 @@ class _Checkpoint(kc.Callback):
         self._save()
         pd.DataFrame(self.history).to_csv(self.folder / _HISTORY, index=False)
         shown = {name: f"{value:.4g}" for name, value in values.items() if name not in ("learning_rate", "seconds")}
-        if self._bar.disable:
+        if self._bar.disable and self.progress:
             line = ", ".join(f"{name} {value}" for name, value in shown.items())
             print(f"epoch {epoch + 1}/{self.epochs}: {line}", file=sys.stderr, flush=True)
         self._bar.set_postfix(shown)
@@ -305,7 +317,7 @@ class _Checkpoint(kc.Callback):
             for group, variables in self._variables(self.model).items()
             for i, variable in enumerate(variables)
         }
-        state: dict[str, Any] = {"history": self.history, "done": bool(self.done), "callbacks": {}}
+        state: dict[str, Any] = {"history": self.history, "stopped": bool(self.model.stop_training), "callbacks": {}}
         for i, callback in enumerate(self.callbacks):
             for kind, names in _CALLBACK_STATE.items():
                 if isinstance(callback, kind):
@@ -330,7 +342,8 @@ class _Checkpoint(kc.Callback):
                 raise ConfigurationError(f"{path}: the checkpoint is of another model or optimiser")
             for variable, value in zip(variables, saved, strict=True):
                 variable.assign(value)
-        self.history, self.done, self._restored = state["history"], state["done"], state["callbacks"]
+        self.history, self._restored = state["history"], state["callbacks"]
+        self.done = state["stopped"] or len(self.history) >= self.epochs
         for i in range(len(self.callbacks)):
             count = sum(key.startswith(f"best_{i}/") for key in arrays)
             if count:
@@ -379,5 +392,7 @@ def predict(model: keras.Model, batches: Batches) -> np.ndarray:
     if batches.shuffle:
         raise ConfigurationError("predictions need batches in the data's own order. Received: shuffle=True")
     check_inputs(model, batches)
-    result = np.asarray(model.predict(batches, verbose=0))
+    backend.allow_compilation(model)
+    with own_errors(batches):
+        result = np.asarray(model.predict(batches, verbose=0))
     return result[:, 0] if result.shape[1:] == (1,) else result

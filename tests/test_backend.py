@@ -57,6 +57,18 @@ def test_kmodels_does_not_import_tensorflow_on_other_backends(backend_name):
     assert done.returncode == 0, done.stderr
 
 
+def test_gradients_are_those_of_the_closed_form():
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(3, 2)).astype("float32")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="tanh", use_bias=False)])
+    model.set_weights([weights])
+    value, gradient = backend.gradients(lambda rows: keras.ops.sum(model(rows, training=False) ** 2), x)
+    hidden = np.tanh(x @ weights)
+    np.testing.assert_allclose(float(value), (hidden**2).sum(), rtol=1e-5)
+    expected = (2 * hidden * (1 - hidden**2)) @ weights.T
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(gradient), expected, rtol=0, atol=1e-5)
+
+
 # --- the recorded step on torch
 
 

@@ -235,7 +235,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_epoch_kept(tmp_path):
         state = json.loads(str(file["state"]))
         assert all(np.isfinite(file[name]).all() for name in file.files if name.startswith("model/"))
     assert len(state["history"]) in (2, 3)
-    assert not state["done"]
+    assert not state["stopped"]
     assert len(pd.read_csv(tmp_path / "history.csv")) == len(state["history"])
     assert not list(tmp_path.glob("*.tmp"))
 

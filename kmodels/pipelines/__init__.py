@@ -1,8 +1,9 @@
 """Arrays to batches, in a seeded order that is the same on every backend and engine."""
 
-from kmodels.pipelines.batches import Batches, Lookup
+from kmodels.pipelines.batches import Batches, Lookup, own_errors
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
+from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.ratings import RatingInputs
 from kmodels.pipelines.tf_data import tf_data
 
@@ -11,8 +12,11 @@ __all__ = [
     "HistoryBags",
     "HistoryRows",
     "Lookup",
+    "Pictures",
     "RatingInputs",
     "check_inputs",
     "history_table",
+    "own_errors",
+    "picture_statistics",
     "tf_data",
 ]

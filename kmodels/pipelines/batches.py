@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import keras
 import numpy as np
 
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import ConfigurationError, DataError, KModelsError
 
 Arrays = dict[str, np.ndarray]
+
+#: Batches after the one asked for that parts with a `begin` method start to make.
+READ_AHEAD = 4
 
 
 class Batches(keras.utils.PyDataset):
@@ -27,7 +33,9 @@ class Batches(keras.utils.PyDataset):
         target: (rows,) or (rows, ...); None for prediction alone. Default None.
         sample_weight: (rows,) float; None weighs all rows alike. Default None.
         parts: Functions that add inputs which are cheaper made per batch than held per row, such as `Lookup`: each
-            takes the batch's row numbers, int64 (batch,), and returns name -> array of shape (batch, ...).
+            takes the batch's row numbers, int64 (batch,), and returns name -> array of shape (batch, ...). A part
+            that also has a method `begin`, such as `Pictures`, makes its inputs in the background: `begin` takes
+            the rows of a batch up to `READ_AHEAD` = 4 batches early and returns a function that waits for the arrays.
         batch_size: Rows of a batch; the last one may be smaller. Default 512.
         shuffle: Whether each epoch has an order of its own. Default False.
         seed: Seed of that order. Default 0.
@@ -37,6 +45,7 @@ class Batches(keras.utils.PyDataset):
 
     Attributes:
         on_batch: Called whenever a batch is made, such as a progress bar's `update`; None by default.
+        failure: What the making of a batch last raised, for `own_errors`; None while nothing has.
 
     Raises:
         DataError: If the arrays differ in length or there is no row.
@@ -77,6 +86,11 @@ class Batches(keras.utils.PyDataset):
         self.parts, self.batch_size, self.shuffle, self.seed = tuple(parts), batch_size, shuffle, seed
         self.drop_remainder = drop_remainder and self.rows > batch_size
         self.on_batch: Callable[[], Any] | None = None
+        self.failure: Exception | None = None
+        # A part without `begin` does nothing until its arrays are waited for.
+        self._begins = [getattr(part, "begin", partial(partial, part)) for part in self.parts]
+        self._ahead = READ_AHEAD if any(hasattr(part, "begin") for part in self.parts) else 0
+        self._lock = Lock()  # tf.data asks for two batches at once
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -85,9 +99,12 @@ class Batches(keras.utils.PyDataset):
         Args:
             epoch: Number of the epoch, from 0.
         """
-        self._order = np.arange(self.rows)
+        order = np.arange(self.rows)
         if self.shuffle:
-            np.random.default_rng((self.seed, epoch)).shuffle(self._order)
+            np.random.default_rng((self.seed, epoch)).shuffle(order)
+        with self._lock:
+            self._order = order
+            self._begun: dict[int, list[Callable[[], Arrays]]] = {}
 
     def __len__(self) -> int:
         return self.rows // self.batch_size if self.drop_remainder else -(-self.rows // self.batch_size)
@@ -95,15 +112,73 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         if self.on_batch is not None:
             self.on_batch()
-        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        try:
+            return self._make(index)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _make(self, index: int) -> tuple[Any, ...]:
+        rows, making = self._begin(index)
         batch = {name: values[rows] for name, values in self.inputs.items()}
-        for part in self.parts:
-            batch.update(part(rows))
+        for made in making:
+            batch.update(made())
         if self.target is None:
             return (batch,)
         if self.sample_weight is None:
             return batch, self.target[rows]
         return batch, self.target[rows], self.sample_weight[rows]
+
+    def _begin(self, index: int) -> tuple[np.ndarray, list[Callable[[], Arrays]]]:
+        """The rows of a batch and what will give its parts; the parts of the next batches are begun too."""
+        with self._lock:
+            for i in range(index, max(index + 1, min(index + 1 + self._ahead, len(self)))):
+                if i not in self._begun:
+                    rows = self._rows(i)
+                    self._begun[i] = [begin(rows) for begin in self._begins]
+            making = self._begun.pop(index)
+            # An epoch may be left half-way, and batches may be asked for in any order: what is far off is let go.
+            self._begun = {i: made for i, made in self._begun.items() if abs(i - index) <= self._ahead}
+            return self._rows(index), making
+
+    def _rows(self, index: int) -> np.ndarray:
+        return self._order[index * self.batch_size : (index + 1) * self.batch_size]
+
+
+@contextmanager
+def own_errors(*batches: Batches) -> Iterator[None]:
+    """Raises what the making of a batch raised, where an engine has wrapped it in an error of its own.
+
+    TensorFlow and tf.data make batches inside their own machinery, out of which every error comes as one of theirs,
+    with forty lines of C++ around the one sentence that matters.
+
+    Args:
+        *batches: The batches that are used inside.
+
+    Raises:
+        DataError: Or whatever else a part raised.
+
+    Example:
+        >>> def bad(rows):
+        ...     raise DataError("damaged", file="a.jpg")
+        >>> batches = Batches({"x": np.zeros(2)}, parts=[bad])
+        >>> with own_errors(batches):
+        ...     try:
+        ...         batches[0]
+        ...     except DataError as error:
+        ...         raise RuntimeError("INTERNAL: ...") from error
+        Traceback (most recent call last):
+        kmodels.errors.DataError: a.jpg: damaged
+    """
+    for each in batches:
+        each.failure = None
+    try:
+        yield
+    except Exception as error:
+        for each in batches:
+            if each.failure is not None and not isinstance(error, KModelsError):
+                raise each.failure from each.failure.__cause__
+        raise
 
 
 @dataclass(frozen=True)

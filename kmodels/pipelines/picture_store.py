@@ -1,0 +1,233 @@
+"""Where decoded pictures are kept: an array in memory, or a memory-mapped file that later runs find again."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO, FileIO
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+
+import kmodels
+from kmodels.errors import ConfigurationError, DataError
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class MemoryStore:
+    """Decoded pictures in one array of bounded size; the first ones to come stay.
+
+    Each epoch asks for every picture once, in another order: any rule that replaces pictures would find no more of
+    them again than this one, and copy more.
+
+    Attributes:
+        pixels: (places, height, width, 3), uint8.
+        place: (rows,) int64, where in `pixels` each picture is; -1 for one that is not there.
+
+    Args:
+        rows: Number of pictures.
+        size: Their height and width.
+        memory: Bytes that the array may take.
+
+    Example:
+        >>> store = MemoryStore(2, (1, 1), memory=3)
+        >>> for row in (1, 0):
+        ...     store.put(row, np.full((1, 1, 3), row, np.uint8))
+        >>> store.place.tolist()
+        [-1, 0]
+    """
+
+    def __init__(self, rows: int, size: tuple[int, int], memory: int) -> None:
+        height, width = size
+        # The system gives memory for a page of it when the page is first written.
+        self.pixels = np.empty((min(rows, memory // (height * width * 3)), height, width, 3), np.uint8)
+        self.place = np.full(rows, -1)
+        self._used, self._lock = 0, Lock()
+
+    def find(self, row: int) -> Pixels | None:
+        """Gives a picture of which `place` knows nothing: never one in memory.
+
+        Args:
+            row: Its row.
+        """
+        return None
+
+    def put(self, row: int, picture: Pixels) -> None:
+        """Keeps a picture if there is room.
+
+        Args:
+            row: Its row.
+            picture: (height, width, 3), uint8.
+        """
+        with self._lock:
+            if self.place[row] < 0 and self._used < len(self.pixels):
+                self.pixels[self._used] = picture
+                self.place[row] = self._used
+                self._used += 1
+
+
+class DiskStore:
+    """Decoded pictures in a memory-mapped file, found again by later epochs and later runs.
+
+    The file is `pictures-IDENTITY-CONTENT.npy`: two arrays in NumPy's format, one behind the other, uint8 (rows,
+    height, width, 3) and uint32 (rows,), the checksum of each picture or 0 for one that is not there. IDENTITY stands
+    for the paths and the size, CONTENT for the files' sizes and times of change and the versions of what decoded
+    them; a file of the same identity and another content is stale and is removed.
+
+    A picture counts as there when its checksum is right, and is checked when a process first uses it. So no run that
+    was killed, no crash of the machine and no two processes writing at once can make it give wrong pixels.
+
+    Attributes:
+        pixels: (rows, height, width, 3), uint8, read-only.
+        place: (rows,) int64, the row itself for a picture that is there and checked; -1 for others.
+        file: The file.
+
+    Args:
+        paths: The picture files.
+        size: Height and width of the decoded pictures.
+        folder: Where the file is kept; made if it is missing. The system holds in memory as much of it as has room.
+
+    Raises:
+        DataError: If a picture file is missing.
+        ConfigurationError: If the folder cannot be written to, or the disk has no room for all the pictures.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.png").write_bytes(b"...")
+        ...     store = DiskStore([f"{folder}/a.png"], (1, 1), folder)
+        ...     store.put(0, np.full((1, 1, 3), 7, np.uint8))
+        ...     later = DiskStore([f"{folder}/a.png"], (1, 1), folder)
+        ...     later.find(0).tolist()
+        [[[7, 7, 7]]]
+    """
+
+    def __init__(self, paths: Sequence[str | Path], size: tuple[int, int], folder: str | Path) -> None:
+        self._paths = [os.path.abspath(path) for path in paths]
+        self._marks = [_mark(path) for path in self._paths]
+        about = [PIL.__version__, kmodels.__version__, *(f"{a} {b}" for a, b in self._marks)]
+        identity, content = _hash([str(size), *self._paths]), _hash(about)
+        shape = (len(self._paths), *size, 3)
+        head, tail = _npy_header(np.uint8, shape), _npy_header(np.uint32, shape[:1])
+        self._pixels_at = len(head)
+        self._sums_at = len(head) + int(np.prod(shape)) + len(tail)
+        bytes_ = self._sums_at + 4 * shape[0]
+        self.file = Path(folder).expanduser() / f"pictures-{identity}-{content}.npy"
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            for old in self.file.parent.glob(f"pictures-{identity}-*.npy"):
+                if old != self.file:
+                    old.unlink(missing_ok=True)
+            self._file = self._open(bytes_)
+            os.pwrite(self._file.fileno(), head, 0)
+            os.pwrite(self._file.fileno(), tail, self._sums_at - len(tail))
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise _no_room(self.file, bytes_) from error
+            raise ConfigurationError(f"{self.file.parent}: cannot be used as a cache of pictures ({error})") from error
+        # Not as np.memmap, whose slices carry much baggage.
+        mapped = np.memmap(self._file, np.uint8, "r", self._pixels_at, shape)
+        self.pixels: Pixels = np.asarray(mapped)
+        self._sums = np.memmap(self._file, np.uint32, "r", self._sums_at, shape[:1])
+        self.place = np.full(shape[0], -1)
+
+    def _open(self, size: int) -> FileIO:
+        """Opens the file, or makes an empty one in place of none or of one whose making was cut short."""
+        while True:
+            with suppress(FileNotFoundError):
+                file = self.file.open("r+b", buffering=0)
+                if os.fstat(file.fileno()).st_size == size:
+                    return file
+                file.close()
+                # If another process is just making it, that one goes on with a file of its own, without a name.
+                self.file.unlink()
+            with suppress(FileExistsError):
+                file = self.file.open("x+b", buffering=0)
+                break
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+        except OSError:
+            file.close()
+            self.file.unlink(missing_ok=True)
+            raise
+        return file
+
+    def find(self, row: int) -> Pixels | None:
+        """Gives a picture if the file holds it whole.
+
+        Args:
+            row: Its row.
+
+        Returns:
+            (height, width, 3), uint8, read-only; None if the picture is not there.
+        """
+        picture = self.pixels[row]
+        if self._sums[row] == 0 or self._sums[row] != _checksum(picture):
+            return None
+        self.place[row] = row
+        return picture
+
+    def put(self, row: int, picture: Pixels) -> None:
+        """Keeps a picture, unless its file is no longer the one that the store was made for.
+
+        Args:
+            row: Its row.
+            picture: (height, width, 3), uint8, decoded from the file.
+
+        Raises:
+            DataError: If the file is gone, or the store cannot be written.
+        """
+        if _mark(self._paths[row]) != self._marks[row]:
+            return
+        try:
+            # Not through the mapping, where a full disk is not an error but the end of the process.
+            written = os.pwrite(self._file.fileno(), picture, self._pixels_at + row * picture.nbytes)
+            if written < picture.nbytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            sum_ = np.array([_checksum(picture)], np.uint32)
+            os.pwrite(self._file.fileno(), sum_, self._sums_at + 4 * row)
+        except OSError as error:
+            raise DataError(f"the cache of pictures cannot be written ({error})", file=self.file) from error
+        self.place[row] = row
+
+
+def _mark(path: str) -> tuple[int, int]:
+    """What tells that a file has changed: its size in bytes and its time of change in nanoseconds."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise DataError(f"the picture cannot be reached ({error.strerror})", file=path) from error
+    return status.st_size, status.st_mtime_ns
+
+
+def _hash(words: Sequence[str]) -> str:
+    return hashlib.blake2b("\0".join(words).encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
+
+
+def _checksum(picture: Pixels) -> int:
+    return zlib.crc32(picture) or 1  # 0 stands for a picture that is not there
+
+
+def _npy_header(dtype: type, shape: tuple[int, ...]) -> bytes:
+    buffer = BytesIO()
+    about = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, about)
+    return buffer.getvalue()
+
+
+def _no_room(file: Path, size: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"{file.parent}: no room on the disk for the {size / 1e6:.0f} MB of decoded pictures. Choose another folder, "
+        "or none: the pictures are then kept in memory as far as they fit and decoded anew where they do not"
+    )
