@@ -45,7 +45,16 @@ def inputs(features: Sequence[Feature]) -> dict[str, Tensor]:
     return {name: keras.Input(shape, dtype=dtype, name=name) for name, shape, dtype in specs}
 
 
-def embedding(ids: Tensor, size: int, dim: int, *, name: str, stddev: float = 0.05, l2: float = 0.0) -> Tensor:
+def embedding(
+    ids: Tensor,
+    size: int,
+    dim: int,
+    *,
+    name: str,
+    stddev: float = 0.05,
+    l2: float = 0.0,
+    max_norm: float | None = None,
+) -> Tensor:
     """Looks ids up in a trainable table, with gradients that are right on every backend.
 
     Args:
@@ -55,6 +64,7 @@ def embedding(ids: Tensor, size: int, dim: int, *, name: str, stddev: float = 0.
         name: Name of the layer.
         stddev: Standard deviation of the normal initial values. Default 0.05.
         l2: Factor of the penalty l2 · Σ w² over the whole table. Default 0.
+        max_norm: Largest length of a row, enforced after each step; None for no limit. Default None.
 
     Returns:
         float32 (batch, ..., dim).
@@ -70,6 +80,7 @@ def embedding(ids: Tensor, size: int, dim: int, *, name: str, stddev: float = 0.
         dim,
         embeddings_initializer=keras.initializers.RandomNormal(stddev=stddev),
         embeddings_regularizer=regularizers.L2(l2),
+        embeddings_constraint=None if max_norm is None else keras.constraints.MaxNorm(max_norm, axis=-1),
         name=name,
     )(ids)
 

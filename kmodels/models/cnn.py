@@ -1,0 +1,332 @@
+"""Convolutional classifiers of small pictures, with scaling and augmentation inside.
+
+Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015 (stacks of 3 × 3
+kernels); He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (shortcuts); Zhong et al., "Random
+Erasing Data Augmentation", AAAI 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from kmodels.errors import ConfigurationError
+from kmodels.models import blocks
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Convolutions at one resolution, each with batch normalisation and ReLU, then max pooling.
+
+    Args:
+        filters: Kernels of each convolution.
+        depth: Convolutions, 1 or more. Default 1.
+        kernel: Height and width of each kernel. Default 3.
+        shortcut: Whether the first convolution's result is added to what enters the last one's ReLU; needs a depth of 2
+            or more. Default False.
+        pool: Height and width of the max pooling; 1 for none. Default 2.
+
+    Raises:
+        ConfigurationError: If a number is below 1, or a stage of one convolution has a shortcut.
+
+    Example:
+        >>> Stage(32, depth=2)
+        Stage(filters=32, depth=2, kernel=3, shortcut=False, pool=2)
+    """
+
+    filters: int
+    depth: int = 1
+    kernel: int = 3
+    shortcut: bool = False
+    pool: int = 2
+
+    def __post_init__(self) -> None:
+        for what in ("filters", "depth", "kernel", "pool"):
+            if getattr(self, what) < 1:
+                raise ConfigurationError(f"{what} must be at least 1. Received: {what}={getattr(self, what)}")
+        if self.shortcut and self.depth < 2:
+            raise ConfigurationError(f"a shortcut needs a depth of 2 or more. Received: depth={self.depth}")
+
+
+_SHAPE = (28, 28, 1)
+
+
+def cnn(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    stages: Sequence[Stage],
+    augmentation: Sequence[layers.Layer] = (),
+    flatten: bool = False,
+    hidden: Sequence[int] = (),
+    dropout: float = 0.0,
+    name: str = "cnn",
+) -> keras.Model:
+    """Classifies pictures: scaling → augmentation → stages of convolutions → pooling or flattening → logits.
+
+    Args:
+        input_shape: Height, width and channels of a picture.
+        classes: Number of classes, 2 or more.
+        stages: At least one stage.
+        augmentation: Keras layers that change pictures of values 0 to 1 in training, such as `augment` makes; new ones
+            for each model. `predict` and `evaluate` leave them out; a direct call needs `model(x, training=False)`,
+            since with nothing said Keras's random layers are active. Default ().
+        flatten: Whether the last stage's map is flattened, or averaged over its places. Default False.
+        hidden: Widths of ReLU layers before the logits. Default ().
+        dropout: Dropout on the flattened or averaged map, 0 to 1. Default 0.
+        name: Name of the model. Default "cnn".
+
+    Returns:
+        An uncompiled Functional model: input `image`, uint8 (batch, height, width, channels), 0 to 255; output
+        float32 (batch, classes), logits.
+
+    Raises:
+        ConfigurationError: If there is no stage, a size is too small, the rate is outside [0, 1), or pooling leaves
+            nothing of the picture.
+
+    Example:
+        >>> model = cnn((28, 28, 1), 10, stages=[Stage(8), Stage(16)])
+        >>> model.inputs[0].name, model.output_shape
+        ('image', (None, 10))
+    """
+    if min(input_shape) < 1 or classes < 2 or not stages:
+        raise ConfigurationError(
+            "a CNN needs pictures, 2 classes and 1 stage at least. "
+            f"Received: input_shape={input_shape}, classes={classes}, {len(stages)} stages"
+        )
+    if not 0 <= dropout < 1:
+        raise ConfigurationError(f"dropout must be at least 0 and below 1. Received: dropout={dropout}")
+    image = keras.Input(input_shape, dtype="uint8", name="image")
+    x = layers.Rescaling(1 / 255, name="scaled")(image)
+    for layer in augmentation:
+        x = layer(x)
+    for i, stage in enumerate(stages, start=1):
+        if min(x.shape[1:3]) < stage.pool:
+            raise ConfigurationError(
+                f"stage {i} pools by {stage.pool} what is {x.shape[1]} × {x.shape[2]}. "
+                f"Received: input_shape={input_shape}, stages={tuple(stages)}"
+            )
+        x = _stage(x, stage, name=f"stage_{i}")
+    x = (layers.Flatten if flatten else layers.GlobalAveragePooling2D)(name="pooled")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    x = blocks.mlp(x, hidden, initializer="he_normal")
+    return keras.Model({"image": image}, blocks.dense(x, classes, name="logits"), name=name)
+
+
+def _stage(x: blocks.Tensor, stage: Stage, *, name: str) -> blocks.Tensor:
+    first = None
+    for i in range(1, stage.depth + 1):
+        # Batch normalisation has the bias.
+        x = layers.Conv2D(
+            stage.filters,
+            stage.kernel,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"{name}_{i}_conv",
+        )(x)
+        x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"{name}_{i}_bn")(x)
+        if stage.shortcut and i == stage.depth:
+            x = layers.Add(name=f"{name}_sum")([first, x])
+        x = layers.ReLU(name=f"{name}_{i}_relu")(x)
+        first = x if first is None else first
+    return layers.MaxPooling2D(stage.pool, name=f"{name}_pool")(x) if stage.pool > 1 else x
+
+
+def augment(size: int = 28, *, flip: bool = True, shift: int = 2, erase: float = 0.5) -> list[layers.Layer]:
+    """Makes layers that change pictures in training: mirror them, move them by whole pixels, hide a rectangle.
+
+    Keras says of the shift that it cannot be compiled, and on JAX then trains the whole model uncompiled, ten times
+    slower. There it can be: set the layer's `supports_jit` to True before `compile`.
+
+    Args:
+        size: Height and width of a picture. Default 28.
+        flip: Whether half of the pictures are mirrored left to right. Default True.
+        shift: Most pixels up or down, and left or right; what comes in is black. 0 for no shift. Default 2.
+        erase: Share of the pictures of which a rectangle (2 % to 33 % of the area) becomes noise, 0 to 1. Default 0.5.
+
+    Returns:
+        Layers for `cnn`'s `augmentation`; without seeds of their own, so `training.fit` decides the draws.
+
+    Raises:
+        ConfigurationError: If the shift is negative or not below the size, or the share is outside [0, 1].
+
+    Example:
+        >>> [layer.name for layer in augment(28, erase=0)]
+        ['flip', 'shift']
+    """
+    if not 0 <= shift < size or not 0 <= erase <= 1:
+        raise ConfigurationError(
+            f"shift must be from 0 to size - 1, erase from 0 to 1. Received: size={size}, shift={shift}, erase={erase}"
+        )
+    chosen: list[layers.Layer] = []
+    if flip:
+        chosen.append(layers.RandomFlip("horizontal", name="flip"))
+    if shift:
+        # Uniform and rounded to whole pixels: the half gives the ends their full share, and nothing is blurred.
+        reach = min(1.0, (shift + 0.5) / size)
+        chosen.append(
+            layers.RandomTranslation(reach, reach, fill_mode="constant", interpolation="nearest", name="shift")
+        )
+    if erase:
+        # One number would be the upper end of a random probability.
+        chosen.append(layers.RandomErasing((erase, erase), scale=(0.02, 0.33), value_range=(0, 1), name="erase"))
+    return chosen
+
+
+def fashion_base(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
+    """The base CNN for 28 × 28 pictures: 32, then 64 kernels of 3 × 3, each pooled; logits of the flattened map.
+
+    50,282 trainable parameters, 3.9 million multiplications a picture.
+
+    Args:
+        classes: Number of classes. Default 10.
+        augmentation: Layers as for `cnn`. Default ().
+
+    Returns:
+        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
+
+    Example:
+        >>> sum(int(keras.ops.size(weight)) for weight in fashion_base().trainable_weights)
+        50282
+    """
+    stages = Stage(32), Stage(64)
+    return cnn(
+        _SHAPE, classes, stages=stages, augmentation=augmentation, flatten=True, dropout=0.3, name="fashion_base"
+    )
+
+
+def fashion_narrow(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
+    """The base with a quarter of the kernels and less: 8, then 20.
+
+    11,378 trainable parameters, 0.35 million multiplications a picture.
+
+    Args:
+        classes: Number of classes. Default 10.
+        augmentation: Layers as for `cnn`. Default ().
+
+    Returns:
+        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
+
+    Example:
+        >>> sum(int(keras.ops.size(weight)) for weight in fashion_narrow().trainable_weights)
+        11378
+    """
+    stages = Stage(8), Stage(20)
+    return cnn(_SHAPE, classes, stages=stages, augmentation=augmentation, flatten=True, name="fashion_narrow")
+
+
+def fashion_large_kernel(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
+    """The base with kernels of 5 × 5.
+
+    83,562 trainable parameters, 10.7 million multiplications a picture.
+
+    Args:
+        classes: Number of classes. Default 10.
+        augmentation: Layers as for `cnn`. Default ().
+
+    Returns:
+        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
+
+    Example:
+        >>> sum(int(keras.ops.size(weight)) for weight in fashion_large_kernel().trainable_weights)
+        83562
+    """
+    stages = Stage(32, kernel=5), Stage(64, kernel=5)
+    return cnn(
+        _SHAPE,
+        classes,
+        stages=stages,
+        augmentation=augmentation,
+        flatten=True,
+        dropout=0.3,
+        name="fashion_large_kernel",
+    )
+
+
+def fashion_wide(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
+    """The base with twice the kernels, 64 and 128, and a dense layer of 128, where nine tenths of its parameters are.
+
+    878,922 trainable parameters, 15.7 million multiplications a picture.
+
+    Args:
+        classes: Number of classes. Default 10.
+        augmentation: Layers as for `cnn`. Default ().
+
+    Returns:
+        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
+
+    Example:
+        >>> sum(int(keras.ops.size(weight)) for weight in fashion_wide().trainable_weights)
+        878922
+    """
+    stages = Stage(64), Stage(128)
+    return cnn(
+        _SHAPE,
+        classes,
+        stages=stages,
+        augmentation=augmentation,
+        flatten=True,
+        hidden=(128,),
+        dropout=0.4,
+        name="fashion_wide",
+    )
+
+
+def fashion_deep(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
+    """More layers of fewer kernels: twice 24, twice 40, twice 64, all 3 × 3; the last map is averaged.
+
+    89,506 trainable parameters, 11.7 million multiplications a picture.
+
+    Args:
+        classes: Number of classes. Default 10.
+        augmentation: Layers as for `cnn`. Default ().
+
+    Returns:
+        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
+
+    Example:
+        >>> sum(int(keras.ops.size(weight)) for weight in fashion_deep().trainable_weights)
+        89506
+    """
+    stages = Stage(24, depth=2), Stage(40, depth=2), Stage(64, depth=2, pool=1)
+    return cnn(_SHAPE, classes, stages=stages, augmentation=augmentation, name="fashion_deep")
+
+
+def fashion_residual(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
+    """The most accurate below 300,000 parameters: twice 32, twice 64, twice 128 of 3 × 3, with a shortcut in each pair.
+
+    288,170 trainable parameters, 29.1 million multiplications a picture.
+
+    Args:
+        classes: Number of classes. Default 10.
+        augmentation: Layers as for `cnn`. Default ().
+
+    Returns:
+        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
+
+    Example:
+        >>> sum(int(keras.ops.size(weight)) for weight in fashion_residual().trainable_weights)
+        288170
+    """
+    stages = (
+        Stage(32, depth=2, shortcut=True),
+        Stage(64, depth=2, shortcut=True),
+        Stage(128, depth=2, shortcut=True, pool=1),
+    )
+    return cnn(_SHAPE, classes, stages=stages, augmentation=augmentation, dropout=0.2, name="fashion_residual")
+
+
+#: Name -> builder of the variants for 28 × 28 pictures, from the smallest to the largest.
+FASHION_VARIANTS: dict[str, Callable[..., keras.Model]] = {
+    "narrow": fashion_narrow,
+    "base": fashion_base,
+    "large_kernel": fashion_large_kernel,
+    "deep": fashion_deep,
+    "residual": fashion_residual,
+    "wide": fashion_wide,
+}

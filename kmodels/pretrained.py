@@ -1,0 +1,194 @@
+"""Weights of other people's training: torchvision's and timm's files into a ResNet, and what of them stays frozen."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kmodels import backend
+from kmodels.datasets import download
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.models.resnet import torch_weights
+
+BASE_URL = "https://download.pytorch.org/models/"
+# Number of convolutions -> torchvision's file, in whose name stand the first digits of its sha256.
+_PUBLISHED = {20: "resnet18-f37072fd.pth", 36: "resnet34-b627a593.pth", 53: "resnet50-0676ba61.pth"}
+_NOTICE = (
+    "downloading torchvision's weights (BSD-3-Clause), trained on ImageNet, whose terms of access are at "
+    "https://image-net.org/download"
+)
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
+_LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
+
+
+def load_torchvision_weights(model: keras.Model, weights: str | Path) -> None:
+    """Sets the weights of a ResNet, or of the ResNet in a larger model, from a file for torchvision's or timm's.
+
+    Call it after `training.initialize`, which draws all weights anew. All tensors are checked before the first is
+    set. The file's last layer ("fc") is left out where the model has none.
+
+    Args:
+        model: A model of `resnet18`, `resnet34` or `resnet50`, or one built on it; changed in place.
+        weights: A `.safetensors` file; any other file is read as torch's, which needs torch and executes no pickled
+            code. "imagenet" downloads torchvision's published file (45 to 100 MB) to the cache, once.
+
+    Raises:
+        DataError: If the file cannot be read or had, or is of another network: the first tensor that does not fit is
+            named.
+        ConfigurationError: If the model has no ResNet, or torch is needed and missing.
+
+    Example:
+        >>> import tempfile
+        >>> from kmodels.models import resnet
+        >>> path = Path(tempfile.mkdtemp()) / "empty.safetensors"
+        >>> _ = path.write_bytes((2).to_bytes(8, "little") + b"{}")
+        >>> load_torchvision_weights(resnet.resnet18(), path)
+        Traceback (most recent call last):
+        kmodels.errors.DataError: ...: 'conv1.weight' is missing: weights of another network; expected shape ...
+    """
+    variables = torch_weights(model)
+    path = _published(variables) if weights == "imagenet" else Path(weights)
+    if not path.is_file():
+        raise DataError("there is no such file", file=path, expected="'imagenet' or a file of weights")
+    tensors = read_safetensors(path) if path.suffix == ".safetensors" else backend.read_torch_file(path)
+    values = {name: _fitting(name, variable, tensors, path) for name, variable in variables.items()}
+    for name in tensors:
+        if name not in values and not name.endswith("num_batches_tracked") and not name.startswith("fc."):
+            raise DataError(f"'{name}' has no place in the network: weights of another network", file=path)
+    for name, value in values.items():
+        variables[name].assign(value)
+
+
+def _published(variables: Mapping[str, Any]) -> Path:
+    """The file of torchvision's that belongs to a network, downloaded."""
+    count = sum(len(variable.shape) == 4 for variable in variables.values())
+    if count not in _PUBLISHED:
+        raise ConfigurationError(f"there are weights for resnet18, 34 and 50. Received: {count} convolutions")
+    name = _PUBLISHED[count]
+    target = download.cache_folder() / "weights" / name
+    if not target.exists():
+        print(_NOTICE, file=sys.stderr)
+    return download.fetch_file(BASE_URL + name, target, f"sha256:{name.split('-')[1].removesuffix('.pth')}")
+
+
+def _fitting(name: str, variable: Any, tensors: Mapping[str, np.ndarray], path: Path) -> np.ndarray:
+    """A tensor of the file in Keras's layout, if it is there and of the right shape."""
+    shape = tuple(variable.shape)
+    # Keras's (height, width, in, out) is torch's (out, in, height, width); (in, out) is (out, in).
+    expected = (shape[-1], shape[-2], *shape[:-2]) if len(shape) > 1 else shape
+    if name not in tensors:
+        raise DataError(f"'{name}' is missing: weights of another network", file=path, expected=f"shape {expected}")
+    tensor = tensors[name]
+    if tensor.shape != expected:
+        why = "another number of classes: build with include_top=False" if name.startswith("fc.") else "another network"
+        raise DataError(
+            f"'{name}' does not fit: weights of {why}", file=path, expected=f"shape {expected}", received=tensor.shape
+        )
+    if len(shape) == 4:
+        return tensor.transpose(2, 3, 1, 0)
+    return tensor.T
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Reads a safetensors file: eight bytes with the header's length, a JSON header, raw numbers.
+
+    https://github.com/huggingface/safetensors#format
+
+    Args:
+        path: The file.
+
+    Returns:
+        Name -> array; brain floats (BF16) as float32.
+
+    Raises:
+        DataError: If the file is cut short or damaged, or holds a kind of number that is not read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "one.safetensors"
+        >>> header = b'{"x": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}}'
+        >>> numbers = np.array([1, 2], "<f4").tobytes()
+        >>> _ = path.write_bytes(len(header).to_bytes(8, "little") + header + numbers)
+        >>> read_safetensors(path)["x"].tolist()
+        [[1.0, 2.0]]
+    """
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(_LARGEST_HEADER, len(data) - 8):
+        raise DataError("not a whole safetensors file: its header is longer than the file", file=path)
+    try:
+        header = json.loads(data[8 : 8 + length])
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        return {name: _array(entry, memoryview(data)[8 + length :]) for name, entry in entries.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DataError(f"the safetensors header is damaged ({type(error).__name__}: {error})", file=path) from error
+
+
+def _array(entry: dict[str, Any], numbers: memoryview) -> np.ndarray:
+    begin, end = entry["data_offsets"]
+    shape = [int(n) for n in entry["shape"]]
+    dtype = np.dtype(_DTYPES[entry["dtype"]])
+    if min(shape, default=0) < 0 or not 0 <= begin <= end <= len(numbers):
+        raise ValueError(f"shape {shape} at bytes {begin} to {end} of {len(numbers)}")
+    if math.prod(shape) * dtype.itemsize != end - begin:
+        raise ValueError(f"{end - begin} bytes for shape {shape} of {entry['dtype']}")
+    array = np.frombuffer(numbers[begin:end], dtype).reshape(shape)
+    if entry["dtype"] == "BF16":  # the upper half of a float32
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    return array
+
+
+def freeze(model: keras.Model, n_parameters: int) -> list[str]:
+    """Freezes a ResNet's first parameter tensors, as `list(net.parameters())[:n]` counts them in torch.
+
+    The order is conv1.weight, bn1.weight, bn1.bias, layer1.0.conv1.weight, … A layer whose tensors are all among them
+    gets `trainable = False`, which a saved `.keras` file keeps. Frozen so, **batch normalisation runs in inference
+    mode in Keras**: even in training it normalises by its moving mean and variance and leaves them as they are; torch,
+    told `requires_grad = False`, would go on using and averaging each batch's. With pretrained weights that is what
+    one wants, with new ones it is no normalisation at all. Where n ends between the two tensors of a batch
+    normalisation, its scale alone is frozen, the layer keeps normalising by the batch, and a saved file forgets it.
+
+    Call it before `compile`.
+
+    Args:
+        model: A ResNet of kmodels, or a model built on one; changed in place.
+        n_parameters: How many tensors, 0 to all of them.
+
+    Returns:
+        torchvision's names of the frozen tensors.
+
+    Raises:
+        ConfigurationError: If the model has no ResNet or not so many tensors.
+
+    Example:
+        >>> from kmodels.models import resnet
+        >>> freeze(resnet.resnet18(), 3)
+        ['conv1.weight', 'bn1.weight', 'bn1.bias']
+    """
+    parameters = {
+        name: variable
+        for name, variable in torch_weights(model).items()
+        if not name.endswith(("running_mean", "running_var"))
+    }
+    if not 0 <= n_parameters <= len(parameters):
+        raise ConfigurationError(
+            f"the network has {len(parameters)} parameter tensors. Received: n_parameters={n_parameters}"
+        )
+    names = list(parameters)[:n_parameters]
+    frozen = {id(parameters[name]) for name in names}
+    for layer in model._flatten_layers(include_self=False):
+        own = [weight for weight in layer._trainable_variables if weight is not None]
+        chosen = [weight for weight in own if id(weight) in frozen]
+        if chosen and len(chosen) == len(own):
+            layer.trainable = False
+        for weight in chosen:
+            if len(chosen) < len(own):
+                weight.trainable = False
+    return names
