@@ -1,0 +1,25 @@
+"""What a fitted model looks at: heat maps over pictures, importance of inputs, SHAP values of columns.
+
+Example:
+    >>> import numpy as np
+    >>> from kmodels import explain
+    >>> explain.heat_in_box(np.ones((4, 4)), (0, 0, 2, 2))
+    0.25
+"""
+
+from kmodels.explain.cut import halves
+from kmodels.explain.gradcam import grad_cam, heat_in_box, overlay, resize
+from kmodels.explain.permutation import permutation_importance
+from kmodels.explain.shapley import ShapValues, mean_absolute, shap_values
+
+__all__ = [
+    "ShapValues",
+    "grad_cam",
+    "halves",
+    "heat_in_box",
+    "mean_absolute",
+    "overlay",
+    "permutation_importance",
+    "resize",
+    "shap_values",
+]

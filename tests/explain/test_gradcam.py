@@ -1,0 +1,186 @@
+"""Heat maps against their closed form in NumPy, and the pictures made of them."""
+
+from __future__ import annotations
+
+import keras
+import matplotlib
+import numpy as np
+import pytest
+from keras import layers
+
+from kmodels import explain
+from kmodels.errors import ConfigurationError, DataError
+
+RNG = np.random.default_rng(0)
+PICTURES = RNG.random((5, 6, 7, 3)).astype("float32")
+AGES = RNG.normal(size=(5, 2)).astype("float32")
+# Convolutions of one place are matrix products, which NumPy can follow and differentiate in a line each.
+STEM, BLOCK = RNG.normal(size=(3, 4)), RNG.normal(size=(4, 6))
+STEM_BIAS, BLOCK_BIAS = RNG.normal(size=4), RNG.normal(size=6)
+GATE, LOGITS = RNG.normal(size=(2, 6)), RNG.normal(size=(6, 3))
+
+
+def gated(nested):
+    """The logits of a picture whose channels are weighted by metadata, so that its map depends on both inputs."""
+    picture, ages = keras.Input((6, 7, 3), name="picture"), keras.Input((2,), name="ages")
+    stem, block = layers.Conv2D(4, 1, activation="relu", name="stem"), layers.Conv2D(6, 1, activation="relu", name="b")
+    inside = keras.Input((6, 7, 3), name="inside")
+    features = layers.GlobalAveragePooling2D(name="pool")
+    if nested:
+        image = keras.Model(inside, features(block(stem(inside))), name="image")(picture)
+    else:
+        image = features(block(stem(picture)))
+    gate = layers.Dense(6, use_bias=False, name="gate")(ages)
+    x = layers.Dropout(0.5)(layers.Multiply()([image, gate]))
+    model = keras.Model({"picture": picture, "ages": ages}, layers.Dense(3, use_bias=False, name="logits")(x))
+    stem.set_weights([STEM[None, None], STEM_BIAS])
+    block.set_weights([BLOCK[None, None], BLOCK_BIAS])
+    model.get_layer("gate").set_weights([GATE])
+    model.get_layer("logits").set_weights([LOGITS])
+    return model
+
+
+def by_hand(layer, classes=None):
+    first = np.maximum(PICTURES @ STEM + STEM_BIAS, 0)
+    second = np.maximum(first @ BLOCK + BLOCK_BIAS, 0)
+    gate = AGES @ GATE
+    logits = (second.mean(axis=(1, 2)) * gate) @ LOGITS
+    classes = logits.argmax(axis=1) if classes is None else np.broadcast_to(classes, 5)
+    per_channel = (gate * LOGITS[:, classes].T)[:, None, None, :] / (6 * 7)
+    activation, gradient = second, np.broadcast_to(per_channel, second.shape)
+    if layer == "stem":
+        activation, gradient = first, (gradient * (second > 0)) @ BLOCK.T
+    heat = np.maximum((activation * gradient.mean(axis=(1, 2), keepdims=True)).sum(axis=-1), 0)
+    highest = heat.max(axis=(1, 2), keepdims=True)
+    return heat / np.where(highest > 0, highest, 1)
+
+
+ROWS = {"picture": PICTURES, "ages": AGES}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(("layer", "classes"), [(None, None), ("b", 1), ("stem", None), ("stem", [0, 1, 2, 1, 0])])
+def test_maps_are_those_of_the_closed_form(nested, layer, classes):
+    maps = explain.grad_cam(gated(nested), ROWS, layer=layer, class_index=classes)
+    expected = by_hand(layer, classes)
+    assert maps.shape == (5, 6, 7)
+    assert maps.dtype == np.float32
+    assert expected.max() == 1
+    np.testing.assert_allclose(maps, expected, rtol=0, atol=1e-4)
+
+
+def test_rows_do_not_depend_on_their_batch_nor_on_the_form_of_the_inputs():
+    model = gated(nested=True)
+    whole = explain.grad_cam(model, ROWS)
+    np.testing.assert_allclose(explain.grad_cam(model, ROWS | {"other": np.zeros(2)}, batch_size=2), whole, atol=1e-5)
+    in_order = [ROWS[tensor.name] for tensor in model.inputs]
+    np.testing.assert_allclose(explain.grad_cam(model, in_order), whole, atol=1e-5)
+
+
+def test_batch_normalisation_and_augmentation_are_those_of_inference():
+    model = keras.Sequential(
+        [
+            keras.Input((6, 7, 3)),
+            layers.RandomTranslation(0.3, 0.3),
+            layers.BatchNormalization(epsilon=0.0, name="norm"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, use_bias=False, name="logits"),
+        ]
+    )
+    mean, variance, kernel = np.array([0.1, 0.2, 0.3]), np.array([1.0, 4.0, 0.25]), RNG.normal(size=(3, 2))
+    model.get_layer("norm").set_weights([np.ones(3), np.zeros(3), mean, variance])
+    model.get_layer("logits").set_weights([kernel])
+    heat = np.maximum(((PICTURES - mean) / np.sqrt(variance)) @ kernel[:, 1], 0)
+    maps = explain.grad_cam(model, PICTURES, layer="norm", class_index=1)
+    np.testing.assert_allclose(maps, heat / heat.max(axis=(1, 2), keepdims=True), rtol=0, atol=1e-4)
+
+
+def test_heat_lies_on_what_the_model_looks_for():
+    """A detector of red: all heat is in the red square."""
+    model = keras.Sequential(
+        [keras.Input((16, 16, 3)), layers.Conv2D(1, 1), layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    )
+    model.set_weights(
+        [np.array([1.0, -1.0, -1.0]).reshape(1, 1, 3, 1), np.zeros(1), np.array([[-1.0, 1.0]]), np.zeros(2)]
+    )
+    picture = np.full((1, 16, 16, 3), 0.5, "float32")
+    picture[0, 4:8, 10:15] = [1, 0, 0]
+    heat = explain.grad_cam(model, picture, class_index=1)[0]
+    assert explain.heat_in_box(heat, (10, 4, 15, 8)) == 1.0
+    # Nothing speaks for the other class there; what is not red speaks for it a little, negatively: no heat at all.
+    blank = explain.grad_cam(model, np.zeros((1, 16, 16, 3), "float32"))
+    assert (blank == 0).all()
+
+
+def test_what_does_not_fit_is_refused():
+    model = gated(nested=False)
+    for arguments, message in (
+        ({"layer": "pool"}, r"'pool' with \(None, 6\)"),
+        ({"class_index": 3}, "0 to 2. Received: 3"),
+        ({"class_index": [0, 1]}, "5 rows"),
+        ({"class_index": 0.5}, "integer"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"layer": "nowhere"}, "those with maps: stem, b"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            explain.grad_cam(model, ROWS, **arguments)
+    with pytest.raises(ConfigurationError, match=r"Missing: \['ages'\]"):
+        explain.grad_cam(model, {"picture": PICTURES})
+    with pytest.raises(ConfigurationError, match="Received: 1 arrays"):
+        explain.grad_cam(model, PICTURES)
+    with pytest.raises(DataError, match="as many rows"):
+        explain.grad_cam(model, {"picture": PICTURES, "ages": AGES[:2]})
+    with pytest.raises(DataError, match="at least one"):
+        explain.grad_cam(model, {"picture": PICTURES[:0], "ages": AGES[:0]})
+
+
+def test_resize_is_bilinear_and_stays_in_range():
+    ramp = np.linspace(0, 1, 4, dtype="float32")[None, None, :].repeat(3, axis=1)
+    wide = explain.resize(ramp, (6, 16))
+    assert wide.shape == (1, 6, 16)
+    # Centres of pixels: 16 places lie at (i + 0.5) / 4 - 0.5 of the four, held at the ends.
+    expected = np.interp((np.arange(16) + 0.5) / 4 - 0.5, np.arange(4), ramp[0, 0])
+    np.testing.assert_allclose(wide[0, 3], expected, atol=1e-6)
+    assert explain.resize(np.zeros((0, 2, 2)), (4, 5)).shape == (0, 4, 5)
+    with pytest.raises(DataError, match="height, width"):
+        explain.resize(ramp[0], (4, 4))
+
+
+def test_overlay_is_the_picture_where_there_is_no_heat_and_colour_where_there_is():
+    pictures = RNG.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(explain.overlay(pictures, np.zeros((2, 4, 4))), pictures)
+    hottest = np.round(np.array(matplotlib.colormaps["inferno"](1.0)[:3]) * 255)
+    np.testing.assert_allclose(
+        explain.overlay(pictures, np.ones((2, 4, 4)), alpha=1.0), np.broadcast_to(hottest, pictures.shape)
+    )
+    half = explain.overlay(pictures[..., :1], np.ones((2, 4, 4)), alpha=0.5)
+    np.testing.assert_allclose(half, (pictures[..., :1] + hottest) / 2, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "maps", "error", "message"),
+    [
+        (np.zeros((1, 4, 4, 3)), np.zeros((1, 2, 2)), DataError, "uint8"),
+        (np.zeros((1, 4, 4, 4), np.uint8), np.zeros((1, 2, 2)), DataError, "3 or 1"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros((1, 2, 2)), DataError, "uint8 .1,"),
+        (np.zeros((1, 4, 4, 3), np.uint8), np.full((1, 2, 2), 1.5), DataError, "0 to 1"),
+        (np.zeros((1, 4, 4, 3), np.uint8), np.full((1, 2, 2), np.nan), DataError, "0 to 1"),
+    ],
+)
+def test_overlay_refuses_what_is_no_picture_or_heat(pictures, maps, error, message):
+    with pytest.raises(error, match=message):
+        explain.overlay(pictures, maps)
+    with pytest.raises(ConfigurationError, match="alpha=2"):
+        explain.overlay(pictures, maps, alpha=2)
+
+
+def test_heat_in_box_counts_parts_of_places():
+    heat = np.ones((4, 5))
+    assert explain.heat_in_box(heat, (0, 0, 5, 4)) == 1
+    assert explain.heat_in_box(heat, (1.5, 1, 3, 2.5)) == pytest.approx(1.5 * 1.5 / 20)
+    assert np.isnan(explain.heat_in_box(np.zeros((4, 5)), (0, 0, 1, 1)))
+    for box in ((0, 0, 6, 4), (2, 2, 2, 3), (-1, 0, 2, 2), (3, 0, 1, 2)):
+        with pytest.raises(DataError, match="does not lie in the map"):
+            explain.heat_in_box(heat, box)
+    with pytest.raises(DataError, match="not a map"):
+        explain.heat_in_box(-heat, (0, 0, 1, 1))
