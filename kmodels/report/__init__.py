@@ -1,5 +1,51 @@
 """The run folder: numbers, pictures, one self-contained page and a model card that a person can open."""
 
-from kmodels.report import canvas, fragments, glossary, html, model_card, plots, rating, run_folder
+from kmodels.report import (
+    amount,
+    bar_charts,
+    canvas,
+    choice,
+    classification,
+    comparison,
+    explanation,
+    exploration,
+    fragments,
+    glossary,
+    html,
+    model_card,
+    plots,
+    purchases,
+    rates,
+    rating,
+    record,
+    run_folder,
+    search,
+    tables,
+    users,
+    variants,
+)
 
-__all__ = ["canvas", "fragments", "glossary", "html", "model_card", "plots", "rating", "run_folder"]
+__all__ = [
+    "amount",
+    "bar_charts",
+    "canvas",
+    "choice",
+    "classification",
+    "comparison",
+    "explanation",
+    "exploration",
+    "fragments",
+    "glossary",
+    "html",
+    "model_card",
+    "plots",
+    "purchases",
+    "rates",
+    "rating",
+    "record",
+    "run_folder",
+    "search",
+    "tables",
+    "users",
+    "variants",
+]

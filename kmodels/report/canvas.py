@@ -6,25 +6,45 @@ The colours are Okabe and Ito's, which people with any colour vision can tell ap
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
 from kmodels.errors import DataError
 from kmodels.report.run_folder import write_atomically
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A9099"
+# Eight lines that can be told apart; `STYLES` tells the eight after them from these.
+PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#1F2933", "#8C6D31")
+STYLES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
 INK, SOFT = "#1F2933", "#52606D"
 # Shown 360 px wide, as on a phone, a 5 inch figure still has letters 11 to 12 px high.
 WIDTH, DPI, TEXT = 5.0, 144, 12
 DENSITY = LinearSegmentedColormap.from_list("density", ["#DCEBF5", "#7DB8DC", "#1F77B0"])
+# Where a name may stand beside its point, in points (1/72 inch): right, left, above, below, and their corners.
+_PLACES = (
+    (8, 0, "left", "center"),
+    (-8, 0, "right", "center"),
+    (0, 8, "center", "bottom"),
+    (0, -8, "center", "top"),
+    (6, 6, "left", "bottom"),
+    (6, -6, "left", "top"),
+    (-6, 6, "right", "bottom"),
+    (-6, -6, "right", "top"),
+    (0, 22, "center", "bottom"),
+    (0, -22, "center", "top"),
+)
 Floats = NDArray[np.float64]
 
 
@@ -169,3 +189,131 @@ def checked(**arrays: ArrayLike) -> list[Floats]:
             row = int(np.flatnonzero(~np.isfinite(values))[0])
             raise DataError("not finite", column=name, row=row + 1, received=float(values[row]))
     return list(converted.values())
+
+
+def short(value: float, like: float | None = None) -> str:
+    """Write a number beside what is drawn, in as few signs as tell it from its neighbours.
+
+    Args:
+        value: Any finite number.
+        like: The number beside which it stands, to have as many decimals and the same unit; itself by default.
+
+    Returns:
+        Three decimals below 10, two below 100, one below 1,000, none below a million, then "1.23M" and "1.23bn".
+
+    Example:
+        >>> short(0.88432), short(-2503.1), short(61_234), short(2.787e9)
+        ('0.884', '-2,503', '61,234', '2.79bn')
+    """
+    size = abs(value if like is None else like)
+    for limit, scale, decimals, letter in (
+        (9.9995, 1.0, 3, ""),
+        (99.995, 1.0, 2, ""),
+        (999.95, 1.0, 1, ""),
+        (999_999.5, 1.0, 0, ""),
+        (999.995e6, 1e6, 2, "M"),
+    ):
+        if size < limit:
+            return f"{value / scale:,.{decimals}f}{letter}"
+    return f"{value / 1e9:,.2f}bn"
+
+
+def signed(value: float, minus: str = "−", like: float | None = None) -> str:
+    """Write a difference with its sign.
+
+    Args:
+        value: Any finite number.
+        minus: The minus sign.
+        like: As `short` takes it.
+
+    Returns:
+        The sign and what `short` makes of the rest.
+
+    Example:
+        >>> signed(0.75), signed(-2503.1)
+        ('+0.750', '−2,503')
+    """
+    return ("+" if value >= 0 else minus) + short(abs(value), like)
+
+
+def tick(value: float, _: object = None) -> str:
+    """Write the number at a tick of an axis, large ones short.
+
+    Args:
+        value: Where the tick stands.
+        _: Its place, which Matplotlib passes and nobody needs.
+
+    Returns:
+        The label, with a real minus sign.
+
+    Example:
+        >>> tick(0.25), tick(-20000.0), tick(1.5e6), tick(2e9)
+        ('0.25', '−20,000', '1.5M', '2bn')
+    """
+    size = abs(value)
+    scale, letter = (1e9, "bn") if size >= 1e9 else (1e6, "M") if size >= 1e6 else (1.0, "")
+    text = f"{value / scale:,.0f}" if size < 1e6 and size >= 1000 else f"{value / scale:g}"
+    return f"{text}{letter}".replace("-", "−")
+
+
+def few_ticks(axis: XAxis | YAxis) -> None:
+    """Put at most six round ticks on an axis, so that the labels of large numbers do not touch.
+
+    Args:
+        axis: The x or y axis of a panel, linear.
+
+    Example:
+        >>> _, (axes,) = panels(3.0)
+        >>> _ = axes.set_xlim(0, 24_000)
+        >>> few_ticks(axes.xaxis)
+        >>> [tick(value) for value in axes.get_xticks()]
+        ['0', '5,000', '10,000', '15,000', '20,000', '25,000']
+    """
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(tick)
+
+
+def name_points(axes: Axes, points: Mapping[str, tuple[float, float]], colors: Mapping[str, str] | None = None) -> None:
+    """Write each point's name beside it, where it covers neither another name nor a point.
+
+    Args:
+        axes: The panel, its limits and scales as they will be.
+        points: (x, y) by name, in the panel's data.
+        colors: Colour of a name; `INK` without one.
+
+    Example:
+        >>> _, (axes,) = panels(3.0)
+        >>> name_points(axes, {"small": (0.2, 0.5), "wide": (0.8, 0.6)})
+        >>> [text.get_text() for text in axes.texts]
+        ['small', 'wide']
+    """
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()  # the layout decides where a point stands
+    dots = [axes.transData.transform(point) for point in points.values()]
+    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
+    inside = axes.get_window_extent()
+    for name, point in points.items():
+        text = axes.annotate(name, point, (0, 0), textcoords="offset points", fontsize=TEXT - 1, zorder=7)
+        text.set_color((colors or {}).get(name, INK))
+        best, least = _PLACES[0], np.inf
+        for place in _PLACES:
+            _place(text, place)
+            box = text.get_window_extent()
+            covered = sum(_overlap(box, other) for other in taken)
+            covered += 2 * (box.width * box.height - _overlap(box, inside))
+            if covered < least - 1e-9:
+                best, least = place, covered
+        _place(text, best)
+        taken.append(text.get_window_extent())
+
+
+def _place(text: Annotation, place: tuple[float, float, str, str]) -> None:
+    text.xyann = place[:2]
+    text.set(ha=place[2], va=place[3])
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    width = min(one.x1, other.x1) - max(one.x0, other.x0)
+    height = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return max(width, 0.0) * max(height, 0.0)

@@ -13,7 +13,7 @@ from string import Template
 
 from kmodels.errors import DataError
 from kmodels.report.glossary import best, describe, number
-from kmodels.report.run_folder import plain
+from kmodels.report.tables import cell
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -76,13 +76,14 @@ def page(title: str, head: str, sections: Sequence[Section]) -> str:
     )
 
 
-def card(name: str, value: float | None, baselines: Mapping[str, Mapping[str, float | None]]) -> str:
+def card(name: str, value: float | None, baselines: Mapping[str, Mapping[str, float | None]], *, unit: str = "") -> str:
     """Make the card of one headline figure, beside the best baseline.
 
     Args:
         name: The metric's name.
         value: The model's value on the test split.
         baselines: {baseline: {metric: value}} on the same split.
+        unit: Unit of the data's errors, such as "stars" or "INR".
 
     Returns:
         Markup; it says in words, not in colour alone, whether the model is better.
@@ -91,8 +92,8 @@ def card(name: str, value: float | None, baselines: Mapping[str, Mapping[str, fl
         >>> "0.0200 better" in card("rmse", 0.90, {"biases": {"rmse": 0.92}})
         True
     """
-    metric = describe(name)
-    unit = f' <span class="unit">{escape(metric.unit)}</span>' if metric.unit else ""
+    metric = describe(name, unit)
+    shown = f' <span class="unit">{escape(metric.unit)}</span>' if metric.unit else ""
     rivals = {rival: values.get(name) for rival, values in baselines.items()}
     first = best(rivals, metric.better)
     rival = rivals[first] if first is not None else None
@@ -100,130 +101,12 @@ def card(name: str, value: float | None, baselines: Mapping[str, Mapping[str, fl
     if value is not None and rival is not None:
         gap = value - rival
         wins = gap < 0 if metric.better == "lower" else gap > 0
-        verdict = f"{number(abs(gap))} {'better' if wins else 'worse'} than" if gap else "equal to"
+        verdict = f"{number(abs(gap), like=value)} {'better' if wins else 'worse'} than" if gap else "equal to"
         tone = ("good" if wins else "bad") if gap else "even"
         beside = f'<span class="{tone}">{verdict}</span> {escape(str(first))} ({number(rival)})'
     return (
         f'<div class="card"><div class="name">Test {escape(metric.label)}</div>'
-        f'<div class="value">{_cell(value)}{unit}</div><div class="beside">{beside}</div></div>'
-    )
-
-
-def table(
-    columns: Sequence[str],
-    rows: Mapping[str, Sequence[object]],
-    *,
-    caption: str = "",
-    bold: Sequence[str | None] = (),
-    classes: Mapping[str, str] | None = None,
-) -> str:
-    """Make a table of values; on a narrow screen it scrolls sideways under its first column.
-
-    Args:
-        columns: Headings, the first column's included; plain text.
-        rows: Values by row name, one for each heading but the first.
-        caption: Plain text above the table.
-        bold: For each value column, the row whose value is best, or None.
-        classes: CSS class by row name.
-
-    Returns:
-        Markup; each number carries its full precision in a `<data>` element.
-
-    Example:
-        >>> markup = table(["model", "RMSE"], {"NeuMF": [0.9], "biases": [0.94]}, bold=["NeuMF"])
-        >>> markup.count('class="best"'), '<data value="0.94">0.9400</data>' in markup
-        (1, True)
-    """
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    winners = list(bold) or [None] * (len(columns) - 1)
-    lines = []
-    for name, values in rows.items():
-        cells = [
-            f'<td class="best">{_cell(value)}</td>' if winner == name else f"<td>{_cell(value)}</td>"
-            for value, winner in zip(values, winners, strict=True)
-        ]
-        kind = (classes or {}).get(name, "plain")
-        lines.append(f'<tr class="{kind}"><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>')
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="wide"><table class="values">{title}<thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
-
-
-def pairs(values: Mapping[str, object]) -> str:
-    """Make a table of names and their values, in two columns of text where the screen is wide enough.
-
-    Args:
-        values: Value by name; a nested mapping's names are joined by dots.
-
-    Returns:
-        Markup, "" when there are no values.
-
-    Example:
-        >>> pairs({"optimizer": {"name": "adam"}}).count("optimizer.name")
-        1
-        >>> "&lt;b&gt;" in pairs({"note": "<b>"})
-        True
-    """
-    named = flatten(values)
-    if not named:
-        return ""
-    rows = [
-        f'<tr><th scope="row">{escape(name).replace("_", "_<wbr>")}</th><td>{_setting(value)}</td></tr>'
-        for name, value in named.items()
-    ]
-    half = (len(rows) + 1) // 2 if len(rows) > 5 else len(rows)
-    columns = [f'<table class="pairs"><tbody>{"".join(part)}</tbody></table>' for part in (rows[:half], rows[half:])]
-    return f'<div class="columns">{"".join(columns)}</div>' if len(rows) > 5 else columns[0]
-
-
-def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Take nested mappings apart, names joined by dots.
-
-    Args:
-        values: Value by name, mappings among them.
-        prefix: Put before each name.
-
-    Returns:
-        Value by joined name; none of them is a mapping.
-
-    Example:
-        >>> flatten({"seed": 1, "optimizer": {"name": "adam"}})
-        {'seed': 1, 'optimizer.name': 'adam'}
-    """
-    flat: dict[str, object] = {}
-    for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
-
-
-def bars(counts: Mapping[str, float], *, name: str, caption: str = "") -> str:
-    """Make a table of counts with a bar drawn at each.
-
-    Args:
-        counts: Count by name, in the order shown.
-        name: Heading of the first column.
-        caption: Plain text above the table.
-
-    Returns:
-        Markup; the longest bar belongs to the greatest count.
-
-    Example:
-        >>> bars({"4": 30, "5": 10}, name="rating").count("width:33.3%")
-        1
-    """
-    total, longest = sum(counts.values()), max(counts.values(), default=0)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(key)}</th><td>{_cell(count)}</td>'
-        f'<td><i style="width:{100 * count / (longest or 1):.1f}%"></i></td>'
-        f"<td>{100 * count / (total or 1):.1f} %</td></tr>"
-        for key, count in counts.items()
-    )
-    heading = f'<th scope="col">{escape(name)}</th><th scope="col">rows</th><th></th><th scope="col">share</th>'
-    return (
-        f'<table class="bars"><caption>{escape(caption)}</caption><thead><tr>{heading}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
+        f'<div class="value">{cell(value)}{shown}</div><div class="beside">{beside}</div></div>'
     )
 
 
@@ -279,20 +162,75 @@ def preformatted(text: str, *, summary: str = "", wrap: bool = False) -> str:
     """
     kind = "command" if wrap else "text"
     block = f'<pre class="{kind}">{escape(text.strip())}</pre>'
-    return f"<details><summary>{escape(summary)}</summary>{block}</details>" if summary else block
+    return fold(summary, block) if summary else block
 
 
-def _cell(value: object) -> str:
-    value = plain(value, "value")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f'<data value="{value!r}">{escape(number(value))}</data>'
-    return escape(number(value))
+def paragraphs(text: str, *, kind: str = "") -> str:
+    """Set text in paragraphs.
+
+    Args:
+        text: Plain text; an empty line starts a new paragraph.
+        kind: CSS class of each, or "".
+
+    Returns:
+        Markup.
+
+    Example:
+        >>> paragraphs("Fitted & tested.", kind="lead")
+        '<p class="lead">Fitted &amp; tested.</p>'
+    """
+    tag = f'<p class="{kind}">' if kind else "<p>"
+    return "\n".join(f"{tag}{escape(part)}</p>" for part in text.split("\n\n") if part.strip())
 
 
-def _setting(value: object) -> str:
-    """Show a setting as it would be typed: 0.001, not 0.0010; 100000, not 100,000."""
-    if isinstance(value, list | tuple):
-        return ", ".join(_setting(item) for item in value) or "none"
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return escape(f"{value:g}" if isinstance(value, float) else str(value))
+def notice(text: str, *, bold: str = "") -> str:
+    """Make a box that nobody overlooks, for what must be known before the figures are read.
+
+    Args:
+        text: Plain text.
+        bold: Its first words, set bold.
+
+    Returns:
+        Markup.
+
+    Example:
+        >>> "<b>Learned nothing.</b> 99 % of" in notice("99 % of the rows.", bold="Learned nothing.")
+        True
+    """
+    start = f"<b>{escape(bold)}</b> " if bold else ""
+    return f'<div class="notice" role="note"><p>{start}{escape(text)}</p></div>'
+
+
+def listing(items: Sequence[str], *, summary: str) -> str:
+    """List texts, folded away under a line that says what they are.
+
+    Args:
+        items: Plain texts.
+        summary: The line that is always seen, such as "3 pictures were left out".
+
+    Returns:
+        Markup, "" when there are no items.
+
+    Example:
+        >>> listing(["a.jpg: truncated"], summary="1 picture left out").count("<li>")
+        1
+    """
+    lines = "".join(f"<li>{escape(item)}</li>" for item in items)
+    return fold(summary, f'<ul class="listing">{lines}</ul>') if items else ""
+
+
+def fold(summary: str, body: str) -> str:
+    """Fold markup away under a line that opens it.
+
+    Args:
+        summary: The line that is always seen, plain text.
+        body: Markup.
+
+    Returns:
+        Markup.
+
+    Example:
+        >>> fold("All 3 epochs", "<p>one</p>")
+        '<details><summary>All 3 epochs</summary><p>one</p></details>'
+    """
+    return f"<details><summary>{escape(summary)}</summary>{body}</details>"

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kmodels.report.run_folder import plain
+from kmodels.report.record import plain
 
 Better = Literal["lower", "higher"]
 RATING = "Rating error"
+AMOUNT = "Prediction error"
+CLASSES = "Classes"
+PROBABILITIES = "Probabilities of the classes"
 RATED = "Ranking the rated test items"
 CATALOGUE = "Ranking the whole catalogue"
 FLATTERING = "Flattering figures, only to compare with published values"
@@ -19,7 +22,7 @@ CATALOGUE_MEANING = (
     "The ranking figures again, with every item the user has not rated in training as a candidate, not only "
     "the rated test items: far harder, so far lower."
 )
-GROUPS = (RATING, RATED, CATALOGUE, FLATTERING, OTHER)
+GROUPS = (RATING, AMOUNT, CLASSES, PROBABILITIES, RATED, CATALOGUE, FLATTERING, OTHER)
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,74 @@ METRICS: dict[str, Metric] = {
         "items out costs nothing, and even a random order scores above 0.9. It exists to stand beside "
         "published values.",
     ),
+    "accuracy": Metric("Accuracy", "higher", CLASSES, "Share of rows given the right class."),
+    "balanced_accuracy": Metric(
+        "Balanced accuracy",
+        "higher",
+        CLASSES,
+        "Share given the right class, within each class, then averaged: naming the most frequent class every time "
+        "scores one over the number of classes.",
+    ),
+    "macro_f1": Metric(
+        "Macro F1",
+        "higher",
+        CLASSES,
+        "F1, which is high only when both precision and recall are, averaged over the classes with equal weight.",
+    ),
+    "roc_auc": Metric(
+        "ROC AUC",
+        "higher",
+        CLASSES,
+        "Chance that a row of the class scores above a row of another; 0.5 is guessing. With more than two classes: "
+        "each against the rest, averaged.",
+    ),
+    "pr_auc": Metric(
+        "PR AUC",
+        "higher",
+        CLASSES,
+        "Precision averaged over all values of recall; guessing scores the class's share of the rows.",
+    ),
+    "log_loss": Metric(
+        "Log loss",
+        "lower",
+        PROBABILITIES,
+        "Mean of −log of the probability given to the true class: confident mistakes cost most.",
+    ),
+    "brier": Metric(
+        "Brier score", "lower", PROBABILITIES, "Mean squared distance between the probabilities and what happened."
+    ),
+    "ece": Metric(
+        "Calibration error",
+        "lower",
+        PROBABILITIES,
+        "How far a stated confidence is from the share of such rows that is right, averaged over ten bands of "
+        "confidence; 0.05 is five points off.",
+    ),
     "loss": Metric("Loss", "lower", OTHER, "The value that training minimises."),
-    "accuracy": Metric("Accuracy", "higher", OTHER, "Share of rows given the right class."),
-    "macro_f1": Metric("Macro F1", "higher", OTHER, "F1 of each class, averaged with equal weight."),
-    "roc_auc": Metric("ROC AUC", "higher", OTHER, "Chance that a positive row scores above a negative one."),
+}
+# The same metrics where what is predicted is an amount, not a rating.
+_AMOUNTS = {
+    "rmse": Metric("RMSE", "lower", AMOUNT, METRICS["rmse"].meaning),
+    "mae": Metric("MAE", "lower", AMOUNT, METRICS["mae"].meaning),
+    "r2": Metric("R²", "higher", AMOUNT, "Share of the variance explained; always guessing the mean gives 0."),
+    "rmse_normalised": Metric("RMSE, normalised", "lower", AMOUNT, "RMSE on the scale the model was trained on."),
+}
+# What a model costs: name in a sentence, and unit.
+COSTS = {
+    "parameters": ("parameters", ""),
+    "fit_s": ("training time", "s"),
+    "s_per_epoch": ("time per epoch", "s"),
+    "latency_ms": ("time of one prediction", "ms"),
+    "file_kib": ("model file", "KiB"),
 }
 
 
-def describe(name: str) -> Metric:
+def describe(name: str, unit: str = "stars") -> Metric:
     """Describe a metric; `catalogue_` before a ranking metric means every unseen item was ranked.
 
     Args:
         name: The metric's name in `metrics.json`.
+        unit: Unit of the data's errors; "stars" for ratings, anything else, "" too, for amounts.
 
     Returns:
         Its description; a name that is not known keeps its name as label and has no better direction.
@@ -100,7 +159,12 @@ def describe(name: str) -> Metric:
     Example:
         >>> describe("rmse").better, describe("catalogue_ndcg_at_10").label, describe("novelty").better
         ('lower', 'Catalogue NDCG@10', None)
+        >>> describe("mae", "INR").unit
+        'INR'
     """
+    if unit != "stars" and name in _AMOUNTS:
+        found = _AMOUNTS[name]
+        return replace(found, unit=unit) if name in ("rmse", "mae") else found
     if name in METRICS:
         return METRICS[name]
     ranked = METRICS.get(name.removeprefix("catalogue_"))
@@ -109,18 +173,19 @@ def describe(name: str) -> Metric:
     return Metric(name, None, OTHER, "")
 
 
-def number(value: object) -> str:
-    """Write a value of a table: four decimals for a fraction, separators in a large count, a dash for none.
+def number(value: object, *, like: float | None = None) -> str:
+    """Write a value of a table: four decimals, fewer from ten on, separators in a large count, a dash for none.
 
     Args:
         value: Number, text, bool, None or a list of them, NumPy's included.
+        like: A number beside which a fraction stands, to have as many decimals.
 
     Returns:
         The text shown.
 
     Example:
-        >>> number(0.88432), number(999611), number(None), number("jax"), number(1e-5), number([64, 32])
-        ('0.8843', '999,611', '–', 'jax', '1e-05', '64, 32')
+        >>> number(0.88432), number(2503.127), number(999611), number(None), number("jax"), number([64, 32])
+        ('0.8843', '2,503.1', '999,611', '–', 'jax', '64, 32')
     """
     value = plain(value, "value")
     if value is None:
@@ -130,7 +195,11 @@ def number(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4g}" if value != 0 and abs(value) < 1e-3 else f"{value:,.4f}"
+        size = abs(value if like is None else like)
+        if 1e-12 < size < 1e-3:  # what is smaller is the rounding of a zero
+            return f"{value:.4g}"
+        decimals = 4 if size < 10 else 2 if size < 1000 else 1
+        return f"{value:,.{decimals}f}"
     if isinstance(value, list | tuple):
         return ", ".join(number(item) for item in value)
     return str(value)
@@ -156,11 +225,12 @@ def best(values: Mapping[str, float | None], better: Better | None) -> str | Non
     return (min if better == "lower" else max)(known, key=lambda name: known[name])
 
 
-def by_group(names: Iterable[str]) -> dict[str, list[str]]:
+def by_group(names: Iterable[str], unit: str = "stars") -> dict[str, list[str]]:
     """Sort metrics into the tables they are shown in.
 
     Args:
         names: Metric names, repeats allowed.
+        unit: As `describe` takes it.
 
     Returns:
         Metric names by group, groups in the order of `GROUPS`, known metrics in the glossary's order.
@@ -176,5 +246,5 @@ def by_group(names: Iterable[str]) -> dict[str, list[str]]:
         return order.index(base) if base in order else len(order)
 
     unique = sorted(dict.fromkeys(names), key=place)
-    groups = {group: [name for name in unique if describe(name).group == group] for group in GROUPS}
+    groups = {group: [name for name in unique if describe(name, unit).group == group] for group in GROUPS}
     return {group: members for group, members in groups.items() if members}

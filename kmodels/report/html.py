@@ -10,25 +10,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kmodels.report.fragments import (
-    Picture,
-    Section,
-    bars,
-    card,
-    gallery,
-    page,
-    pairs,
-    preformatted,
-    table,
-)
-from kmodels.report.glossary import CATALOGUE, CATALOGUE_MEANING, FLATTERING, best, by_group, describe, number
-from kmodels.report.run_folder import check_record, plain, read_config, write_atomically
+from kmodels.errors import ConfigurationError
+from kmodels.report.comparison import comparison, costs, definitions
+from kmodels.report.fragments import Picture, Section, card, fold, gallery, notice, page, paragraphs, preformatted
+from kmodels.report.glossary import number
+from kmodels.report.record import check_record, plain, unit_of, variant_record
+from kmodels.report.run_folder import read_config, write_atomically
+from kmodels.report.tables import bars, pairs, table
 
 __all__ = ["HEADLINE", "Picture", "Section", "comparison", "definitions", "write_report"]
 
-HEADLINE = ("rmse", "mae", "r2", "ndcg_at_10")
+HEADLINE = ("accuracy", "macro_f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "ndcg_at_10")
 REPORT = "report.html"
+SYNTHETIC = "It was generated to try the recipe: the figures say nothing about the real world."
 _STEPS = {"load_s": "reading", "prepare_s": "preparing", "fit_s": "fitting", "evaluate_s": "evaluating"}
+_SPREADS = {"rating_counts": ("Ratings", "stars")}  # caption, heading; others are named after their key
+_SHOWN_APART = ("model", "test", "validation", "train", "timing", "cost", "warnings", "baselines", "versions", "data")
 
 
 def write_report(
@@ -38,8 +35,8 @@ def write_report(
     title: str,
     intro: str,
     command: str,
-    history: pd.DataFrame | None = None,
-    layers: str = "",
+    history: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
+    layers: str | Mapping[str, str] = "",
     pictures: Sequence[Picture] = (),
     sections: Sequence[Section] = (),
     headline: Sequence[str] = HEADLINE,
@@ -48,24 +45,27 @@ def write_report(
 
     Args:
         folder: The run folder; its `config.json` is shown as the settings.
-        record: What `write_metrics` takes. `data` may also hold `synthetic` (true shows a notice), `users`,
-            `items`, `rating_counts` ({rating: count}), `split_name` and `split` ({"train": rows, …}); all
-            else it holds is listed too.
+        record: What `write_metrics` takes, of one model or of variants. `warnings` stand in boxes at the top,
+            `choice` above the variants. `data` may also hold `synthetic` (true shows a notice), `unit` (of the
+            errors), `split_name` and `split` ({"train": rows, …}), counts to be drawn as bars under names ending in
+            `_counts` ({class: rows}), `users` and `items`; all else it holds is listed too.
         title: The page's title.
         intro: What was done and found, plain text; an empty line starts a new paragraph.
         command: The command that repeats the run.
-        history: One row per epoch, as in `history.csv`; shown as a table that opens on demand.
-        layers: The model's layers as text, such as `model.summary` prints.
+        history: One row per epoch, as in `history.csv`; shown as a table that opens on demand. Of variants: one
+            by name.
+        layers: The model's layers as text, such as `model.summary` prints. Of variants: by name.
         pictures: PNG files with what they show, embedded in this order.
-        sections: Further sections, shown after the comparison with the baselines.
-        headline: Metrics shown as cards at the top; those the record lacks are left out.
+        sections: Further sections, shown after the comparison with the baselines; `fragments` and `tables` make
+            their bodies.
+        headline: Metrics shown as cards at the top, four at most; those the record lacks are left out.
 
     Returns:
         The path of the file.
 
     Raises:
         DataError: The record lacks a key of `metrics.json`, or a picture is missing or no PNG.
-        ConfigurationError: The folder holds no run.
+        ConfigurationError: The folder holds no run, or `history` or `layers` are of other variants than the record.
 
     Example:
         >>> import tempfile
@@ -76,136 +76,136 @@ def write_report(
     """
     check_record(record)
     settings, shown = read_config(folder), plain(dict(record), "record")
-    model = f"<p>{escape(shown['model']['name'])}, {number(shown['model']['parameters'])} parameters.</p>"
+    _check_names("history", history, shown)
+    _check_names("layers", layers, shown)
     environment = {"backend": shown["backend"], "seed": shown["seed"], **shown["versions"]}
-    reproduce = preformatted(command, wrap=True) + pairs(environment)
-    parts = [
-        Section("Beside the baselines", comparison(shown)),
+    middle = [
         *sections,
         Section("Pictures", gallery(pictures)),
         Section("Data", _data(shown["data"])),
         Section("Settings", pairs(settings)),
-        Section("Training", _training(shown["timing"], history)),
-        Section("Model", model + (preformatted(layers, summary="All layers") if layers else "")),
-        Section("Reproduce", reproduce),
-        Section("What the figures mean", definitions([*shown["test"], *shown["validation"]])),
+    ]
+    if "variants" in shown:
+        choice = paragraphs(shown.get("choice", ""), kind="choice")
+        parts = [
+            Section("The variants beside the baselines", f"{choice}\n{comparison(shown)}\n{costs(shown)}"),
+            *middle,
+            Section("Each variant", _variants(shown, history, layers)),
+        ]
+    else:
+        alone = history if isinstance(history, pd.DataFrame) else None
+        text = layers if isinstance(layers, str) else ""
+        parts = [
+            Section("Beside the baselines", comparison(shown)),
+            *middle,
+            Section("Training", _training(shown["timing"], alone)),
+            Section("Model", _model(shown["model"], text)),
+        ]
+    parts += [
+        Section("Reproduce", preformatted(command, wrap=True) + pairs(environment)),
+        Section("What the figures mean", definitions(_metrics(shown), unit_of(shown))),
     ]
     path = Path(folder) / REPORT
     write_atomically(path, page(title, _header(shown, title, intro, headline), parts))
     return path
 
 
-def comparison(record: Mapping[str, Any]) -> str:
-    """Make the tables that set a model beside its baselines on the test split, one for each kind of metric.
-
-    Args:
-        record: A record of `metrics.json`, in JSON's types.
-
-    Returns:
-        Markup. Arrows say which direction is better, the best test value of a column is bold with a star (not
-        among the flattering figures), and the model's values on the validation split stand below, outside the
-        contest.
-
-    Example:
-        >>> record = {"model": {"name": "NeuMF"}, "test": {"rmse": 0.89}, "validation": {"rmse": 0.88},
-        ...           "baselines": {"biases": {"rmse": 0.94}}}
-        >>> "RMSE (stars)" in comparison(record)
-        True
-    """
-    model = f"{record['model']['name']}"
-    below = "model on validation"
-    contest = {model: record["test"], **record["baselines"]}
-    tables = []
-    for group, names in by_group([*record["test"], *(name for each in contest.values() for name in each)]).items():
-        rows = {
-            who: [values.get(name) for name in names]
-            for who, values in [*contest.items(), (below, record["validation"])]
-            if any(name in values for name in names)
-        }
-        winners = [
-            best({who: values.get(name) for who, values in contest.items()}, describe(name).better)
-            if group != FLATTERING
-            else None
-            for name in names
-        ]
-        head = ["on the test split", *map(_heading, names)]
-        tables.append(table(head, rows, caption=group, bold=winners, classes={model: "model", below: "aside"}))
-    return "\n".join(tables)
-
-
-def definitions(names: Sequence[str]) -> str:
-    """Make the glossary of the metrics a page shows.
-
-    Args:
-        names: Metric names; those without a known meaning are left out.
-
-    Returns:
-        Markup, with the names as `metrics.json` has them.
-
-    Example:
-        >>> "flatters" in definitions(["ndcg_at_10_retrieved_ideal"])
-        True
-    """
-    entries = []
-    for group, members in by_group(names).items():
-        if group == CATALOGUE:
-            entries.append(("Catalogue figures", "catalogue_…", CATALOGUE_MEANING))
-        else:
-            entries += [(describe(name).label, name, describe(name).meaning) for name in members]
-    lines = [
-        f"<div><dt>{escape(label)} <code>{escape(name)}</code></dt><dd>{escape(meaning)}</dd></div>"
-        for label, name, meaning in entries
-        if meaning
-    ]
-    return f"<dl>{''.join(lines)}</dl>" if lines else ""
-
-
 def _header(record: Mapping[str, Any], title: str, intro: str, headline: Sequence[str]) -> str:
-    """Make the top of the page: title, facts, notice of synthetic data, intro and cards."""
-    data = record["data"]
-    facts = f"{record['model']['name']} on {data['source']}, {record['backend']} backend, seed {record['seed']}"
-    notice = (
-        '<div class="notice" role="note"><p><b>The data is synthetic.</b> It was generated to try the '
-        "recipe: the figures say nothing about real people.</p></div>"
-    )
-    cards = [card(name, record["test"][name], record["baselines"]) for name in headline if name in record["test"]]
+    """Make the top of the page: title, facts, warnings, notice of synthetic data, intro and cards."""
+    data, best = record["data"], variant_record(record)
+    who = best["model"]["name"]
+    if "variants" in record:
+        who = f"{len(record['variants'])} variants compared, {record['best']} chosen,"
+    facts = f"{who} on {data['source']}, {record['backend']} backend, seed {record['seed']}"
+    names = [name for name in headline if name in best["test"]][:4]
+    cards = [card(name, best["test"][name], record["baselines"], unit=unit_of(record)) for name in names]
     return "\n".join(
         [
             f"<h1>{escape(title)}</h1>",
             f'<p class="facts">{escape(facts)}</p>',
-            notice if data.get("synthetic") else "",
-            *(f'<p class="lead">{escape(part)}</p>' for part in intro.split("\n\n") if part.strip()),
+            notice(SYNTHETIC, bold="The data is synthetic.") if data.get("synthetic") else "",
+            *(notice(text, bold="Warning.") for text in _warnings(record)),
+            paragraphs(intro, kind="lead"),
             f'<div class="cards">{"".join(cards)}</div>' if cards else "",
         ]
     )
 
 
-def _heading(name: str) -> str:
-    metric = describe(name)
-    arrow = {"lower": "\N{NO-BREAK SPACE}↓", "higher": "\N{NO-BREAK SPACE}↑", None: ""}[metric.better]
-    label = metric.label.removeprefix("Catalogue ")  # the table's caption says it
-    return f"{label} ({metric.unit}){arrow}" if metric.unit else f"{label}{arrow}"
+def _check_names(what: str, given: object, record: Mapping[str, Any]) -> None:
+    """Refuse a history or layers that would not be shown: of one model where there are variants, or the reverse."""
+    names = list(record.get("variants", {}))
+    strangers = [name for name in given if name not in names] if isinstance(given, Mapping) else []
+    if strangers:
+        raise ConfigurationError(f"{what} of {strangers[0]!r}, which the record does not have as a variant")
+    if names and not isinstance(given, Mapping) and given is not None and not (isinstance(given, str) and not given):
+        raise ConfigurationError(f"{what} must be a mapping by variant: {', '.join(names)}")
+
+
+def _metrics(record: Mapping[str, Any]) -> list[str]:
+    """List the metrics that a page shows of its model or variants."""
+    models = record["variants"].values() if "variants" in record else [record]
+    return [name for each in models for name in (*each["test"], *each["validation"])]
+
+
+def _warnings(record: Mapping[str, Any]) -> list[str]:
+    """Collect the warnings of a record and of each of its variants."""
+    found = list(record.get("warnings", ()))
+    for values in record.get("variants", {}).values():
+        found += values.get("warnings", ())
+    return list(dict.fromkeys(found))
 
 
 def _data(data: Mapping[str, Any]) -> str:
-    """Make the data's summary: what it is, how it was split, how its ratings are spread."""
-    apart = ("rating_counts", "split", "split_name", "synthetic")
+    """Make the data's summary: what it is, how it was split, how its classes or ratings are spread."""
+    counts = [name for name in data if name.endswith("_counts")]
+    apart = (*counts, "split", "split_name", "synthetic")
     facts = {name: value for name, value in data.items() if name not in apart}
-    for name in ("rows", "users", "items"):
-        if isinstance(facts.get(name), int):
-            facts[name] = number(facts[name])
+    for name, value in facts.items():
+        # Separators in a count, none in a year.
+        if isinstance(value, int) and (name in ("rows", "users", "items") or value >= 10_000):
+            facts[name] = number(value)
     if data.get("users") and data.get("items"):
         facts["density"] = f"{100 * data['rows'] / (data['users'] * data['items']):.2f} % of all user-item pairs"
     parts = [pairs({name.replace("_", " "): value for name, value in facts.items()})]
     spread = []
-    if data.get("rating_counts"):
-        spread.append(bars(data["rating_counts"], name="stars", caption="Ratings"))
+    for name in counts:
+        what = name.removesuffix("_counts").replace("_", " ")
+        caption, heading = _SPREADS.get(name, (f"Rows by {what}", what))
+        spread.append(bars(data[name], name=heading, caption=caption))
     if data.get("split"):
         how = f"Split: {data['split_name']}" if data.get("split_name") else "Split"
         spread.append(bars(data["split"], name="part", caption=how))
     if spread:
         parts.append(f'<div class="columns">{"".join(f"<div>{part}</div>" for part in spread)}</div>')
     return "\n".join(parts)
+
+
+def _variants(
+    record: Mapping[str, Any],
+    history: pd.DataFrame | Mapping[str, pd.DataFrame] | None,
+    layers: str | Mapping[str, str],
+) -> str:
+    """Make one folded part for each variant: size, layers, timing, epochs and what else its record holds."""
+    histories = history if isinstance(history, Mapping) else {}
+    texts = layers if isinstance(layers, Mapping) else {}
+    parts = []
+    for name, values in record["variants"].items():
+        more = {key: value for key, value in values.items() if key not in _SHOWN_APART}
+        body = [
+            *(notice(text, bold="Warning.") for text in values.get("warnings", ())),
+            _model(values["model"], texts.get(name, "")),
+            pairs(more),
+            _training(values["timing"], histories.get(name)),
+        ]
+        summary = f"{name} (the chosen one)" if name == record["best"] else name
+        parts.append(fold(summary, f'<div class="inside">{"".join(body)}</div>'))
+    return "\n".join(parts)
+
+
+def _model(model: Mapping[str, Any], layers: str) -> str:
+    """Name a model and its size; its layers are folded away."""
+    text = f"<p>{escape(model['name'])}, {number(model['parameters'])} parameters.</p>"
+    return text + (preformatted(layers, summary="All layers") if layers else "")
 
 
 def _training(timing: Mapping[str, Any], history: pd.DataFrame | None) -> str:
@@ -222,8 +222,7 @@ def _training(timing: Mapping[str, Any], history: pd.DataFrame | None) -> str:
             f"{epoch:g}": [plain(value, "history") for value in values]
             for epoch, values in zip(epochs, history[columns].to_numpy(), strict=True)
         }
-        every = table(["epoch", *columns], rows)
-        parts.append(f"<details><summary>All {len(history)} epochs</summary>{every}</details>")
+        parts.append(fold(f"All {len(history)} epochs", table(["epoch", *columns], rows)))
     return "\n".join(parts)
 
 

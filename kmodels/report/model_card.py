@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kmodels.report.fragments import flatten
+from kmodels.report.comparison import cost_label, metric_label
 from kmodels.report.glossary import FLATTERING, by_group, describe, number
-from kmodels.report.run_folder import check_record, plain, read_config, write_atomically
+from kmodels.report.record import check_record, costs_of, plain, unit_of, variant_record
+from kmodels.report.run_folder import read_config, write_atomically
+from kmodels.report.tables import flatten
 
 CARD = "MODEL_CARD.md"
 
@@ -46,7 +48,7 @@ def write_model_card(
 
     Args:
         folder: The run folder; its `config.json` is listed under training.
-        record: What `write_metrics` takes.
+        record: What `write_metrics` takes; of variants, the card is the best one's and lists the others.
         description: What the model is and predicts; Markdown, like the other texts.
         intended_use: What it may be used for, and what it may not.
         limitations: Where it fails, whom it may treat unfairly, what was not measured.
@@ -70,20 +72,23 @@ def write_model_card(
         kmodels.errors.DataError: metrics.json: the record lacks keys; expected ...
     """
     check_record(record)
-    shown = plain(dict(record), "record")
+    every = plain(dict(record), "record")
+    shown = variant_record(every)
+    warnings = "".join(f"\n\n**Warning:** {_inline(text)}" for text in shown.get("warnings", ()))
     sections = {
         "Model details": _details(shown),
         "Uses": intended_use,
-        "Limitations, bias and risks": limitations,
+        "Limitations, bias and risks": limitations.strip() + warnings,
         "How to load it": f"{_loading(inputs)}\n\nOutput: {output.strip()}",
         "Training data": f"{data_summary.strip()}\n\n{_source(shown['data'])}",
         "Training": _training(shown["timing"], flatten(read_config(folder))),
         "Evaluation": _evaluation(shown),
+        **({"Variants it was chosen from": _variants(every)} if "variants" in every else {}),
         "Environment": _table(["", "version"], list(shown["versions"].items())),
     }
     opening = f"# {shown['model']['name']}\n\n{description.strip()}\n"
     if shown["data"].get("synthetic"):
-        opening += "\n**The data is synthetic:** the figures say nothing about real people.\n"
+        opening += "\n**The data is synthetic:** the figures say nothing about the real world.\n"
     body = "".join(f"\n## {heading}\n\n{text.strip()}\n" for heading, text in sections.items())
     path = Path(folder) / CARD
     write_atomically(path, opening + body)
@@ -116,21 +121,42 @@ def _training(timing: Mapping[str, Any], settings: Mapping[str, object]) -> str:
 
 def _evaluation(record: Mapping[str, Any]) -> str:
     """Make the table of metrics: model on test and validation, and each baseline on test."""
-    baselines = record["baselines"]
+    baselines, unit = record["baselines"], unit_of(record)
     rows = []
-    for names in by_group([*record["test"], *record["validation"]]).values():
+    for names in by_group([*record["test"], *record["validation"]], unit).values():
         for name in names:
-            metric = describe(name)
-            arrow = {"lower": " ↓", "higher": " ↑", None: ""}[metric.better]
-            unit = f" ({metric.unit})" if metric.unit else ""
-            warning = " (flatters)" if metric.group == FLATTERING else ""
+            warning = " (flatters)" if describe(name, unit).group == FLATTERING else ""
+            label = metric_label(name, unit).replace("\N{NO-BREAK SPACE}", " ")
             values = [each.get(name) for each in (record["test"], record["validation"], *baselines.values())]
-            rows.append((f"{metric.label}{unit}{arrow}{warning}", *map(number, values)))
+            rows.append((f"{label}{warning}", *map(number, values)))
     table = _table(["metric", "test", "validation", *baselines], rows)
     return (
         "The baselines are measured on the test split, on which nothing was chosen. "
         f"↓ lower is better, ↑ higher is better.\n\n{table}"
     )
+
+
+def _variants(record: Mapping[str, Any]) -> str:
+    """Make the table of all variants: test figures and costs, and the sentence that chose one."""
+    unit, variants = unit_of(record), record["variants"]
+    names = [
+        name
+        for group in by_group([name for each in variants.values() for name in each["test"]], unit).values()
+        for name in group
+    ]
+    each = {name: costs_of(values) for name, values in variants.items()}
+    costs = list(dict.fromkeys(cost for values in each.values() for cost in values))
+    rows = [
+        (
+            f"**{name}**" if name == record["best"] else name,
+            *(number(values["test"].get(metric)) for metric in names),
+            *(number(each[name].get(cost)) for cost in costs),
+        )
+        for name, values in variants.items()
+    ]
+    labels = [metric_label(name, unit).replace("\N{NO-BREAK SPACE}", " ") for name in names]
+    table = _table(["variant", *labels, *map(cost_label, costs)], rows)
+    return f"{_inline(record.get('choice', ''))}\n\n{table}"
 
 
 def _loading(inputs: Sequence[ModelInput]) -> str:
@@ -165,9 +191,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _cell(value: object) -> str:
     """Keep a value from ending its cell or its row, or from becoming markup."""
-    text = " ".join(str(value).split())
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    return _inline(value).replace("|", "\\|")
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:
     return str(tuple("any" if size is None else size for size in shape)).replace("'", "")
+
+
+def _inline(value: object) -> str:
+    """Put a text on one line, where it cannot become markup."""
+    return " ".join(str(value).split()).replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""The pictures of a rating model's run: against its baselines, by epoch, by prediction, by user."""
+"""The pictures of a rating model's run: those of any amount, and its ranking user by user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from kmodels.report import canvas, plots
+from kmodels.report import amount, canvas, users
 from kmodels.report.fragments import Picture
 
 
@@ -23,7 +23,7 @@ def draw(
     *,
     baseline: str,
 ) -> list[Picture]:
-    """Draws the six pictures into the run folder's `plots/`.
+    """Draw the six pictures into the run folder's `plots/`.
 
     Args:
         folder: The run folder.
@@ -40,37 +40,9 @@ def draw(
     Raises:
         DataError: If the history lacks a column or arrays differ in length.
     """
-    model = record["model"]["name"]
-    rmse = {model: record["test"]["rmse"]}
-    rmse |= {name: values["rmse"] for name, values in record["baselines"].items() if "rmse" in values}
-    # The loss itself holds the penalty on the weights: the error is what compares.
-    errors = history.drop(columns=["loss", "val_loss"]).rename(columns={"rmse": "loss", "val_rmse": "val_loss"})
+    pictures = amount.draw(folder, record, history, true, predicted, error_label="RMSE of rating / 5")
     ndcg = {name: table["ndcg_at_10"] for name, table in per_user.items()}
-    drawn = {
-        "rmse": (
-            plots.baseline_bars(rmse, "RMSE", model=model, unit="stars"),
-            "The model beside its baselines",
-            "Test rows; shorter is better. Every setting was chosen on validation rows.",
-        ),
-        "loss": (
-            plots.loss_curves(errors, loss_label="RMSE of rating / 5"),
-            "Training and validation by epoch",
-            "The weights of the best epoch on validation are kept.",
-        ),
-        "scatter": (plots.true_vs_predicted(true, predicted), "True and predicted stars", "Test rows."),
-        "errors": (plots.error_histogram(true, predicted), "Errors", "Predicted less true stars, test rows."),
-        "residuals": (
-            plots.residuals(true, predicted),
-            "Residuals against predictions",
-            "Where the mean line leaves zero, predictions of that height are too high or too low.",
-        ),
-        "users": (
-            plots.per_user_ranking(ndcg["model"], ndcg[baseline], per_user["model"]["n_items"], baseline=baseline),
-            "Ranking, user by user",
-            f"NDCG@10 of each user's rated test items, the model beside {baseline}.",
-        ),
-    }
-    return [
-        Picture(canvas.save(figure, Path(folder) / "plots" / f"{name}.png"), title, caption)
-        for name, (figure, title, caption) in drawn.items()
-    ]
+    figure = users.per_user_ranking(ndcg["model"], ndcg[baseline], per_user["model"]["n_items"], baseline=baseline)
+    caption = f"NDCG@10 of each user's rated test items, the model beside {baseline}."
+    path = canvas.save(figure, Path(folder) / "plots" / "users.png")
+    return [*pictures, Picture(path, "Ranking, user by user", caption)]

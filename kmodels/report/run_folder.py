@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import shutil
@@ -12,25 +11,24 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kmodels import __version__
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.report.record import METRICS, check_record, plain, variant_record
 
-CONFIG, METRICS = "config.json", "metrics.json"
-TIMINGS = ("load_s", "prepare_s", "fit_s", "epochs", "samples_per_s", "evaluate_s")
-REQUIRED: dict[str, tuple[str, ...]] = {
-    "recipe": (),
-    "backend": (),
-    "data": ("source", "rows", "sha256"),
-    "seed": (),
-    "model": ("name", "parameters"),
-    "test": (),
-    "validation": (),
-    "baselines": (),
-    "timing": TIMINGS,
-    "versions": (),
-}
+__all__ = [
+    "CONFIG",
+    "METRICS",
+    "check_record",
+    "open_run",
+    "read_config",
+    "read_metrics",
+    "variant_record",
+    "versions",
+    "write_atomically",
+    "write_metrics",
+]
+
+CONFIG = "config.json"
 _TEMPORARY = ".tmp"
 _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-learn")
 
@@ -115,8 +113,10 @@ def write_metrics(folder: str | Path, record: Mapping[str, Any]) -> Path:
         folder: The run folder.
         record: What the run found: recipe, backend, data (source, rows, sha256), seed, model (name,
             parameters), test and validation ({metric: value}), baselines ({name: {metric: value}}), timing
-            (load_s, prepare_s, fit_s, epochs, samples_per_s, evaluate_s) and versions. More keys are welcome
-            and are kept. NumPy scalars become numbers; NaN and infinities, which JSON does not have, become
+            (load_s, prepare_s, fit_s, epochs, samples_per_s, evaluate_s) and versions. Where variants were
+            compared: variants ({name: {model, test, validation, timing}}) and best (the name of one) instead
+            of the one model's keys. More keys are welcome and are kept; `check_record` says which of them the
+            report reads. NumPy scalars become numbers; NaN and infinities, which JSON does not have, become
             null.
 
     Returns:
@@ -186,80 +186,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def check_record(record: Mapping[str, Any]) -> None:
-    """Check that a record has every key that `metrics.json` promises.
-
-    Args:
-        record: See `write_metrics`.
-
-    Raises:
-        DataError: Naming each missing key as `group.key`, the group that is no mapping, or the metric
-            that is no number.
-
-    Example:
-        >>> check_record({"recipe": "movielens"})
-        Traceback (most recent call last):
-        ...
-        kmodels.errors.DataError: metrics.json: the record lacks keys; expected ...
-    """
-    absent = [key for key in REQUIRED if key not in record]
-    if absent:
-        raise DataError("the record lacks keys", file=METRICS, expected=", ".join(absent), received=sorted(record))
-    for name in REQUIRED:
-        if name not in ("recipe", "backend", "seed"):
-            _check_mapping(name, record[name])
-    metrics = {"test": record["test"], "validation": record["validation"]}
-    metrics |= {f"baselines.{name}": values for name, values in record["baselines"].items()}
-    for name, values in metrics.items():
-        _check_mapping(name, values)
-        for metric, value in values.items():
-            if value is not None and not isinstance(value, int | float | np.number):
-                column = f"{name}.{metric}"
-                raise DataError("not a number", file=METRICS, column=column, expected="a number", received=value)
-    for name, keys in REQUIRED.items():
-        lacking = [f"{name}.{key}" for key in keys if key not in record[name]]
-        if lacking:
-            raise DataError("the record lacks keys", file=METRICS, expected=", ".join(lacking))
-
-
-def _check_mapping(name: str, group: object) -> None:
-    if not isinstance(group, Mapping):
-        raise DataError("not a mapping", file=METRICS, column=name, expected="{name: value}", received=group)
-
-
-def plain(value: Any, where: str) -> Any:
-    """Turn a value into what JSON can hold: NumPy scalars and arrays, tuples and paths included.
-
-    Args:
-        value: Any nesting of mappings, sequences, numbers, strings, paths and None.
-        where: What the value is, for the error message.
-
-    Returns:
-        The same in dicts with string keys, lists, str, bool, int, float and None; NaN and infinities become
-        None.
-
-    Raises:
-        DataError: Something in it has no counterpart in JSON.
-
-    Example:
-        >>> plain({"rmse": np.float32(0.5), "r2": float("nan"), "hidden": (64, 32)}, "record")
-        {'rmse': 0.5, 'r2': None, 'hidden': [64, 32]}
-    """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Path):
-        return str(value)
-    if value is None or isinstance(value, str | int):
-        return value
-    raise DataError(f"{where} cannot be written as JSON", expected="a number, text, list or mapping", received=value)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -1,7 +1,6 @@
 import base64
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
@@ -11,61 +10,7 @@ from matplotlib.figure import Figure
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.report import canvas, fragments, html, run_folder
 
-VOID = {"meta", "link", "img", "wbr", "br"}
 HOSTILE = '<script>alert("x")</script> & $title'
-
-
-class Page(HTMLParser):
-    """Reads a page as a browser does: addresses, tables, text; complains about tags that do not close."""
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.open, self.addresses, self.images, self.ids, self.text = [], [], [], [], []
-        self.tables, self.tags, self.bold = [], set(), set()
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.tags.add(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        self.addresses += [found[name] for name in ("src", "href", "action", "data", "srcset") if name in found]
-        if tag == "img":
-            self.images.append(found)
-        if "id" in found:
-            self.ids.append(found["id"])
-        if tag == "table":
-            self.tables.append({"caption": "", "rows": [], "exact": []})
-        if tag == "tr":
-            self.tables[-1]["rows"].append([])
-        if tag in ("td", "th"):
-            self.tables[-1]["rows"][-1].append("")
-        if tag == "td" and found.get("class") == "best":
-            row = self.tables[-1]["rows"][-1]
-            self.bold.add((self.tables[-1]["caption"], row[0], len(row) - 1))
-        if tag == "data" and "table" in self.open:
-            self.tables[-1]["exact"].append(float(found["value"]))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" in self.open:
-            return
-        self.text.append(data)
-        if "caption" in self.open:
-            self.tables[-1]["caption"] += data
-        elif "td" in self.open or "th" in self.open:
-            self.tables[-1]["rows"][-1][-1] += data
-
-    def words(self):
-        return " ".join(" ".join(self.text).split())
-
-    def table(self, caption):
-        (found,) = [table for table in self.tables if table["caption"] == caption]
-        return found["rows"]
 
 
 RECORD = {
@@ -145,8 +90,8 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(written):
-    return Page(written[0].read_text(encoding="utf-8"))
+def page(written, parse):
+    return parse(written[0].read_text(encoding="utf-8"))
 
 
 def test_the_page_needs_nothing_but_itself(written, page):
@@ -188,8 +133,8 @@ def test_text_is_escaped(written, page):
         assert f"{before} {HOSTILE}" in page.words()
 
 
-def test_numbers_of_the_comparison_equal_the_record(written):
-    page = Page(html.comparison(json.loads(json.dumps(RECORD))))
+def test_numbers_of_the_comparison_equal_the_record(written, parse):
+    page = parse(html.comparison(json.loads(json.dumps(RECORD))))
     assert page.table("Rating error") == [
         [
             "on the test split",
@@ -208,8 +153,8 @@ def test_numbers_of_the_comparison_equal_the_record(written):
         assert {float(value) for value in values.values()} <= exact
 
 
-def test_the_best_test_value_of_each_column_is_bold():
-    page = Page(html.comparison(RECORD))
+def test_the_best_test_value_of_each_column_is_bold(parse):
+    page = parse(html.comparison(RECORD))
     assert page.bold == {
         ("Rating error", "NeuMF", 1),
         ("Rating error", "biased MF", 2),
@@ -219,9 +164,9 @@ def test_the_best_test_value_of_each_column_is_bold():
     }
 
 
-def test_validation_takes_no_part_in_the_contest():
+def test_validation_takes_no_part_in_the_contest(parse):
     record = {**RECORD, "validation": {"rmse": 0.1}}
-    assert ("Rating error", "NeuMF", 1) in Page(html.comparison(record)).bold
+    assert ("Rating error", "NeuMF", 1) in parse(html.comparison(record)).bold
 
 
 def test_cards_set_the_headline_beside_the_best_baseline(page):
@@ -269,12 +214,12 @@ def test_data_settings_training_and_how_to_repeat_it(page):
     ]]  # fmt: skip
 
 
-def test_synthetic_data_is_announced_and_real_data_is_not(written, page, tmp_path):
+def test_synthetic_data_is_announced_and_real_data_is_not(written, page, tmp_path, parse):
     assert "The data is synthetic." in page.words()
     folder = run_folder.open_run(tmp_path / "run", {}, resume=False)
     record = {**RECORD, "data": {"source": "ml-100k", "rows": 1000, "sha256": "50d2"}}
     path = html.write_report(folder, record, title="t", intro="", command="c")
-    real = Page(path.read_text(encoding="utf-8"))
+    real = parse(path.read_text(encoding="utf-8"))
     assert "synthetic" not in real.words()
     assert real.images == []
     assert "pictures" not in real.ids

@@ -8,7 +8,7 @@ from kmodels.report import model_card, run_folder
 RECORD = {
     "recipe": "movielens",
     "backend": "torch",
-    "data": {"source": "ml-100k", "rows": 99_287, "sha256": "50d2a982"},
+    "data": {"source": "ml-100k", "rows": 99_287, "sha256": "50d2a982", "unit": "stars"},
     "seed": 42,
     "model": {"name": "NeuMF", "parameters": 326_193},
     "test": {"rmse": 0.883512, "catalogue_ndcg_at_10": 0.101, "ndcg_at_10_retrieved_ideal": 0.9571},
@@ -114,3 +114,23 @@ def test_what_is_missing_is_said(tmp_path, folder):
     record = {key: value for key, value in RECORD.items() if key != "timing"}
     with pytest.raises(DataError, match="timing"):
         model_card.write_model_card(folder, record, **TEXTS)
+
+
+def test_of_variants_the_card_is_the_best_ones_and_lists_all(folder):
+    common = {key: value for key, value in RECORD.items() if key not in ("model", "test", "validation", "timing")}
+    one = {key: RECORD[key] for key in ("model", "test", "validation", "timing")}
+    record = {
+        **common,
+        "variants": {"a_small": one, "c_wide": {**one, "model": {"name": "wide", "parameters": 900_000}}},
+        "best": "c_wide",
+        "choice": "c_wide was chosen: it is <b>best</b>.",
+        "warnings": ["A column of the future was used."],
+    }
+    text = model_card.write_model_card(folder, record, **TEXTS).read_text(encoding="utf-8")
+    assert text.startswith("# wide\n")
+    assert "**Warning:** A column of the future was used." in text
+    assert "c_wide was chosen: it is &lt;b>best&lt;/b>." in text
+    rows = [row for table in tables(text) for row in table]
+    assert ["Parameters", "900,000"] in rows
+    assert ["a_small", "0.8835", "0.1010", "0.9571", "326,193", "83.20"] in rows
+    assert ["**c_wide**", "0.8835", "0.1010", "0.9571", "900,000", "83.20"] in rows

@@ -1,4 +1,5 @@
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from kmodels.errors import DataError
-from kmodels.report import canvas, plots
+from kmodels.report import canvas, plots, users
 
 
 def texts(axes):
@@ -124,27 +125,6 @@ def test_residuals_accept_a_constant_prediction():
     np.testing.assert_allclose(axes.lines[-1].get_ydata(), [0.0])
 
 
-def test_per_user_ranking_leaves_out_users_without_a_value_in_both():
-    model, other = [0.9, 0.5, np.nan, 0.8], [0.7, 0.6, 0.5, 0.8]
-    figure = plots.per_user_ranking(model, other, [3, 9, 4, 30], baseline="biases")
-    upper, paired, _ = figure.axes
-    assert "3 users" in upper.get_title(loc="left")
-    assert "model, mean 0.7333 | biases, mean 0.7000" in texts(upper)
-    np.testing.assert_allclose(upper.lines[1].get_ydata(), [0.5, 0.8, 0.9])
-    assert "worse off\n33 % of users | better off\n33 % of users" in texts(paired)
-    assert sum(bar.get_height() for bar in paired.patches) == pytest.approx(100)
-
-
-def test_per_user_ranking_groups_users_by_the_length_of_their_list():
-    items = np.repeat([2, 5, 10, 20, 40], 10)
-    model = items / 100
-    figure = plots.per_user_ranking(model, model - 0.01, items)
-    axes = figure.axes[2]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "5", "10", "20", "40"]
-    drawn = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
-    np.testing.assert_allclose(drawn, [0.02, 0.05, 0.1, 0.2, 0.4])
-
-
 def test_baseline_bars_are_ordered_and_the_model_stands_out():
     values = {"NeuMF": 0.89, "mean": 1.13, "biases": 0.94, "popularity": None}
     (axes,) = plots.baseline_bars(values, "RMSE", model="NeuMF", unit="stars").axes
@@ -179,13 +159,37 @@ def test_arrays_that_cannot_be_drawn_are_refused(draw, true, predicted, complain
         draw(true, predicted)
 
 
-def test_per_user_ranking_refuses_other_lengths_and_no_users():
-    with pytest.raises(DataError, match="n_items_per_user"):
-        plots.per_user_ranking([0.5, 0.6], [0.5, 0.6], [3])
-    with pytest.raises(DataError, match="baseline_per_user"):
-        plots.per_user_ranking([0.5, 0.6], [0.5], [3, 4])
-    with pytest.raises(DataError, match="wrong shape"):
-        plots.per_user_ranking([np.nan], [0.5], [3])
+def test_amounts_with_a_long_tail_are_drawn_on_a_logarithmic_scale_labelled_in_the_unit():
+    rng = np.random.default_rng(0)
+    true = np.r_[0.0, np.exp(rng.normal(16, 1.8, 3000))]
+    predicted = true * np.exp(rng.normal(0, 0.5, 3001)) - 1e5
+    (axes,) = plots.true_vs_predicted(true, predicted, unit="USD").axes
+    assert axes.collections[0].get_array().sum() == 3001
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels[0] == "0"
+    assert any(label.endswith("M") for label in labels)
+    places = axes.get_xticks()
+    spread = axes.collections[0].get_offsets()[:, 0]
+    assert np.mean((spread > places[1]) & (spread < places[-1])) > 0.5  # most of them are not in a corner
+    (axes,) = plots.error_histogram(true, predicted, unit="USD").axes
+    assert "outer bars: and beyond" in axes.get_xlabel()
+    bars = [patch for patch in axes.patches if to_hex(patch.get_facecolor()) == canvas.BLUE.lower()]
+    assert sum(bar.get_height() for bar in bars) == pytest.approx(100)
+    (axes,) = plots.residuals(true, predicted, unit="USD").axes
+    assert axes.collections[0].get_array().sum() == 3001
+    assert "edges: and beyond" in axes.get_ylabel()
+
+
+def test_amounts_without_a_tail_keep_a_linear_scale_and_short_labels():
+    rng = np.random.default_rng(0)
+    true = rng.uniform(12, 23_961, 2000)
+    figure = plots.residuals(true, true + rng.normal(0, 2500, 2000), unit="INR")
+    (axes,) = figure.axes
+    figure.canvas.draw()
+    assert "20,000" in [label.get_text() for label in axes.get_xticklabels()]
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert not any(one.overlaps(two) for one, two in pairwise(boxes))
+    assert "beyond" not in axes.get_ylabel()
 
 
 def test_a_saved_picture_is_a_png_of_the_stated_size_with_something_on_it(ratings, tmp_path):
@@ -203,13 +207,13 @@ def test_a_saved_picture_is_a_png_of_the_stated_size_with_something_on_it(rating
 
 
 def test_text_stays_inside_the_picture(ratings, history):
-    users = np.linspace(0.3, 1, 60)
+    ndcg = np.linspace(0.3, 1, 60)
     figures = [
         plots.loss_curves(history, loss_label="mean squared error (rating / 5)"),
         plots.true_vs_predicted(*ratings),
         plots.error_histogram(*ratings),
         plots.residuals(*ratings),
-        plots.per_user_ranking(users, users[::-1], np.arange(60) + 2, baseline="user and item biases"),
+        users.per_user_ranking(ndcg, ndcg[::-1], np.arange(60) + 2, baseline="user and item biases"),
         plots.baseline_bars({"NeuMF": 0.883, "global mean": 1.129}, "RMSE", model="NeuMF", unit="stars"),
     ]
     for figure in figures:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.report import run_folder
+from kmodels.report import record, run_folder
 
 CONFIG = {"seed": 1, "epochs": 30, "hidden": (64, 32), "data": Path("ml-1m"), "rate": np.float32(0.5)}
 RECORD = {
@@ -145,15 +145,15 @@ def test_metrics_come_back_as_numbers(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
-REQUIRED = [(key, inner) for key, inners in run_folder.REQUIRED.items() for inner in (None, *inners)]
+REQUIRED = [(key, inner) for key, inners in record.REQUIRED.items() for inner in (None, *inners)]
 
 
 @pytest.mark.parametrize(("key", "inner"), REQUIRED)
 def test_each_promised_key_is_required(tmp_path, key, inner):
-    record = copy.deepcopy(RECORD)
-    del (record if inner is None else record[key])[key if inner is None else inner]
+    broken = copy.deepcopy(RECORD)
+    del (broken if inner is None else broken[key])[key if inner is None else inner]
     with pytest.raises(DataError, match=key if inner is None else f"{key}.{inner}"):
-        run_folder.write_metrics(tmp_path, record)
+        run_folder.write_metrics(tmp_path, broken)
     assert not list(tmp_path.iterdir())
 
 
