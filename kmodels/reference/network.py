@@ -1,0 +1,299 @@
+"""A neural network from scratch: what it computes, how it learns, and why, in NumPy alone.
+
+Read it from top to bottom. A *layer* multiplies its inputs by weights, adds a bias and bends the result:
+
+    z = x W + b        x: (rows, n_in), W: (n_in, n_out), b: (n_out,), z: (rows, n_out)
+    a = f(z)           f: the activation, applied to each number
+
+A *network* is a list of layers, each fed by the one before: without the bends it could be multiplied out into a single
+layer. It *learns* by gradient descent: find how the error changes with each weight, and move each weight a little way
+downhill. How the error changes with the weights of an early layer is found by the chain rule, walking the layers
+backwards: backpropagation (Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors",
+Nature 323, 1986). All numbers are float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kmodels.errors import ConfigurationError, TrainingError
+
+Floats = npt.NDArray[np.float64]
+
+
+class Layer(NamedTuple):
+    """One layer; the gradient of a layer has the same fields.
+
+    Attributes:
+        weights: (n_in, n_out).
+        bias: (n_out,).
+        activation: A name of `ACTIVATIONS`.
+    """
+
+    weights: Floats
+    bias: Floats
+    activation: str
+
+
+class Activation(NamedTuple):
+    """How a layer bends its numbers.
+
+    Attributes:
+        apply: z -> a.
+        slope: a -> the slope of `apply` where it gave a. For all four it can be read off the result, so that z need
+            not be kept.
+    """
+
+    apply: Callable[[Floats], Floats]
+    slope: Callable[[Floats], Floats]
+
+
+# sigmoid(z) = 1 / (1 + exp(-z)), written with tanh, which does not overflow.
+ACTIVATIONS = {
+    "linear": Activation(lambda z: z, lambda a: np.ones_like(a)),
+    "relu": Activation(lambda z: np.maximum(z, 0.0), lambda a: (a > 0).astype(np.float64)),
+    "sigmoid": Activation(lambda z: 0.5 + 0.5 * np.tanh(0.5 * z), lambda a: a * (1 - a)),
+    "tanh": Activation(np.tanh, lambda a: 1 - a**2),
+}
+
+
+def xavier(rng: np.random.Generator, n_in: int, n_out: int) -> Floats:
+    """Draws weights that neither blow up nor fade out the numbers, forwards or backwards, where f is about a line.
+
+    A sum of n_in products has the variance n_in · Var(w) · Var(x): to keep it, Var(w) should be 1 / n_in; on the way
+    back the sum runs over n_out. 2 / (n_in + n_out) lies between (Glorot and Bengio, AISTATS 2010).
+
+    Args:
+        rng: Where the draws come from.
+        n_in: Inputs of the layer.
+        n_out: Outputs of the layer.
+
+    Returns:
+        (n_in, n_out), uniform within ± √(6 / (n_in + n_out)), which has that variance.
+
+    Example:
+        >>> float(np.abs(xavier(np.random.default_rng(0), 4, 2)).max()) < 1
+        True
+    """
+    limit = np.sqrt(6 / (n_in + n_out))
+    return rng.uniform(-limit, limit, (n_in, n_out))
+
+
+def he(rng: np.random.Generator, n_in: int, n_out: int) -> Floats:
+    """Draws weights for ReLU, which sets half of the numbers to 0 and so needs twice the variance, 2 / n_in.
+
+    Args:
+        rng: Where the draws come from.
+        n_in: Inputs of the layer.
+        n_out: Outputs of the layer.
+
+    Returns:
+        (n_in, n_out), normal with that variance (He et al., "Delving Deep into Rectifiers", ICCV 2015).
+
+    Example:
+        >>> he(np.random.default_rng(0), 4, 2).shape
+        (4, 2)
+    """
+    return rng.normal(0.0, np.sqrt(2 / n_in), (n_in, n_out))
+
+
+def initialize(
+    sizes: Sequence[int],
+    activations: Sequence[str],
+    *,
+    start: Callable[[np.random.Generator, int, int], Floats] | None = None,
+    seed: int = 0,
+) -> list[Layer]:
+    """Makes a network of any sizes, with random weights and biases of 0.
+
+    Weights must differ from the start: units with equal weights get equal gradients and would stay equal for ever.
+
+    Args:
+        sizes: Numbers of inputs, of units of each hidden layer, and of outputs.
+        activations: One name for each layer: "linear", "relu", "sigmoid" or "tanh".
+        start: `xavier`, `he`, or any such function; None takes `he` for ReLU and `xavier` for the others. Default
+            None.
+        seed: Seed of the weights. Default 0.
+
+    Returns:
+        One layer for each activation.
+
+    Raises:
+        ConfigurationError: If a size is below 1, there is not one activation for each layer, or one is unknown.
+
+    Example:
+        >>> [layer.weights.shape for layer in initialize([2, 8, 1], ["tanh", "linear"])]
+        [(2, 8), (8, 1)]
+    """
+    if len(sizes) != len(activations) + 1 or len(sizes) < 2 or min(sizes) < 1:
+        raise ConfigurationError(
+            "a network needs two sizes of at least 1, and one activation fewer than sizes. "
+            f"Received: sizes={list(sizes)}, activations={list(activations)}"
+        )
+    if unknown := sorted(set(activations) - set(ACTIVATIONS)):
+        raise ConfigurationError(f"activations are {', '.join(ACTIVATIONS)}. Received: {', '.join(unknown)}")
+    rng = np.random.default_rng(seed)
+    layers = []
+    for n_in, n_out, activation in zip(sizes, sizes[1:], activations, strict=False):
+        draw = start or (he if activation == "relu" else xavier)
+        layers.append(Layer(draw(rng, n_in, n_out), np.zeros(n_out), activation))
+    return layers
+
+
+def forward(network: Sequence[Layer], x: Floats) -> list[Floats]:
+    """Computes the network's output, and keeps what every layer gave: the way back needs it.
+
+    Args:
+        network: The layers.
+        x: (rows, n_in).
+
+    Returns:
+        x, then the result of each layer; the last one is the prediction.
+
+    Example:
+        >>> twice = [Layer(np.array([[2.0]]), np.array([1.0]), "relu")]
+        >>> forward(twice, np.array([[3.0], [-3.0]]))[-1].tolist()
+        [[7.0], [0.0]]
+    """
+    results = [x]
+    for layer in network:
+        z = results[-1] @ layer.weights + layer.bias
+        results.append(ACTIVATIONS[layer.activation].apply(z))
+    return results
+
+
+def mean_squared_error(predicted: Floats, target: Floats) -> tuple[float, Floats]:
+    """Computes the error that is made smaller, and how it changes with each prediction.
+
+    With N numbers, E = Σ (predicted - target)² / N, so dE / dpredicted = 2 (predicted - target) / N.
+
+    Args:
+        predicted: Any shape.
+        target: The same shape.
+
+    Returns:
+        E, and dE / dpredicted in that shape.
+
+    Example:
+        >>> error, slope = mean_squared_error(np.array([[3.0]]), np.array([[1.0]]))
+        >>> error, slope.tolist()
+        (4.0, [[4.0]])
+    """
+    difference = predicted - target
+    return float(np.mean(difference**2)), 2 * difference / difference.size
+
+
+def backward(network: Sequence[Layer], results: Sequence[Floats], by_output: Floats) -> tuple[list[Layer], Floats]:
+    """Finds how the error changes with every weight, from how it changes with the output: backpropagation.
+
+    For one layer, given dE/da, the change of the error with what the layer gave:
+
+    - a = f(z) bends each number for itself:          dE/dz = dE/da · f'(z)
+    - z = x W + b, where weight (i, j) carries x_i to z_j in every row, so the rows add up:
+                                                      dE/dW = xᵀ dE/dz,   dE/db = Σ_rows dE/dz
+    - x reaches the error through every z it feeds:   dE/dx = dE/dz Wᵀ
+
+    and dE/dx is dE/da of the layer before. So one walk backwards, no dearer than two forwards, gives all of them.
+
+    Args:
+        network: The layers.
+        results: What `forward` gave.
+        by_output: dE/da of the last layer, (rows, n_out).
+
+    Returns:
+        For each layer its gradient, as a `Layer` of the same shapes; and dE/dx, (rows, n_in), for whatever feeds the
+        network.
+
+    Example:
+        >>> twice = [Layer(np.array([[2.0]]), np.array([1.0]), "linear")]
+        >>> gradient, by_input = backward(twice, forward(twice, np.array([[3.0]])), np.array([[1.0]]))
+        >>> gradient[0].weights.tolist(), gradient[0].bias.tolist(), by_input.tolist()
+        ([[3.0]], [1.0], [[2.0]])
+    """
+    gradients: list[Layer] = []
+    by_a = by_output
+    for layer, x, a in zip(reversed(network), reversed(results[:-1]), reversed(results[1:]), strict=True):
+        by_z = by_a * ACTIVATIONS[layer.activation].slope(a)
+        gradients.append(Layer(x.T @ by_z, by_z.sum(axis=0), layer.activation))
+        by_a = by_z @ layer.weights.T
+    return gradients[::-1], by_a
+
+
+def descend(network: Sequence[Layer], gradients: Sequence[Layer], learning_rate: float) -> list[Layer]:
+    """Takes one step downhill: each weight moves against its gradient.
+
+    Args:
+        network: The layers.
+        gradients: What `backward` gave.
+        learning_rate: Length of the step for a gradient of 1. Too small learns slowly, too large overshoots.
+
+    Returns:
+        The network after the step.
+
+    Example:
+        >>> one = [Layer(np.array([[2.0]]), np.array([1.0]), "linear")]
+        >>> descend(one, [Layer(np.array([[3.0]]), np.array([1.0]), "linear")], 0.1)[0].weights.tolist()
+        [[1.7]]
+    """
+    return [
+        Layer(layer.weights - learning_rate * slope.weights, layer.bias - learning_rate * slope.bias, layer.activation)
+        for layer, slope in zip(network, gradients, strict=True)
+    ]
+
+
+def fit(
+    network: Sequence[Layer],
+    x: Floats,
+    target: Floats,
+    *,
+    epochs: int,
+    learning_rate: float = 0.1,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> tuple[list[Layer], list[float]]:
+    """Trains by gradient descent on the mean squared error.
+
+    With all rows at once the steps go straight downhill, but there is one for each pass over the data. With a few rows
+    at a time (stochastic gradient descent) each step is only roughly downhill, and there are many more of them.
+
+    Args:
+        network: The layers to start from.
+        x: (rows, n_in).
+        target: (rows, n_out).
+        epochs: Passes over the rows.
+        learning_rate: See `descend`. Default 0.1.
+        batch_size: Rows of a step; None takes all. Default None.
+        seed: Seed of the order of the rows, which is another in each epoch. Default 0.
+
+    Returns:
+        The trained network, and the mean of the steps' errors in each epoch.
+
+    Raises:
+        TrainingError: If the error is not a finite number: the learning rate is too large.
+
+    Example:
+        >>> x = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+        >>> either_but_not_both = np.array([[0.0], [1.0], [1.0], [0.0]])
+        >>> network, errors = fit(initialize([2, 8, 1], ["tanh", "linear"]), x, either_but_not_both, epochs=2000)
+        >>> forward(network, x)[-1].round(2)[:, 0].tolist()
+        [0.0, 1.0, 1.0, 0.0]
+    """
+    rng, layers, history = np.random.default_rng(seed), list(network), []
+    for _ in range(epochs):
+        order, errors = rng.permutation(len(x)), []
+        for start in range(0, len(x), batch_size or len(x)):
+            rows = order[start : start + (batch_size or len(x))]
+            with np.errstate(over="ignore", invalid="ignore"):  # an error that is no number ends it below
+                results = forward(layers, x[rows])
+                error, by_output = mean_squared_error(results[-1], target[rows])
+            if not np.isfinite(error):
+                raise TrainingError(f"the error is not a finite number. Received: learning_rate={learning_rate}")
+            gradients, _ = backward(layers, results, by_output)
+            layers = descend(layers, gradients, learning_rate)
+            errors.append(error)
+        history.append(float(np.mean(errors)))
+    return layers, history

@@ -1,0 +1,254 @@
+"""The users (products, films) most like another, by the cosine of their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.preprocessing.encoders import Vocabulary
+
+Table = npt.NDArray[np.floating]
+# What is held beside the table: one block of scores, 4 M numbers, and the best so far.
+_QUERIES, _ROWS = 1024, 4096
+# Candidates are scored again in float64, so many at a time.
+_PAIRS = 16_384
+
+
+def embedding_table(model: Any, layer: str) -> npt.NDArray[np.float32]:
+    """Takes the vectors of all ids out of a fitted model.
+
+    Args:
+        model: A Keras model.
+        layer: Name of an embedding layer, such as `user_embedding`, or `user_id_embedding` of `embedding_regressor`.
+
+    Returns:
+        float32 (rows, dim); row i belongs to id i of the vocabulary, row 0 to unknown ids.
+
+    Raises:
+        ConfigurationError: If the model has no such embedding layer; names those that it has.
+
+    Example:
+        >>> from kmodels.models import neumf
+        >>> embedding_table(neumf(5, 4, dim=3), "user_embedding").shape
+        (5, 3)
+    """
+    found = {each.name: each for each in model.layers if type(each).__name__ == "Embedding"}
+    if layer not in found:
+        raise ConfigurationError(f"the model's embedding layers are {', '.join(found)}. Received: layer={layer!r}")
+    return np.asarray(found[layer].get_weights()[0], np.float32)
+
+
+def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int = 10) -> pd.DataFrame:
+    """Finds the n users (products, films) whose vectors point in the direction most like that of some users.
+
+    Exact: every row is looked at, in blocks, so that beside the table only some 100 MB are held, however long it
+    is.
+    A vector of zeros is like no other: its cosine is 0.
+
+    Args:
+        table: (rows, dim), what `embedding_table` gives; row 0 is of unknown ids and is never found.
+        vocabulary: The ids' encoder, as saved in the run folder's `encoders.json`.
+        values: The users asked for, as the data names them.
+        n: How many to find for each, 1 or more. Default 10.
+
+    Returns:
+        n rows for each asked user, in the order asked: `value` (the user asked for), `rank` (1 is the most similar),
+        `neighbour` (the user found) and `similarity` (cosine, -1 to 1). Of equal similarities (to 12 decimals) the
+        smaller id comes first; a user is no neighbour of their own.
+
+    Raises:
+        ConfigurationError: If n is below 1 or there are not n others.
+        DataError: If the table is not finite or not the vocabulary's, or a user is unknown: `similar_by_features`
+            answers for those.
+
+    Example:
+        >>> table = np.array([[0, 0], [1, 0], [0, 1], [2, 1], [1, 0]], "float32")
+        >>> similar(table, Vocabulary.fit([101, 102, 103, 104]), [102], n=2)
+           value  rank  neighbour  similarity
+        0    102     1        103    0.447214
+        1    102     2        101    0.000000
+    """
+    values = list(values)
+    ids = vocabulary.transform(values)
+    if (unknown := np.flatnonzero(ids == 0)).size:
+        raise DataError(
+            "an id was never seen in training, so it has no vector of its own; similar_by_features answers by its "
+            "other columns",
+            row=int(unknown[0]) + 1,
+            received=values[unknown[0]],
+        )
+    _check(table, vocabulary, n, others=len(vocabulary.values) - 1)
+    rows, similarity = search(table, table[ids], ids, n)
+    return _frame(vocabulary, values, rows, similarity)
+
+
+def similar_by_features(
+    table: Table, vocabulary: Vocabulary, features: pd.DataFrame, wanted: Mapping[str, Any], n: int = 10
+) -> pd.DataFrame:
+    """Finds who is most like a user that training never saw, by what else is known of them.
+
+    The unknown user is given the mean direction of all known users with the same features.
+
+    Args:
+        table: (rows, dim), as for `similar`.
+        vocabulary: The ids' encoder.
+        features: What is known of users, indexed by id as the data names them; ids outside the vocabulary are left
+            aside.
+        wanted: Column of `features` -> the unknown user's value. Columns left out may be anything.
+        n: How many to find, 1 or more. Default 10.
+
+    Returns:
+        n rows: `rank`, `neighbour` and `similarity`, as `similar` gives them.
+
+    Raises:
+        ConfigurationError: If n is below 1 or above the number of known users.
+        DataError: If a column is missing, or no known user has these features.
+
+    Example:
+        >>> table = np.array([[0, 0], [1, 0], [0, 1], [2, 1]], "float32")
+        >>> users = pd.DataFrame({"age": ["18-25", "55+", "18-25"]}, index=[101, 102, 103])
+        >>> similar_by_features(table, Vocabulary.fit([101, 102, 103]), users, {"age": "18-25"}, n=2)
+           rank  neighbour  similarity
+        0     1        101    0.973249
+        1     2        103    0.973249
+    """
+    _check(table, vocabulary, n, others=len(vocabulary.values))
+    if missing := [column for column in wanted if column not in features]:
+        raise DataError("there is no such column", column=missing[0], expected=", ".join(map(str, features.columns)))
+    alike = np.ones(len(features), bool)
+    for column, value in wanted.items():
+        alike &= (features[column] == value).to_numpy()
+    ids = vocabulary.transform(features.index[alike])
+    if not (ids := ids[ids > 0]).size:
+        raise DataError("no known id has these features", received=dict(wanted))
+    vectors = table[ids].astype(np.float64)
+    vectors *= _inverse(np.linalg.norm(vectors, axis=1))[:, None]
+    rows, similarity = search(table, vectors.mean(axis=0, keepdims=True), np.zeros(1, np.int64), n)
+    return _frame(vocabulary, [None], rows, similarity).drop(columns="value")
+
+
+def _check(table: Table, vocabulary: Vocabulary, n: int, *, others: int) -> None:
+    if not 1 <= n <= others:
+        raise ConfigurationError(f"n must be from 1 to {others}, the number of others there are. Received: n={n}")
+    if table.ndim != 2 or len(table) != vocabulary.size:
+        raise DataError(
+            "the table is not of this vocabulary", expected=f"shape ({vocabulary.size}, dim)", received=table.shape
+        )
+
+
+def _frame(
+    vocabulary: Vocabulary, values: list[Any], rows: npt.NDArray[np.int64], similarity: npt.NDArray[np.float64]
+) -> pd.DataFrame:
+    asked, n = rows.shape
+    content = {
+        "value": np.repeat(np.array(values, dtype=object), n),
+        "rank": np.tile(np.arange(1, n + 1), asked),
+        "neighbour": vocabulary.inverse(rows.ravel()),
+        "similarity": similarity.ravel(),
+    }
+    return pd.DataFrame(content).infer_objects()
+
+
+def search(
+    table: Table, queries: Table, own: npt.NDArray[np.integer], n: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Finds the rows of a table most like some vectors, by rows alone.
+
+    Cosines in float32 say which rows may be among the best; only these are computed again in float64, so that the
+    result depends neither on the blocks nor on the order in which a matrix product adds.
+
+    Args:
+        table: (rows, dim); row 0 is never found.
+        queries: (queries, dim).
+        own: (queries,) the row that is not to be found for each query, 0 for none.
+        n: How many to find, 1 or more, at most the rows that may be found.
+
+    Returns:
+        Rows, (queries, n), the most similar first, and their cosines.
+
+    Raises:
+        DataError: If a vector is not finite.
+
+    Example:
+        >>> table = np.array([[0, 0], [1, 0], [0, 1], [2, 1]], "float32")
+        >>> rows, _ = search(table, table[[1]], np.array([1]), 2)
+        >>> rows.tolist()
+        [[3, 2]]
+    """
+    # Not the table divided by its norms, which would be a second table.
+    inverse = np.empty(len(table), np.float32)
+    for start in range(0, len(table), _ROWS):
+        block = table[start : start + _ROWS]
+        squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
+        if not np.isfinite(squares).all():
+            row = start + int(np.argmin(np.isfinite(squares)))
+            raise DataError("a vector is not finite", row=row + 1)
+        inverse[start : start + _ROWS] = _inverse(np.sqrt(squares))
+    inverse[0] = 0.0
+    rows = np.empty((len(queries), n), np.int64)
+    similarity = np.empty((len(queries), n))
+    for start in range(0, len(queries), _QUERIES):
+        some = slice(start, start + _QUERIES)
+        rows[some], similarity[some] = _search_some(table, inverse, queries[some], own[some], n)
+    return rows, similarity
+
+
+def _search_some(
+    table: Table, inverse: npt.NDArray[np.float32], queries: Table, own: npt.NDArray[np.integer], n: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    asked = queries.astype(np.float64)
+    asked *= _inverse(np.linalg.norm(asked, axis=1))[:, None]
+    rough = asked.astype(np.float32)
+    # Twice the worst error of a cosine computed in float32.
+    margin = 2 * (table.shape[1] + 4) * float(np.finfo(np.float32).eps)
+    rows = np.full((len(queries), n), -1, np.int64)
+    best = np.full((len(queries), n), -np.inf)
+    for start in range(0, len(table), _ROWS):
+        block = table[start : start + _ROWS]
+        scores = rough @ block.astype(np.float32, copy=False).T
+        scores *= inverse[start : start + len(block)]
+        if start == 0:
+            scores[:, 0] = -np.inf
+        mine = np.flatnonzero((own >= start) & (own < start + len(block)) & (own > 0))
+        scores[mine, own[mine] - start] = -np.inf
+        bar = best[:, -1]
+        if start == 0 and len(block) > n:
+            # No bar yet: the n-th best of the first block is one.
+            bar = np.partition(scores, len(block) - n, axis=1)[:, len(block) - n]
+        query, place = np.nonzero(scores >= np.maximum(bar - margin, -2.0)[:, None])
+        for first in range(0, len(query), _PAIRS):
+            some = slice(first, first + _PAIRS)
+            _merge(rows, best, table, asked, query[some], place[some] + start)
+    return rows, best
+
+
+def _merge(
+    rows: npt.NDArray[np.int64],
+    best: npt.NDArray[np.float64],
+    table: Table,
+    asked: npt.NDArray[np.float64],
+    query: npt.NDArray[np.int64],
+    row: npt.NDArray[np.int64],
+) -> None:
+    """Puts candidates, pairs of a query (ascending) and a row of the table, among each query's best."""
+    vectors = table[row].astype(np.float64)
+    cosine = (vectors * asked[query]).sum(axis=1) * _inverse(np.sqrt((vectors**2).sum(axis=1)))
+    touched, n = np.unique(query), rows.shape[1]
+    # Equal to 12 decimals is equal: parallel vectors of other lengths differ in the 16th.
+    of_query = np.concatenate([np.repeat(touched, n), query])
+    of_row = np.concatenate([rows[touched].ravel(), row])
+    of_cosine = np.concatenate([best[touched].ravel(), cosine.round(12)])
+    order = np.lexsort((of_row, -of_cosine, of_query))
+    first = np.searchsorted(of_query[order], touched)
+    chosen = order[first[:, None] + np.arange(n)]
+    rows[touched], best[touched] = of_row[chosen], of_cosine[chosen]
+
+
+def _inverse(norms: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """1 / norm, and 0 for a vector of zeros."""
+    return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)

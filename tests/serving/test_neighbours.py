@@ -1,0 +1,145 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from kmodels import models, training
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.preprocessing.encoders import Vocabulary
+from kmodels.serving import embedding_table, neighbours, similar, similar_by_features
+
+RNG = np.random.default_rng(0)
+
+
+def table_of(rows, dim=8, dtype=np.float32):
+    return RNG.normal(size=(rows, dim)).astype(dtype)
+
+
+@pytest.mark.parametrize(("rows_at_a_time", "queries_at_a_time", "pairs"), [(4096, 1024, 16_384), (37, 5, 11)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_neighbours_are_those_of_scikit_learn(monkeypatch, rows_at_a_time, queries_at_a_time, pairs, dtype):
+    monkeypatch.setattr(neighbours, "_ROWS", rows_at_a_time)
+    monkeypatch.setattr(neighbours, "_QUERIES", queries_at_a_time)
+    monkeypatch.setattr(neighbours, "_PAIRS", pairs)
+    table = table_of(501, dtype=dtype)
+    values = [int(value) for value in RNG.permutation(np.arange(1001, 1501))[:40]]
+    found = similar(table, Vocabulary.fit(range(1001, 1501)), values, n=7)
+    index = NearestNeighbors(n_neighbors=8, metric="cosine", algorithm="brute").fit(table[1:].astype(float))
+    distance, place = index.kneighbors(table[np.array(values) - 1000].astype(float))
+    assert found["value"].tolist() == np.repeat(values, 7).tolist()
+    assert found["rank"].tolist() == [*range(1, 8)] * 40
+    np.testing.assert_array_equal(found["neighbour"].to_numpy().reshape(40, 7), place[:, 1:] + 1001)
+    np.testing.assert_allclose(found["similarity"].to_numpy().reshape(40, 7), 1 - distance[:, 1:], atol=1e-9)
+
+
+@pytest.mark.parametrize("rows_at_a_time", [4096, 3])
+def test_ties_go_to_the_smaller_id_whatever_the_blocks(monkeypatch, rows_at_a_time):
+    monkeypatch.setattr(neighbours, "_ROWS", rows_at_a_time)
+    vector = RNG.normal(size=8)
+    # Parallel vectors of all lengths: every cosine is 1, but for rounding.
+    table = np.outer(np.r_[0.0, RNG.uniform(0.1, 9, 20)], vector).astype(np.float32)
+    found = similar(table, Vocabulary.fit(range(1, 21)), [1, 9], n=5)
+    assert found["neighbour"].tolist() == [2, 3, 4, 5, 6, 1, 2, 3, 4, 5]
+    np.testing.assert_allclose(found["similarity"], 1, atol=1e-6)
+
+
+def test_nearly_equal_vectors_are_told_apart_although_float32_cosines_are_not():
+    table = np.zeros((5, 3))
+    table[1] = [1, 0, 0]
+    for row, tilt in ((2, 3e-5), (3, 1e-5), (4, 2e-5)):
+        table[row] = [1, tilt, 0]
+    found = similar(table, Vocabulary.fit([1, 2, 3, 4]), [1], n=3)
+    assert found["neighbour"].tolist() == [3, 4, 2]
+
+
+def test_neither_the_unknown_row_nor_the_asked_user_is_found():
+    table = table_of(6)
+    table[0] = 5 * table[3]
+    found = similar(table, Vocabulary.fit(range(1, 6)), [3], n=4)
+    assert sorted(found["neighbour"]) == [1, 2, 4, 5]
+
+
+def test_a_vector_of_zeros_is_like_no_other():
+    table = np.array([[0, 0], [0, 0], [1, 0], [-1, 0.0]], np.float32)
+    found = similar(table, Vocabulary.fit(["a", "b", "c"]), ["b", "a"], n=2)
+    assert found["neighbour"].tolist() == ["a", "c", "b", "c"]
+    assert found["similarity"].tolist() == [0.0, -1.0, 0.0, 0.0]
+
+
+def test_planted_groups_are_found():
+    centres = RNG.normal(size=(5, 16))
+    group = np.arange(200) % 5
+    table = np.vstack([np.zeros(16), centres[group] + 0.3 * RNG.normal(size=(200, 16))]).astype(np.float32)
+    found = similar(table, Vocabulary.fit(range(200)), range(200), n=10)
+    assert (group[found["neighbour"]] == group[found["value"]]).mean() > 0.95
+
+
+@pytest.mark.parametrize("n", [0, 5, 99])
+def test_an_n_that_cannot_be_is_refused(n):
+    with pytest.raises(ConfigurationError, match=f"n must be from 1 to 4, .* Received: n={n}"):
+        similar(table_of(6), Vocabulary.fit(range(1, 6)), [3], n=n)
+
+
+def test_an_id_never_seen_is_named_and_points_to_its_features():
+    with pytest.raises(DataError, match=r"row 2: .*never seen.*similar_by_features.*received 77"):
+        similar(table_of(6), Vocabulary.fit(range(1, 6)), [3, 77], n=2)
+
+
+def test_a_table_of_another_vocabulary_and_a_broken_one_are_refused():
+    with pytest.raises(DataError, match=r"not of this vocabulary; expected shape \(6, dim\)"):
+        similar(table_of(7), Vocabulary.fit(range(1, 6)), [3], n=2)
+    broken = table_of(6)
+    broken[4, 2] = np.nan
+    with pytest.raises(DataError, match="row 5: a vector is not finite"):
+        similar(broken, Vocabulary.fit(range(1, 6)), [3], n=2)
+
+
+def test_an_unknown_id_is_answered_by_who_has_its_features():
+    # Young people point to the right, old ones up; men a little down.
+    table = np.array([[9, 9], [1, 0.1], [1, -0.1], [0.1, 1], [-0.1, 1]], np.float32)
+    known = pd.DataFrame(
+        {"age": ["young", "young", "old", "old", "young"], "gender": ["F", "M", "F", "M", "F"]},
+        index=[11, 12, 13, 14, 99],  # 99 is no id of the vocabulary
+    )
+    vocabulary = Vocabulary.fit([11, 12, 13, 14])
+    found = similar_by_features(table, vocabulary, known, {"age": "young"}, n=3)
+    assert found["neighbour"].tolist() == [11, 12, 13]
+    found = similar_by_features(table, vocabulary, known, {"age": "old", "gender": "M"}, n=1)
+    assert found.to_dict("records") == [{"rank": 1, "neighbour": 14, "similarity": pytest.approx(1.0)}]
+    # Direction counts, not length: a long vector weighs no more in the mean.
+    table[3] *= 100
+    found = similar_by_features(table, vocabulary, known, {"age": "old"}, n=2)
+    assert found["similarity"].to_numpy() == pytest.approx(np.repeat(1 / np.sqrt(1.01), 2))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [({"height": 3}, "column 'height': there is no such column; expected age"), ({"age": 9}, "no known id has these")],
+)
+def test_features_that_nobody_has_are_named(wanted, message):
+    with pytest.raises(DataError, match=message):
+        similar_by_features(
+            table_of(3), Vocabulary.fit([1, 2]), pd.DataFrame({"age": [1, 1]}, index=[1, 2]), wanted, n=1
+        )
+
+
+def test_the_table_is_the_models():
+    model = models.neumf(5, 4, dim=3)
+    training.initialize(model, 0)
+    table = embedding_table(model, "item_embedding")
+    assert (table.shape, table.dtype) == ((4, 3), np.float32)
+    np.testing.assert_array_equal(table, model.get_layer("item_embedding").get_weights()[0])
+    with pytest.raises(ConfigurationError, match=r"user_embedding, item_embedding. Received: layer='film_embedding'"):
+        embedding_table(model, "film_embedding")
+
+
+def test_little_is_held_beside_the_table():
+    import tracemalloc
+
+    table = RNG.standard_normal((150_000, 64), dtype=np.float32)
+    asked = np.arange(1, 301)
+    tracemalloc.start()
+    neighbours.search(table, table[asked], asked, 10)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * table.nbytes
