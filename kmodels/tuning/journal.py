@@ -1,0 +1,140 @@
+"""A search that survives: KerasTuner's oracle, with every step of the search in one append-only file.
+
+KerasTuner writes the state of a search into several files, one after the other. Killed between two of them it loses a
+trial or tries one twice, and the random state of its Bayesian oracle is in none. Here the file holds what happened, and
+a search that starts again lets a new oracle of the same seed live through it: the state is then what it was, whenever
+the process was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from kmodels.errors import ConfigurationError
+
+JOURNAL, FAILURE = "journal.jsonl", "failure.txt"
+
+
+def journaled(base: type[keras_tuner.Oracle], folder: Path, *, on_end: Callable[[Any], object], **settings: Any) -> Any:
+    """Makes an oracle of a class of KerasTuner's that writes down each trial it starts and ends.
+
+    Args:
+        base: `keras_tuner.oracles.RandomSearchOracle`, `HyperbandOracle` or `BayesianOptimizationOracle`.
+        folder: Where `journal.jsonl` is, one JSON object a line; `replay` reads it.
+        on_end: Called with the oracle whenever a trial has ended, also while replaying.
+        **settings: What the class takes.
+
+    Returns:
+        The oracle. It saves nothing else.
+    """
+
+    class Journaled(base):  # type: ignore[misc, valid-type]
+        replaying = False
+        journal = folder / JOURNAL
+        ongoing_trials: Any
+        trials: Any
+        _retry_queue: Any
+
+        def create_trial(self, tuner_id: str) -> Any:
+            is_new = tuner_id not in self.ongoing_trials
+            trial = super().create_trial(tuner_id)
+            if is_new and trial.status == "RUNNING":
+                self._write(event="started", tuner=tuner_id, trial=trial.trial_id, values=trial.hyperparameters.values)
+            return trial
+
+        def end_trial(self, trial: Any) -> None:
+            metrics = self.trials[trial.trial_id].metrics
+            values = {name: metrics.get_best_value(name) for name in metrics.metrics}
+            failure = folder / f"trial_{trial.trial_id}" / FAILURE
+            if trial.status != "COMPLETED" and failure.exists():
+                trial.message = failure.read_text(encoding="utf-8").strip()
+            # Before the oracle's own books: a kill in between must not cost the training.
+            self._write(event="ended", trial=trial.trial_id, status=trial.status, metrics=values, reason=trial.message)
+            super().end_trial(trial)
+            on_end(self)
+
+        def requeue(self) -> None:
+            """Gives what was running when the process ended to whoever asks next."""
+            if self.ongoing_trials:
+                self._write(event="resumed")
+                self._retry_queue += [trial.trial_id for trial in self.ongoing_trials.values()]
+                self.ongoing_trials = {}
+
+        def _write(self, **event: Any) -> None:
+            if self.replaying:
+                return
+            with self.journal.open("ab") as file:
+                file.write(json.dumps(event).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+        def save(self) -> None:
+            pass
+
+        def reload(self) -> None:
+            pass
+
+        def _save_trial(self, trial: Any) -> None:
+            pass
+
+    oracle = Journaled(**settings)
+    oracle.verbose = 0
+    return oracle
+
+
+def replay(oracle: Any) -> None:
+    """Brings a new oracle to where the journal ends; what was running then is run again.
+
+    Args:
+        oracle: An oracle of `journaled` whose search space is known.
+
+    Raises:
+        ConfigurationError: If a line is no event of this search.
+    """
+    oracle.replaying = True
+    for number, line in enumerate(_lines(oracle.journal), start=1):
+        try:
+            _live_through(oracle, json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{oracle.journal}, line {number}: not an event of this search ({error!r})"
+            ) from error
+    oracle.replaying = False
+    oracle.requeue()
+
+
+def _live_through(oracle: Any, event: dict[str, Any]) -> None:
+    match event["event"]:
+        case "started":
+            trial = oracle.create_trial(event["tuner"])
+            if trial.trial_id != event["trial"]:
+                raise ValueError(f"trial {trial.trial_id} starts here")
+            # The same values already, but for the last digits of a Gaussian process.
+            trial.hyperparameters.values = event["values"]
+        case "ended":
+            trial = oracle.trials[event["trial"]]
+            if event["metrics"]:
+                oracle.update_trial(trial.trial_id, event["metrics"])
+            trial.status, trial.message = event["status"], event["reason"]
+            oracle.end_trial(trial)
+        case "resumed":
+            oracle.requeue()
+        case other:
+            raise ValueError(other)
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The whole lines of the journal; half a line, left by a kill, is cut off."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    return whole.splitlines()

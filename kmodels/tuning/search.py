@@ -1,0 +1,303 @@
+"""Search over hyper-parameters with KerasTuner, for any builder, on any backend."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+from keras_tuner.engine.base_tuner import BaseTuner
+from tqdm import tqdm
+
+from kmodels import backend, training
+from kmodels.errors import ConfigurationError, TrainingError
+from kmodels.pipelines import Batches
+from kmodels.tuning import workers as processes
+from kmodels.tuning.journal import FAILURE, journaled, replay
+
+ALGORITHMS = ("random", "hyperband", "bayesian")
+_SETTINGS, _CHECKPOINT = "search.json", "checkpoint.npz"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found.
+
+    Attributes:
+        trials: One row per trial, in the order of their start: trial (from 1), status ("completed", "failed" or
+            "running"), the objective, epoch (the best one), epochs, seconds, reason (of a failure), and a column for
+            each hyper-parameter.
+        parameters: Names of the hyper-parameters, the columns of `trials`.
+        objective: Name of the objective.
+        direction: "min" or "max".
+        best: KerasTuner's HyperParameters of the best trial: `build(search.best)` makes its model.
+    """
+
+    trials: pd.DataFrame
+    parameters: tuple[str, ...]
+    objective: str
+    direction: str
+    best: Any
+
+
+def search(
+    build: Callable[[Any], keras.Model],
+    train: Batches,
+    validation: Batches,
+    *,
+    directory: str | Path,
+    algorithm: str = "random",
+    trials: int = 20,
+    objective: str = "val_loss",
+    direction: str = "min",
+    epochs: int = 10,
+    callbacks: Callable[[], Sequence[Any]] = tuple,
+    seed: int = 0,
+    about: str = "",
+    workers: int = 1,
+    chief_timeout: float = 300.0,
+) -> Search | None:
+    """Searches for the hyper-parameters of the best model; a search that was stopped goes on where it was.
+
+    Each trial builds a model, draws its weights by `training.initialize` and trains it by `training.fit`; its score is
+    the objective's best epoch. With one worker, the same seed gives the same trials in the same order on every backend
+    for "random"; "hyperband" and "bayesian" also look at scores, in whose last digits backends differ. A trial that
+    fails is written down with its reason and the search goes on.
+
+    With `workers` above 1 this process becomes KerasTuner's chief and starts the running script once more for each
+    worker, with the same arguments: the script must come to this call again. A worker that dies is started again and
+    runs its trial again. Where KerasTuner's own environment variables are set (`KERASTUNER_TUNER_ID`,
+    `KERASTUNER_ORACLE_IP`, `KERASTUNER_ORACLE_PORT`), this process is the chief or the worker that they say.
+
+    Args:
+        build: From KerasTuner's `hp` to a compiled model. The trial's number of epochs stands in
+            `hp.values.get("tuner/epochs")` for "hyperband".
+        train: Training batches.
+        validation: Validation batches.
+        directory: Where `search.json`, `journal.jsonl` and a folder for each running trial go.
+        algorithm: "random", "hyperband" (Li et al. 2018) or "bayesian" (a Gaussian process). Default "random".
+        trials: Number of trials, failed ones included. Default 20.
+        objective: Name of a logged value. Default "val_loss".
+        direction: "min" or "max". Default "min".
+        epochs: Epochs of a trial; the most of one for "hyperband". Default 10.
+        callbacks: Makes the Keras callbacks of one trial. Default none.
+        seed: Seed of the trials, of their weights and dropout. Default 0.
+        about: What else the result depends on, such as the data's checksum: a search in `directory` with another
+            `about` is refused. Default "".
+        workers: Processes side by side on this machine. Default 1.
+        chief_timeout: Seconds that a worker waits for its chief before it gives up. Default 300.
+
+    Returns:
+        What was found; None in a worker, whose work is then done.
+
+    Raises:
+        ConfigurationError: If an argument is unknown, or `directory` holds another search or other files.
+        TrainingError: If every trial failed, the workers keep dying, or a worker has no chief.
+
+    Example:
+        >>> import tempfile
+        >>> def build(hp):
+        ...     x = keras.Input((1,), name="x")
+        ...     hidden = keras.layers.Dense(hp.Int("units", 1, 8))(x)
+        ...     model = keras.Model({"x": x}, keras.layers.Dense(1)(hidden))
+        ...     training.compile_model(model, keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, sampling="log")))
+        ...     return model
+        >>> x = np.linspace(-1, 1, 64, dtype="float32")
+        >>> batches = Batches({"x": x[:, None]}, x)
+        >>> found = search(build, batches, batches, directory=tempfile.mkdtemp(), trials=2, epochs=1)
+        >>> found.trials["status"].tolist(), found.parameters
+        (['completed', 'completed'], ('units', 'rate'))
+    """
+    folder = Path(directory)
+    settings = _Settings(algorithm, trials, objective, direction, epochs, seed, about)
+    role = processes.role()
+    shown = None if role != "worker" else True
+    with tqdm(total=trials, desc="search", unit="trial", dynamic_ncols=True, disable=shown) as bar:
+        oracle = _make_oracle(settings, folder, bar)
+        tuner = _Tuner(oracle, build, folder, settings, callbacks)
+        if role == "worker":
+            processes.work(tuner, timeout=chief_timeout, train=train, validation=validation)
+            return None
+        _open(folder, settings, oracle.get_space())
+        replay(oracle)
+        if role == "chief" or workers > 1:
+            processes.lead(oracle, workers=0 if role == "chief" else workers)
+        else:
+            tuner.search(train=train, validation=validation)
+    for path in folder.glob(f"trial_*/{_CHECKPOINT}"):
+        path.unlink()
+    return _result(oracle, settings)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    algorithm: str
+    trials: int
+    objective: str
+    direction: str
+    epochs: int
+    seed: int
+    about: str
+
+    def __post_init__(self) -> None:
+        for name, known in (("algorithm", ALGORITHMS), ("direction", ("min", "max"))):
+            if getattr(self, name) not in known:
+                raise ConfigurationError(
+                    f"{name} must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}"
+                )
+        for name in ("trials", "epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be at least 1. Received: {name}={getattr(self, name)}")
+
+
+class _Tuner(BaseTuner):
+    """KerasTuner's loop over the trials, each of them a run of `training.fit`."""
+
+    def __init__(self, oracle: Any, build: Any, folder: Path, settings: _Settings, callbacks: Any) -> None:
+        self.folder, self.settings, self.callbacks = folder, settings, callbacks
+        super().__init__(oracle, build, directory=str(folder.parent), project_name=folder.name)
+
+    def run_trial(self, trial: Any, train: Batches, validation: Batches) -> dict[str, float]:
+        values, folder = trial.hyperparameters.values, self.folder / f"trial_{trial.trial_id}"
+        folder.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        # Also starts Keras's automatic names anew, by which the first weights are drawn.
+        backend.forget_models()
+        try:
+            self._take_over(values.get("tuner/trial_id"), folder)
+            model = self.hypermodel.build(trial.hyperparameters)
+            training.initialize(model, self.settings.seed)
+            history = training.fit(
+                model,
+                train,
+                validation,
+                epochs=int(values.get("tuner/epochs", self.settings.epochs)),
+                folder=folder,
+                callbacks=list(self.callbacks()),
+                resume=True,
+                seed=self.settings.seed,
+                progress=False,
+            )
+            scores = self._scores(history)
+        except Exception as error:
+            # KerasTuner does not hand its message from a worker to the chief.
+            (folder / FAILURE).write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        finally:
+            if self.settings.algorithm != "hyperband":
+                (folder / _CHECKPOINT).unlink(missing_ok=True)
+        best = int(scores.argmin() if self.settings.direction == "min" else scores.argmax())
+        return {
+            self.settings.objective: float(scores[best]),
+            "epoch": best + 1,
+            "epochs": len(scores),
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _take_over(self, parent: str | None, folder: Path) -> None:
+        """Hyperband goes on with the best trials of a round: from their weights, where this machine has them."""
+        before = self.folder / f"trial_{parent}" / _CHECKPOINT
+        if parent is not None and before.exists() and not (folder / _CHECKPOINT).exists():
+            shutil.copy(before, folder / _CHECKPOINT)
+
+    def _scores(self, history: pd.DataFrame) -> np.ndarray:
+        if self.settings.objective not in history:
+            known = ", ".join(history.columns.drop(["epoch", "seconds"]))
+            raise ConfigurationError(f"nothing named {self.settings.objective} is logged; there are {known}")
+        return history[self.settings.objective].to_numpy()
+
+    def save(self) -> None:
+        """Nothing: the journal holds it all."""
+
+    def reload(self) -> None:
+        """Nothing: `replay` does it."""
+
+
+def _make_oracle(settings: _Settings, folder: Path, bar: Any) -> Any:
+    oracles = keras_tuner.oracles
+    kinds: dict[str, tuple[Any, dict[str, Any]]] = {
+        "random": (oracles.RandomSearchOracle, {"max_trials": settings.trials}),
+        "bayesian": (oracles.BayesianOptimizationOracle, {"max_trials": settings.trials}),
+        # As many rounds of Hyperband as the trials allow; its oracle takes the number of trials as an attribute only.
+        "hyperband": (oracles.HyperbandOracle, {"max_epochs": settings.epochs, "hyperband_iterations": 1_000_000}),
+    }
+    kind, arguments = kinds[settings.algorithm]
+    oracle = journaled(
+        kind,
+        folder,
+        on_end=lambda oracle: _show(oracle, bar),
+        objective=keras_tuner.Objective(settings.objective, settings.direction),
+        # KerasTuner takes a seed of 0 for none.
+        seed=settings.seed + 1,
+        max_consecutive_failed_trials=settings.trials + 1,
+        **arguments,
+    )
+    oracle.max_trials = settings.trials
+    return oracle
+
+
+def _show(oracle: Any, bar: Any) -> None:
+    bar.update()
+    done = [trial.score for trial in oracle.trials.values() if trial.status == "COMPLETED"]
+    if done:
+        best = min(done) if oracle.objective.direction == "min" else max(done)
+        bar.set_postfix_str(f"best {oracle.objective.name} {best:.4g}")
+    failed = sum(trial.status == "FAILED" for trial in oracle.trials.values())
+    if failed:
+        bar.set_description(f"search ({failed} failed)")
+    if bar.disable:
+        best_so_far = f", best {oracle.objective.name} so far {best:.4g}" if done else ""
+        print(f"trial {len(oracle.end_order)}/{oracle.max_trials}{best_so_far}", file=sys.stderr, flush=True)
+
+
+def _open(folder: Path, settings: _Settings, space: Any) -> None:
+    """Makes the folder of a search, or finds that it holds this one."""
+    content = {**asdict(settings), "space": [parameter.get_config() for parameter in space.space]}
+    text = json.dumps(content, indent=1, default=str) + "\n"
+    path = folder / _SETTINGS
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        wanted = json.loads(text)
+        differing = [name for name in wanted if found.get(name) != wanted[name]]
+        if differing:
+            what = "; ".join(f"{name} is {found.get(name)!r} there, here {wanted[name]!r}" for name in differing)
+            raise ConfigurationError(f"{folder} holds another search: {what}")
+    elif folder.exists() and any(folder.iterdir()):
+        raise ConfigurationError(f"{folder} holds files that are no search; give the search a folder of its own")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+
+
+def _result(oracle: Any, settings: _Settings) -> Search:
+    parameters = tuple(parameter.name for parameter in oracle.get_space().space)
+    rows = []
+    for number, name in enumerate(oracle.start_order, start=1):
+        trial = oracle.trials[name]
+        figures = {metric: trial.metrics.get_best_value(metric) for metric in trial.metrics.metrics}
+        rows.append(
+            {
+                "trial": number,
+                "status": trial.status.lower(),
+                settings.objective: figures.get(settings.objective, np.nan),
+                **{name: figures.get(name, np.nan) for name in ("epoch", "epochs", "seconds")},
+                "reason": trial.message or "",
+                **{name: trial.hyperparameters.values.get(name) for name in parameters},
+            }
+        )
+    table = pd.DataFrame(rows)
+    if not (table["status"] == "completed").any():
+        raise TrainingError(f"all {len(table)} trials failed, the first one: {table['reason'].iloc[0]}")
+    best = oracle.get_best_trials(1)[0].hyperparameters
+    return Search(table, parameters, settings.objective, settings.direction, best)

@@ -1,0 +1,138 @@
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+
+from kmodels import training, tuning
+from kmodels.errors import ConfigurationError, TrainingError
+
+
+def search(build, data, folder, **settings):
+    settings = {"trials": 4, "objective": "val_rmse", "epochs": 2, **settings}
+    return tuning.search(build, data, data, directory=folder / "search", **settings)
+
+
+def test_random_trials_are_keras_tuners_and_their_scores_those_of_plain_runs(build, compiled, data, tmp_path):
+    found = search(build, data, tmp_path, seed=3)
+    plain = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_rmse", "min"), max_trials=4, seed=4)
+    build(plain.hyperparameters)
+    values = [plain._random_values() for _ in range(4)]
+    assert found.trials[["units", "rate"]].to_dict("records") == values
+    for trial in found.trials.itertuples():
+        model = compiled(trial.units, trial.rate)
+        training.initialize(model, 3)
+        folder = tmp_path / f"plain-{trial.trial}"
+        folder.mkdir()
+        history = training.fit(model, data, data, epochs=2, folder=folder, seed=3)
+        assert trial.val_rmse == pytest.approx(history["val_rmse"].min(), rel=1e-6)
+        assert trial.epoch == history["val_rmse"].argmin() + 1
+    best = found.trials.loc[found.trials["val_rmse"].idxmin()]
+    assert (found.best.get("units"), found.best.get("rate")) == (best["units"], best["rate"])
+
+
+def test_hyperband_goes_on_from_a_trials_weights_as_one_long_run(build, compiled, data, tmp_path):
+    found = search(build, data, tmp_path, algorithm="hyperband", epochs=3, trials=6)
+    longest = found.trials[found.trials["epochs"] == 3].iloc[0]
+    start = found.trials[(found.trials["rate"] == longest["rate"]) & (found.trials["epochs"] < 3)]
+    assert len(start) == 1
+    model = compiled(int(longest["units"]), float(longest["rate"]))
+    training.initialize(model, 0)
+    history = training.fit(model, data, data, epochs=3, folder=tmp_path)
+    assert longest["val_rmse"] == pytest.approx(history["val_rmse"].min(), rel=1e-6)
+    assert not list((tmp_path / "search").rglob("checkpoint.npz"))
+
+
+@pytest.mark.parametrize("algorithm", tuning.ALGORITHMS)
+def test_a_stopped_search_goes_on_without_repeating_a_trial(build, data, tmp_path, algorithm):
+    whole = search(build, data, tmp_path / "whole", algorithm=algorithm)
+    built = []
+
+    def interrupted(hp):
+        if hp.values.get("rate") == whole.trials["rate"][2]:
+            raise KeyboardInterrupt
+        built.append(hp.values.get("rate"))
+        return build(hp)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(interrupted, data, tmp_path / "broken", algorithm=algorithm)
+    seen = built.copy()
+    counted = lambda hp: (built.append(hp.values.get("rate")), build(hp))[1]  # noqa: E731
+    again = search(counted, data, tmp_path / "broken", algorithm=algorithm)
+    pd.testing.assert_frame_equal(again.trials.drop(columns="seconds"), whole.trials.drop(columns="seconds"), rtol=1e-6)
+    finished = [rate for rate in whole.trials["rate"][:2] if rate in seen]
+    assert len(finished) == 2
+    # One more build finds the search space.
+    assert not set(finished) & set(built[len(seen) + 1 :])
+    # A finished search gives its answer without a trial.
+    built.clear()
+    search(counted, data, tmp_path / "broken", algorithm=algorithm)
+    assert len(built) == 1
+
+
+def test_a_failed_trial_is_recorded_with_its_reason(build, data, tmp_path):
+    rates = search(build, data, tmp_path / "all").trials["rate"]
+
+    def failing(hp):
+        model = build(hp)
+        if hp.get("rate") == rates[1]:
+            raise MemoryError("80 GiB")
+        if hp.get("rate") == rates[2]:
+            model.layers[-1].kernel_initializer.scale = np.nan
+        return model
+
+    found = search(failing, data, tmp_path / "failing")
+    assert found.trials["status"].tolist() == ["completed", "failed", "failed", "completed"]
+    assert found.trials["reason"][1] == "MemoryError: 80 GiB"
+    assert "epoch 1: the loss is not a finite number" in found.trials["reason"][2]
+
+
+def test_when_all_fail_there_is_one_error(build, data, tmp_path):
+    defaults = []
+
+    def failing(hp):
+        build(hp)
+        if defaults:
+            raise ValueError("no such combination")
+        defaults.append(1)  # the build that finds the space
+
+    with pytest.raises(TrainingError, match="all 4 trials failed, the first one: ValueError: no such combination"):
+        search(failing, data, tmp_path)
+
+
+def test_a_wrong_objective_is_a_failure_that_lists_the_right_ones(build, data, tmp_path):
+    with pytest.raises(TrainingError, match=r"nothing named val_accuracy is logged; there are .*val_rmse"):
+        search(build, data, tmp_path, objective="val_accuracy", trials=1)
+
+
+def test_the_folder_of_another_search_is_refused(build, compiled, data, tmp_path):
+    search(build, data, tmp_path, trials=1)
+    before = (tmp_path / "search" / "journal.jsonl").read_bytes()
+    with pytest.raises(
+        ConfigurationError, match="holds another search: trials is 1 there, here 2; seed is 0 there, here 9"
+    ):
+        search(build, data, tmp_path, trials=2, seed=9)
+    with pytest.raises(ConfigurationError, match="holds another search: space is"):
+        search(lambda hp: compiled(hp.Int("units", 1, 3), 0.1), data, tmp_path, trials=1)
+    assert (tmp_path / "search" / "journal.jsonl").read_bytes() == before
+
+
+def test_a_folder_with_other_files_is_refused(build, data, tmp_path):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigurationError, match="files that are no search"):
+        search(build, data, tmp_path)
+    assert [path.name for path in (tmp_path / "search").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"algorithm": "grid"}, "algorithm must be one of random, hyperband, bayesian. Received: algorithm='grid'"),
+        ({"direction": "up"}, "direction must be one of min, max. Received: direction='up'"),
+        ({"trials": 0}, "trials must be at least 1. Received: trials=0"),
+        ({"epochs": 0}, "epochs must be at least 1. Received: epochs=0"),
+    ],
+)
+def test_wrong_settings(build, data, tmp_path, settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        search(build, data, tmp_path, **settings)

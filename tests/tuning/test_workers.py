@@ -1,0 +1,82 @@
+"""The chief and its workers, on loopback, as processes of their own."""
+
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from kmodels import tuning
+from kmodels.errors import ConfigurationError, TrainingError
+from kmodels.tuning import workers
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+import keras, numpy as np
+from kmodels import training, tuning
+from kmodels.pipelines import Batches
+
+def build(hp):
+    x = keras.Input((2,), name="x")
+    model = keras.Model({"x": x}, keras.layers.Dense(1)(keras.layers.Dense(hp.Int("units", 1, 16), "relu")(x)))
+    training.compile_model(model, keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, sampling="log")))
+    marker = Path(sys.argv[1]) / "dies-once"
+    if tuning.role() == "worker" and hp.get("units") > 4 and marker.exists():
+        marker.unlink()
+        os._exit(9)
+    if "always-dies" in sys.argv and tuning.role() == "worker":
+        os._exit(9)
+    return model
+
+rng = np.random.default_rng(0)
+x = rng.normal(size=(96, 2)).astype("float32")
+data = Batches({"x": x}, x[:, 0] * x[:, 1], batch_size=32)
+found = tuning.search(build, data, data, directory=Path(sys.argv[1]) / sys.argv[2], trials=6, objective="val_rmse",
+                      epochs=2, workers=int(sys.argv[3]))
+if found is not None:
+    found.trials.to_csv(Path(sys.argv[1]) / f"{sys.argv[2]}.csv", index=False)
+"""
+
+
+def run(folder, *arguments):
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ.copy())
+
+
+def test_a_worker_that_dies_loses_one_trial_which_is_run_again(tmp_path):
+    (tmp_path / "dies-once").touch()
+    together = run(tmp_path, "together", "2")
+    assert together.returncode == 0, together.stderr
+    assert "died with code 9; starting it again" in together.stderr
+    alone = run(tmp_path, "alone", "1")
+    assert alone.returncode == 0, alone.stderr
+    tables = [pd.read_csv(tmp_path / f"{name}.csv").drop(columns="seconds") for name in ("together", "alone")]
+    assert (tables[0]["status"] == "completed").all()
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
+
+
+def test_workers_that_keep_dying_end_the_search(tmp_path):
+    dead = run(tmp_path, "dead", "2", "always-dies")
+    assert dead.returncode != 0
+    assert "died 4 times without a trial ended in between, the last time with code 9" in dead.stderr
+
+
+def test_a_worker_without_its_chief_gives_up(build, data, tmp_path, monkeypatch):
+    for name, value in (
+        ("TUNER_ID", "worker0"),
+        ("ORACLE_IP", "127.0.0.1"),
+        ("ORACLE_PORT", str(workers._free_port())),
+    ):
+        monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    with pytest.raises(TrainingError, match=r"no chief answered at 127.0.0.1:\d+ within 0.5 s .*this worker gives up"):
+        tuning.search(build, data, data, directory=tmp_path / "search", chief_timeout=0.5)
+
+
+def test_half_of_keras_tuners_variables_are_refused(monkeypatch):
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    with pytest.raises(ConfigurationError, match=r"go together\. Received: only KERASTUNER_TUNER_ID"):
+        tuning.role()
