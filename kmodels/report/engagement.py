@@ -77,8 +77,8 @@ def correlations(table: pd.DataFrame) -> Figure:
         if np.isfinite(value):
             colour = "white" if abs(value) > 0.6 else canvas.INK
             axes.annotate(f"{value:.1f}", (column, row), ha="center", va="center", fontsize=9, color=colour)
-    axes.set_xticks(range(len(matrix)), list(matrix), rotation=60, ha="right")
-    axes.set_yticks(range(len(matrix)), list(matrix))
+    axes.set_xticks(range(len(matrix)), matrix.columns.astype(str), rotation=60, ha="right")
+    axes.set_yticks(range(len(matrix)), matrix.columns.astype(str))
     canvas.heading(axes, "Rank correlations")
     return figure
 

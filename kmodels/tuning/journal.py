@@ -34,7 +34,7 @@ def journaled(base: type[keras_tuner.Oracle], folder: Path, *, on_end: Callable[
         The oracle. It saves nothing else.
     """
 
-    class Journaled(base):  # type: ignore[misc, valid-type]
+    class Journaled(base):
         replaying = False
         journal = folder / JOURNAL
         ongoing_trials: Any
