@@ -84,9 +84,9 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
         help="'sample' (default): the bundled synthetic sample; a known name such as ml-1m: downloaded to a cache and "
         "checked; a path: that folder or file",
     )
-    result.add_argument("--epochs", type=_at_least(1), help="epochs of training; default: the model's own")
-    result.add_argument("--batch-size", type=_at_least(1), default=512, help="rows of a batch; default: %(default)s")
-    result.add_argument("--seed", type=_at_least(0), default=0, help="seed of split, weights and order; default: 0")
+    result.add_argument("--epochs", type=at_least(1), help="epochs of training; default: the model's own")
+    result.add_argument("--batch-size", type=at_least(1), default=512, help="rows of a batch; default: %(default)s")
+    result.add_argument("--seed", type=at_least(0), default=0, help="seed of split, weights and order; default: 0")
     result.add_argument(
         "--out",
         type=Path,
@@ -98,6 +98,27 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
         "--resume", action="store_true", help="go on with the run in --out from its last finished epoch"
     )
     return result
+
+
+def add_search_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of a search over hyper-parameters: `--tune`, `--trials` and `--workers`.
+
+    Args:
+        parser: What `parser` made; changed in place.
+
+    Example:
+        >>> flags = parser("purchases", "Predicts amounts.")
+        >>> add_search_flags(flags)
+        >>> flags.parse_args(["--tune", "random"]).trials
+        20
+    """
+    parser.add_argument(
+        "--tune",
+        choices=("random", "hyperband", "bayesian"),
+        help="search for hyper-parameters before training; default: no search",
+    )
+    parser.add_argument("--trials", type=at_least(1), default=20, help="trials of the search; default: %(default)s")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes of the search; default: %(default)s")
 
 
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> NoReturn:
@@ -144,7 +165,20 @@ def timed(timing: dict[str, float], name: str) -> Iterator[None]:
     timing[name] = time.perf_counter() - start
 
 
-def _at_least(minimum: int) -> Callable[[str], int]:
+def at_least(minimum: int) -> Callable[[str], int]:
+    """Makes the type of a flag that takes whole numbers.
+
+    Args:
+        minimum: The smallest number allowed.
+
+    Returns:
+        What `add_argument` takes as `type`.
+
+    Example:
+        >>> at_least(1)("12")
+        12
+    """
+
     def number(text: str) -> int:
         try:
             value = int(text)

@@ -39,8 +39,8 @@ def score(amount: npt.ArrayLike, groups: npt.ArrayLike, predicted: npt.ArrayLike
 
 
 def baselines(
-    table: pd.DataFrame,
-    amount: npt.NDArray[np.float64],
+    columns: pd.DataFrame,
+    spent: npt.NDArray[np.float64],
     groups: npt.NDArray[np.int32],
     parts: Mapping[str, npt.NDArray[np.int64]],
     n_groups: int,
@@ -50,8 +50,8 @@ def baselines(
     """Fits the baselines of both tasks on the training rows and scores them on the other parts.
 
     Args:
-        table: Categorical columns, `user_id` and `product_id` among them, without the amount.
-        amount: (rows,) amounts in currency.
+        columns: Categorical columns, `user_id` and `product_id` among them, without the amount.
+        spent: (rows,) amounts in currency.
         groups: (rows,) spend groups.
         parts: Name of a part -> its rows; "train" is fitted on, the others are scored, empty ones left out.
         n_groups: Number of spend groups.
@@ -74,10 +74,10 @@ def baselines(
     """
     rows = parts["train"]
     fitted = [
-        tabular.fit_classifiers(table.iloc[rows], groups[rows], seed=seed, n_classes=n_groups),
-        tabular.fit_regressors(table.iloc[rows], amount[rows], seed=seed, group="product_id"),
+        tabular.fit_classifiers(columns.iloc[rows], groups[rows], seed=seed, n_classes=n_groups),
+        tabular.fit_regressors(columns.iloc[rows], spent[rows], seed=seed, group="product_id"),
     ]
-    others = table.drop(columns=["user_id", "product_id"])
+    others = columns.drop(columns=["user_id", "product_id"])
     if len(others.columns):
         without = tabular.fit_classifiers(others.iloc[rows], groups[rows], seed=seed, n_classes=n_groups)
         fitted.append({f"{name}_without_ids": predict for name, predict in without.items() if name != "majority"})
@@ -86,6 +86,6 @@ def baselines(
         for name, predict in functions.items():
             for part, chosen in parts.items():
                 if part != "train" and len(chosen):
-                    metrics = score(amount[chosen], groups[chosen], predict(table.iloc[chosen]))
+                    metrics = score(spent[chosen], groups[chosen], predict(columns.iloc[chosen]))
                     found.setdefault(name, {}).setdefault(part, {}).update(metrics)
     return found

@@ -38,8 +38,8 @@ def matrix_factorization(
 
     With the user's vector p and the item's q, it is b_user + b_item + h · (p ⊙ q) + c, and with an MLP also
     g · MLP(p, q, p ⊙ q). The weights h start at 1, as a plain product; as they are learnt without a penalty, those of
-    superfluous dimensions are left behind, and the vectors find their rank. The penalties are smaller the more ratings
-    there are: l2 = 16 / (number of training ratings) is a good start for ratings of 1 to 5.
+    superfluous dimensions are left behind, and the vectors find their rank. The penalties should be smaller the more
+    ratings there are: l2 = 30 · (variance of the ratings) / (number of training ratings) is a good start.
 
     Args:
         n_users: Rows of the users' table, row 0 for unknown users included.

@@ -121,6 +121,14 @@ class Spending:
         """
         return {part: rows for part, rows in self.parts.items() if part != "train" and len(rows)}
 
+    def plain(self) -> dict[str, Any]:
+        """Gives what baselines and reports need, none of it encoded.
+
+        Returns:
+            `columns`, `spent` (the amounts), `groups` and `parts`.
+        """
+        return {"columns": self.columns, "spent": self.amount, "groups": self.groups, "parts": self.parts}
+
     def summary(self) -> dict[str, Any]:
         """Counts what a report says of the problem.
 

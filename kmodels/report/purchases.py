@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from kmodels.pipelines.spending import Spending
 from kmodels.preprocessing.purchases import SPEND_GROUPS
-from kmodels.report import amount, canvas, classification, exploration, html, model_card, variants
+from kmodels.report import amount, canvas, classification, embeddings, exploration, html, model_card, variants
 from kmodels.report.bar_charts import metric_bars
 from kmodels.report.fragments import Picture, Section, gallery, paragraphs
 from kmodels.report.record import unit_of
@@ -179,20 +179,28 @@ def unseen_ids(record: Mapping[str, Any]) -> Section:
     return Section("Seen and unseen ids", "\n".join([paragraphs(words), *body]))
 
 
-def similar_users(found: pd.DataFrame) -> Section:
-    """Show the users most like a few others.
+def similar_users(
+    folder: str | Path, found: pd.DataFrame, vectors: NDArray[np.float32], users: NDArray[np.int32], spent: ArrayLike
+) -> Section:
+    """Show the users most like a few others, and draw where all of them stand.
 
     Args:
+        folder: The run folder.
         found: What `serving.similar` found: value, rank, neighbour and similarity.
+        vectors: (users + 1, dim), row 0 of unknown ids.
+        users: (rows,) the row of `vectors` of each purchase's user.
+        spent: (rows,) amounts in currency.
 
     Returns:
-        The section, with a row for each user asked for.
-
-    Example:
-        >>> found = pd.DataFrame({"value": [7, 7], "rank": [1, 2], "neighbour": [9, 8], "similarity": [0.9, 0.8]})
-        >>> "9 (0.90)" in similar_users(found).body
-        True
+        The section, with a column for each user asked for.
     """
+    mean = pd.Series(np.asarray(spent)).groupby(users).mean().reindex(range(1, len(vectors)))
+    figure = embeddings.embedding_map(vectors[1:], mean.to_numpy(), "mean amount")
+    map_of_users = Picture(
+        canvas.save(figure, Path(folder) / "plots" / "users.png"),
+        "All users",
+        "A dot for each user of the training rows; who stands near whom pays alike. Darker: larger amounts on average.",
+    )
     cells = found["neighbour"].astype(str) + found["similarity"].map(" ({:.2f})".format)
     table = found.assign(cell=cells).pivot(index="rank", columns="value", values="cell")
     table = table.rename(columns=str).rename_axis(columns=None)
@@ -200,17 +208,20 @@ def similar_users(found: pd.DataFrame) -> Section:
         "The users whose vectors in the regressor point in the direction most like that of the user at the top "
         "(cosine in brackets): what they pay more or less for than others is alike."
     )
-    return Section("Similar users", paragraphs(words) + frame(table, name="rank"))
+    return Section("Similar users", paragraphs(words) + frame(table, name="rank") + gallery([map_of_users]))
 
 
 def write(
     folder: str | Path,
     record: Mapping[str, Any],
-    problem: Spending,
     models: Mapping[str, Any],
     histories: Mapping[str, pd.DataFrame],
     predicted: Mapping[str, Mapping[str, ArrayLike]],
     *,
+    columns: pd.DataFrame,
+    spent: NDArray[np.float64],
+    groups: NDArray[np.int32],
+    parts: Mapping[str, NDArray[np.int64]],
     command: str,
     sections: Sequence[Section] = (),
 ) -> None:
@@ -220,18 +231,21 @@ def write(
         folder: The run folder.
         record: A record of variants: the classifiers, of which the last is drawn in detail, and the best one, which is
             the regressor.
-        problem: The purchases.
         models: The fitted models by variant.
         histories: Their epochs.
         predicted: By variant and part: probabilities, or amounts in currency.
+        columns: (rows, columns) the purchases without their amount.
+        spent: (rows,) amounts in currency.
+        groups: (rows,) spend groups.
+        parts: "train" and "test" -> positions of rows.
         command: The command that repeats the run.
         sections: What else the page shows.
     """
-    regressor, train, test = record["best"], problem.parts["train"], problem.parts["test"]
+    regressor, train, test = record["best"], parts["train"], parts["test"]
     classifiers = {name: history for name, history in histories.items() if name != regressor}
     last = list(classifiers)[-1]
-    columns, unit = problem.columns.drop(columns=["user_id", "product_id"]).iloc[train], unit_of(record)
-    explored = exploration.draw(folder, columns, problem.amount[train], label=f"amount ({unit})", edges=_EDGES)
+    shown = columns.drop(columns=["user_id", "product_id"]).iloc[train]
+    explored = exploration.draw(folder, shown, spent[train], label=f"amount ({unit_of(record)})", edges=_EDGES)
     layers = {}
     for name, model in models.items():
         lines: list[str] = []
@@ -249,10 +263,8 @@ def write(
         layers=layers,
         sections=[
             Section("Exploration", paragraphs("Training rows.") + gallery(explored)),
-            spend_groups(
-                folder, record, classifiers, problem.groups[test], predicted[last]["test"], SPEND_GROUPS, name=last
-            ),
-            amounts(folder, record, histories[regressor], problem.amount[test], predicted[regressor]["test"]),
+            spend_groups(folder, record, classifiers, groups[test], predicted[last]["test"], SPEND_GROUPS, name=last),
+            amounts(folder, record, histories[regressor], spent[test], predicted[regressor]["test"]),
             unseen_ids(record),
             *sections,
         ],

@@ -47,10 +47,12 @@ def test_the_section_of_unseen_ids_says_how_many(record):
     assert purchases.unseen_ids({**record, "unseen_ids": {}}).body == ""
 
 
-def test_similar_users_have_a_column_each():
-    found = pd.DataFrame(
-        {"value": ["x", "x", 7, 7], "rank": [1, 2, 1, 2], "neighbour": ["a", "b", "c", "d"], "similarity": 0.5}
-    )
-    body = purchases.similar_users(found.astype({"value": str})).body
+def test_similar_users_have_a_column_each_and_a_map(tmp_path):
+    (tmp_path / "plots").mkdir()
+    found = {"value": ["x", "x", "7", "7"], "rank": [1, 2, 1, 2], "neighbour": ["a", "b", "c", "d"], "similarity": 0.5}
+    vectors = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], "float32")
+    users, spent = np.array([1, 1, 2, 3, 0]), [1.0, 3.0, 5.0, 6.0, 100.0]
+    body = purchases.similar_users(tmp_path, pd.DataFrame(found), vectors, users, spent).body
     assert body.index("a (0.50)") < body.index("b (0.50)")
     assert body.count("(0.50)") == 4
+    assert "data:image/png;base64," in body

@@ -1,5 +1,4 @@
 import keras_tuner
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -8,15 +7,15 @@ from kmodels.errors import ConfigurationError, TrainingError
 
 
 def search(build, data, folder, **settings):
-    settings = {"trials": 4, "objective": "val_rmse", "epochs": 2, **settings}
+    settings = {"trials": 3, "objective": "val_rmse", "epochs": 2, **settings}
     return tuning.search(build, data, data, directory=folder / "search", **settings)
 
 
 def test_random_trials_are_keras_tuners_and_their_scores_those_of_plain_runs(build, compiled, data, tmp_path):
     found = search(build, data, tmp_path, seed=3)
-    plain = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_rmse", "min"), max_trials=4, seed=4)
+    plain = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_rmse", "min"), max_trials=3, seed=4)
     build(plain.hyperparameters)
-    values = [plain._random_values() for _ in range(4)]
+    values = [plain._random_values() for _ in range(3)]
     assert found.trials[["units", "rate"]].to_dict("records") == values
     for trial in found.trials.itertuples():
         model = compiled(trial.units, trial.rate)
@@ -77,13 +76,13 @@ def test_a_failed_trial_is_recorded_with_its_reason(build, data, tmp_path):
         if hp.get("rate") == rates[1]:
             raise MemoryError("80 GiB")
         if hp.get("rate") == rates[2]:
-            model.layers[-1].kernel_initializer.scale = np.nan
+            model.optimizer.learning_rate = 1e38
         return model
 
     found = search(failing, data, tmp_path / "failing")
-    assert found.trials["status"].tolist() == ["completed", "failed", "failed", "completed"]
+    assert found.trials["status"].tolist() == ["completed", "failed", "failed"]
     assert found.trials["reason"][1] == "MemoryError: 80 GiB"
-    assert "epoch 1: the loss is not a finite number" in found.trials["reason"][2]
+    assert "the loss is not a finite number" in found.trials["reason"][2]
 
 
 def test_when_all_fail_there_is_one_error(build, data, tmp_path):
@@ -95,7 +94,7 @@ def test_when_all_fail_there_is_one_error(build, data, tmp_path):
             raise ValueError("no such combination")
         defaults.append(1)  # the build that finds the space
 
-    with pytest.raises(TrainingError, match="all 4 trials failed, the first one: ValueError: no such combination"):
+    with pytest.raises(TrainingError, match="all 3 trials failed, the first one: ValueError: no such combination"):
         search(failing, data, tmp_path)
 
 

@@ -12,7 +12,7 @@ def test_the_defaults_and_the_ranges_are_the_documented_ones():
     assert embedding_space(hp) == {
         "learning_rate": 8e-3,
         "dim": 16,
-        "l2_rows": 100.0,
+        "l2_root": 0.2,
         "dropout": 0.0,
         "hidden": (64, 32),
     }

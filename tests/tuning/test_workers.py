@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 
+import keras_tuner
 import pandas as pd
 import pytest
 
 from kmodels import tuning
 from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.tuning import workers
+from kmodels.tuning.journal import journaled
 
 SCRIPT = """
 import os, sys
@@ -25,8 +27,6 @@ def build(hp):
     marker = Path(sys.argv[1]) / "dies-once"
     if tuning.role() == "worker" and hp.get("units") > 4 and marker.exists():
         marker.unlink()
-        os._exit(9)
-    if "always-dies" in sys.argv and tuning.role() == "worker":
         os._exit(9)
     return model
 
@@ -59,10 +59,19 @@ def test_a_worker_that_dies_loses_one_trial_which_is_run_again(tmp_path):
     pd.testing.assert_frame_equal(*tables, rtol=1e-5)
 
 
-def test_workers_that_keep_dying_end_the_search(tmp_path):
-    dead = run(tmp_path, "dead", "2", "always-dies")
-    assert dead.returncode != 0
-    assert "died 4 times without a trial ended in between, the last time with code 9" in dead.stderr
+def test_workers_that_keep_dying_end_the_search(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", [sys.executable, "-c", "import os; os._exit(9)"])
+    oracle = journaled(
+        keras_tuner.oracles.RandomSearchOracle,
+        tmp_path,
+        on_end=lambda oracle: None,
+        objective=keras_tuner.Objective("loss", "min"),
+        max_trials=3,
+    )
+    with pytest.raises(
+        TrainingError, match=r"died 4 times without a trial ended in between, the last time with code 9"
+    ):
+        workers.lead(oracle, workers=2)
 
 
 def test_a_worker_without_its_chief_gives_up(build, data, tmp_path, monkeypatch):

@@ -1,0 +1,51 @@
+"""Similar: who is most like a user (a product, a film), by the vectors of a model that a recipe has trained.
+
+    python recipes/similar.py runs/purchases user_id 1000001 --n 5
+    python recipes/similar.py runs/purchases product_id P00069042
+    python recipes/similar.py runs/movielens item_id 50
+
+Reads `model.keras` and `encoders.json` of the run folder. It takes seconds, most of them to start Keras.
+"""
+
+from kmodels import cli
+
+BACKEND = cli.choose_backend()
+
+import argparse
+from pathlib import Path
+
+import keras
+
+from kmodels import serving
+from kmodels.errors import ConfigurationError
+from kmodels.preprocessing import encoders
+
+
+def main(args: argparse.Namespace) -> None:
+    known = encoders.load_encoders(args.run / "encoders.json")
+    ids = {name: it for name, it in known.items() if isinstance(it, encoders.Vocabulary)}
+    if args.column not in ids:
+        raise ConfigurationError(f"the run has the ids {', '.join(ids)}. Received: {args.column}")
+    path = args.run / "model.keras"
+    if not path.is_file():
+        raise ConfigurationError(f"{args.run} holds no finished run: there is no model.keras in it")
+    model = keras.saving.load_model(path, compile=False)
+    # A table bears the name of its input, or in recommenders that of what it holds: user_embedding.
+    tables = {layer.name for layer in model.layers}
+    layer = f"{args.column}_embedding"
+    if layer not in tables:
+        layer = f"{args.column.removesuffix('_id')}_embedding"
+    vocabulary = ids[args.column]
+    value = int(args.value) if isinstance(vocabulary.values[0], int) and args.value.isdigit() else args.value
+    found = serving.similar(serving.embedding_table(model, layer), vocabulary, [value], args.n)
+    print(found.drop(columns="value").to_string(index=False, float_format="{:.4f}".format))
+
+
+if __name__ == "__main__":
+    flags = argparse.ArgumentParser(prog="similar.py", description=__doc__.splitlines()[0])
+    flags.add_argument("run", type=Path, help="run folder of a recipe that trained embeddings")
+    flags.add_argument("column", help="which ids: user_id, product_id, item_id")
+    flags.add_argument("value", help="the one asked for, as the data names it")
+    flags.add_argument("--n", type=int, default=10, help="how many to find; default: 10")
+    flags.set_defaults(resume=True)  # nothing to go on with after Ctrl-C
+    cli.run(main, flags.parse_args())

@@ -1,0 +1,191 @@
+"""The matrix factorisation recipe as a person runs it, and the search for neighbours in what it leaves."""
+
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPE, SIMILAR = ROOT / "recipes" / "matrix_factorization.py", ROOT / "recipes" / "similar.py"
+SAMPLE = ROOT / "data" / "movielens-sample"
+VARIANTS = ["a_small", "b_medium", "c_wide", "numpy_from_scratch"]
+BASELINES = ["global_mean", "linear_regression", "alternating_least_squares"]
+ERRORS = {"rmse", "mae", "r2"}
+
+
+def run(script, *flags) -> int:
+    """Runs a script in this process: Keras takes seconds to import."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(script), *map(str, flags)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(script), run_name="__main__")
+    return ended.value.code
+
+
+def read(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run with every default, in a process and a working directory of its own."""
+    folder = tmp_path_factory.mktemp("recipe")
+    done = subprocess.run([sys.executable, str(RECIPE)], cwd=folder, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / "matrix_factorization", done.stdout
+
+
+@pytest.fixture(scope="module")
+def metrics(finished):
+    return read(finished[0])
+
+
+def test_the_first_line_says_that_the_data_is_synthetic(finished):
+    assert "synthetic" in "\n".join(finished[1].splitlines()[:1])
+
+
+def test_the_record_has_what_every_recipe_promises(metrics, backend_name):
+    assert (metrics["recipe"], metrics["backend"]) == ("matrix_factorization", backend_name)
+    assert list(metrics["variants"]) == VARIANTS
+    assert list(metrics["baselines"]) == BASELINES
+    assert metrics["best"] in VARIANTS[:3]
+    for each in metrics["variants"].values():
+        assert set(each["test"]) == set(each["validation"]) == ERRORS
+        assert {"load_s", "prepare_s", "fit_s", "epochs", "samples_per_s", "evaluate_s"} <= set(each["timing"])
+    assert metrics["data"]["split"] == {"train": 27538, "validation": 6000, "test": 6462}
+
+
+def test_a_network_comes_within_3_percent_of_what_can_be_learnt_and_a_linear_model_does_not(metrics):
+    learnable = metrics["data"]["floors"]["learnable"]
+    test = {name: each["test"]["rmse"] for name, each in metrics["variants"].items()}
+    assert min(test["b_medium"], test["c_wide"]) < 1.03 * learnable
+    assert max(test.values()) < 1.1 * learnable
+    assert metrics["baselines"]["linear_regression"]["rmse"] > 1.3 * learnable
+    assert metrics["baselines"]["global_mean"]["rmse"] > metrics["baselines"]["linear_regression"]["rmse"]
+    # Better than the noise would be a leak.
+    assert min(test.values()) > metrics["data"]["floors"]["oracle"]
+
+
+def test_the_distance_of_each_to_both_floors_is_printed_and_written(finished, metrics):
+    floors = metrics["data"]["floors"]
+    for name in VARIANTS:
+        rmse = metrics["variants"][name]["test"]["rmse"]
+        for floor, value in floors.items():
+            found = metrics["variants"][name]["above_floor_percent"][floor]
+            assert found == pytest.approx(100 * (rmse / value - 1))
+        line = next(line for line in finished[1].splitlines() if line.startswith(f"{name} ") and "." in line)
+        assert line.split()[-2:] == [f"{100 * (rmse / floors[floor] - 1):.2f}" for floor in ("oracle", "learnable")]
+
+
+def test_the_best_model_is_kept_and_predicts_as_the_record_says(finished, metrics):
+    folder, _ = finished
+    model = keras.saving.load_model(folder / "model.keras")
+    assert model.name == f"mf_{metrics['best']}"
+    assert model.count_params() == metrics["variants"][metrics["best"]]["model"]["parameters"]
+    history = pd.read_csv(folder / "history.csv")
+    assert history.groupby("variant").size().to_dict() == {
+        name: metrics["variants"][name]["timing"]["epochs"] for name in VARIANTS
+    }
+
+
+def test_page_and_pictures_are_there(finished):
+    folder, _ = finished
+    page = (folder / "report.html").read_text()
+    assert "above the second" in page
+    for name in ("variants", "rmse_curves", "time_and_size", "items"):
+        assert (folder / "plots" / f"{name}.png").stat().st_size > 5000
+    assert "rating of a user for an item" in (folder / "MODEL_CARD.md").read_text()
+
+
+# --- another format, resumed, and asked for neighbours
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = Path(shutil.copytree(SAMPLE, tmp_path_factory.mktemp("small") / "data"))
+    lines = (SAMPLE / "ratings.dat").read_text().splitlines(keepends=True)
+    (folder / "ratings.dat").write_text("".join(line for line in lines if int(line.split("::")[0]) <= 120))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def films(small, tmp_path_factory):
+    out = tmp_path_factory.mktemp("films")
+    assert run(RECIPE, "--data", small, "--out", out / "run", "--epochs", 2, "--batch-size", 256) == 0
+    return out / "run"
+
+
+def test_movielens_files_have_no_floors_and_are_rated_within_the_stars(films):
+    record = read(films)
+    assert record["data"]["floors"] == {}
+    assert record["data"]["format"] == "ml-1m"
+    assert record["variants"]["c_wide"]["test"]["rmse"] < record["baselines"]["global_mean"]["rmse"]
+    assert "generating model" not in (films / "report.html").read_text()
+
+
+def test_a_finished_run_is_resumed_without_training(films, small, capsys):
+    before = read(films)
+    assert run(RECIPE, "--data", small, "--out", films, "--epochs", 2, "--batch-size", 256, "--resume") == 0
+    after = read(films)
+    for name in VARIANTS:
+        assert before["variants"][name]["test"] == after["variants"][name]["test"]
+
+
+def test_neighbours_are_found_in_the_run_folder(films, capsys):
+    assert run(SIMILAR, films, "user_id", 7, "--n", 3) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[-4] == ["rank", "neighbour", "similarity"]
+    assert [line[0] for line in lines[-3:]] == ["1", "2", "3"]
+    model = keras.saving.load_model(films / "model.keras")
+    vocabulary = json.loads((films / "encoders.json").read_text())["user_id"]["values"]
+    table = model.get_layer("user_embedding").get_weights()[0]
+    units = table / np.linalg.norm(table, axis=1, keepdims=True)
+    cosine = units @ units[vocabulary.index(7) + 1]
+    cosine[[0, vocabulary.index(7) + 1]] = -2
+    assert [int(line[1]) for line in lines[-3:]] == [vocabulary[i - 1] for i in np.argsort(-cosine)[:3]]
+    assert [float(line[2]) for line in lines[-3:]] == pytest.approx(np.sort(cosine)[:-4:-1], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["user_id", "70000"], "was never seen in training"),
+        (["film_id", "7"], "the run has the ids user_id, item_id. Received: film_id"),
+        (["user_id", "seven"], "values are not of the learnt kind"),
+        (["user_id", "7", "--n", "0"], "n must be from 1 to"),
+        (["user_id", "7", "--n", "500"], "the number of others there are"),
+    ],
+)
+def test_a_question_that_has_no_answer_ends_with_2_and_one_line(films, flags, message, capsys):
+    assert run(SIMILAR, films, *flags) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_folder_without_a_run_is_named(tmp_path, capsys):
+    assert run(SIMILAR, tmp_path, "user_id", "7") == 2
+    assert "encoders.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data", "/nowhere/at/all"], "unknown data source '/nowhere/at/all'"),
+        (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1"),
+        (["--resume"], "there is no config.json in it"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, capsys):
+    assert run(RECIPE, "--out", tmp_path / "out", *flags) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()

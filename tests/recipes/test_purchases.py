@@ -1,0 +1,274 @@
+"""The purchases recipe as a person runs it: on the sample, on a table of their own, on bad input, resumed, tuned."""
+
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPE, DATA = ROOT / "recipes" / "purchases.py", ROOT / "data"
+SAMPLE = DATA / "purchases-sample"
+ERRORS = {"rmse", "mae", "r2"}
+CLASSES = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "brier", "ece"}
+VARIANTS = ["classifier_without_ids", "classifier", "regressor"]
+BASELINES = {
+    "majority": CLASSES,
+    "logistic_regression": CLASSES,
+    "logistic_regression_without_ids": CLASSES,
+    "gradient_boosting_without_ids": CLASSES,
+    "gradient_boosting": CLASSES | ERRORS,
+    "mean": ERRORS,
+    "ridge": ERRORS,
+    "mean_per_product_id": ERRORS,
+}
+
+
+def read(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def here():
+    """Runs the recipe in this process: Keras takes seconds to import."""
+
+    def run(*flags) -> int:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [str(RECIPE), *map(str, flags)])
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(str(RECIPE), run_name="__main__")
+        return ended.value.code
+
+    return run
+
+
+# --- the sample, with every default
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    command = [sys.executable, str(RECIPE), "--similar-to", "1000002", "--n", "4"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / "purchases", done
+
+
+@pytest.fixture(scope="module")
+def metrics(finished):
+    return read(finished[0])
+
+
+@pytest.fixture(scope="module")
+def floors():
+    """What can be reached with the recipe's training rows on its test rows of known users and products."""
+    from kmodels.datasets import purchases
+    from kmodels.pipelines.spending import Spending
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DATA))
+        import planted_purchases
+        import planted_purchases_floors
+
+        world = planted_purchases.plant(planted_purchases.SAMPLE, planted_purchases.SEED)
+        parts = Spending.of(purchases.load("sample").table, seed=0).parts
+        train, test = (np.isin(np.arange(len(world.amount)), parts[name]) for name in ("train", "test"))
+        return planted_purchases_floors.floors(world, train, test)
+
+
+def test_the_output_says_what_was_found(finished):
+    out = finished[1].stdout
+    assert "synthetic" in out.splitlines()[0]
+    for line in ("Amounts, test rows:", "Spend groups, test rows:", "generating model", "RMSE, unseen", "Report: "):
+        assert line in out
+    assert len([line for line in out.splitlines() if line.startswith("1000002 ")]) == 4
+    assert "Traceback" not in finished[1].stderr
+
+
+def test_the_run_folder_is_complete(finished):
+    folder = finished[0]
+    files = ["metrics.json", "history.csv", "config.json", "model.keras", "encoders.json", "MODEL_CARD.md"]
+    for name in [*files, *(f"{variant}/model.keras" for variant in VARIANTS)]:
+        assert (folder / name).stat().st_size > 0, name
+    plots = list((folder / "plots").glob("*.png"))
+    assert {plot.stem for plot in plots} >= {"amounts", "columns", "amount_by_column", "accuracy", "confusion", "loss"}
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(plots)
+    for title in ("Exploration", "Spend groups", "Amounts", "Seen and unseen ids", "Similar users"):
+        assert f"<h2>{title}</h2>" in page
+    history = pd.read_csv(folder / "history.csv")
+    assert history["variant"].unique().tolist() == VARIANTS
+
+
+def test_metrics_keep_the_contract(metrics, backend_name):
+    assert (metrics["recipe"], metrics["backend"], metrics["seed"]) == ("purchases", backend_name, 0)
+    assert metrics["data"]["rows"] == 30_000
+    assert metrics["data"]["unit"] == "currency"
+    assert list(metrics["variants"]) == VARIANTS
+    assert metrics["best"] == "regressor"
+    for name, values in metrics["variants"].items():
+        expected = ERRORS if name == "regressor" else CLASSES
+        assert set(values["test"]) == set(values["validation"]) == set(metrics["unseen_ids"][name]) == expected
+        assert values["timing"]["epochs"] == 12
+        assert values["timing"]["samples_per_s"] > 0
+    assert {name: set(values) for name, values in metrics["baselines"].items()} == BASELINES
+    assert {name: set(metrics["unseen_ids"][name]) for name in BASELINES} == BASELINES
+    assert sum(metrics["data"]["split"].values()) == 30_000
+
+
+def test_the_regressor_explains_what_can_be_learnt(metrics, floors):
+    """At most 2 % of the explainable variance is left above the learnable floor, on the same rows."""
+    rmse, learnable = metrics["variants"]["regressor"]["test"]["rmse"], floors["learnable"]
+    left = (rmse**2 - learnable**2) / (floors["constant"] ** 2 - learnable**2)
+    assert left <= 0.02
+    assert rmse > floors["oracle_on_test"]  # nothing can be better, or the test rows were seen
+    assert metrics["baselines"]["mean_per_product_id"]["rmse"] == pytest.approx(floors["product_mean"], rel=1e-3)
+
+
+def test_the_networks_are_ahead_of_the_baselines(metrics, floors):
+    variants, baselines = metrics["variants"], metrics["baselines"]
+    for name, values in baselines.items():
+        if "rmse" in values:
+            assert variants["regressor"]["test"]["rmse"] < values["rmse"], name
+        if "log_loss" in values:
+            assert variants["classifier"]["test"]["log_loss"] < values["log_loss"], name
+    accuracy = {name: variants[name]["test"]["accuracy"] for name in VARIANTS[:2]}
+    assert baselines["majority"]["accuracy"] + 0.15 < accuracy["classifier_without_ids"] < accuracy["classifier"] - 0.03
+    assert accuracy["classifier"] < floors["bayes_accuracy"]
+
+
+def test_unseen_ids_cost_but_do_not_break(metrics):
+    seen, unseen = metrics["variants"]["regressor"]["test"], metrics["unseen_ids"]["regressor"]
+    assert seen["rmse"] < unseen["rmse"] < 0.5 * metrics["unseen_ids"]["mean"]["rmse"]
+
+
+def test_similar_users_are_of_the_planted_group(finished):
+    import keras
+
+    from kmodels import serving
+    from kmodels.preprocessing import encoders
+
+    model = keras.saving.load_model(finished[0] / "model.keras")
+    users = encoders.load_encoders(finished[0] / "encoders.json")["user_id"]
+    found = serving.similar(serving.embedding_table(model, "user_id_embedding"), users, users.values, n=10)
+    group = pd.read_csv(SAMPLE / "groups.csv").set_index("User_ID")["Group"]
+    assert (group[found["value"]].to_numpy() == group[found["neighbour"]].to_numpy()).mean() >= 0.8
+
+
+# --- resumed, tuned, and another table
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A tenth of the sample, for runs whose figures do not matter."""
+    file = tmp_path_factory.mktemp("small") / "purchases.csv"
+    table = pd.read_csv(SAMPLE / "purchases.csv", dtype=str)
+    users = table["User_ID"].unique()[:40]
+    table[table["User_ID"].isin(users)].to_csv(file, index=False)
+    return file
+
+
+def test_a_killed_run_ends_as_the_unbroken_one(finished, tmp_path, here):
+    """Killed after the classifiers: they are not trained again, and the regressor is."""
+    folder = Path(shutil.copytree(finished[0], tmp_path / "out"))
+    shutil.rmtree(folder / "regressor")
+    for name in ("metrics.json", "model.keras", "report.html"):
+        (folder / name).unlink()
+    assert here("--out", folder, "--resume") == 0
+    before, after = read(finished[0]), read(folder)
+    for name in VARIANTS:
+        for split in ("test", "validation"):
+            assert before["variants"][name][split] == after["variants"][name][split]
+    histories = [pd.read_csv(each / "history.csv") for each in (finished[0], folder)]
+    kept = [history[history["variant"] != "regressor"] for history in histories]
+    pd.testing.assert_frame_equal(*kept, check_exact=True)  # the seconds of each epoch too
+
+
+def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
+    before = (finished[0] / "metrics.json").read_bytes()
+    assert here("--out", finished[0], "--resume", "--seed", 7) == 2
+    assert "seed is 0 there, 7 was asked for" in capsys.readouterr().err
+    assert (finished[0] / "metrics.json").read_bytes() == before
+
+
+def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(small, tmp_path, here):
+    pytest.importorskip("keras_tuner")
+    table = pd.read_csv(small, usecols=["User_ID", "Product_ID", "Purchase"])
+    table.columns = ["customer", "SKU", "Total"]
+    table.to_csv(tmp_path / "till.csv", index=False)
+    data = ["--data", tmp_path / "till.csv", "--columns", "user=customer,product=SKU,amount=Total", "--currency", "EUR"]
+    how = ["--epochs", 1, "--batch-size", 512, "--tune", "random", "--trials", 2]
+    assert here("--out", tmp_path / "out", *data, *how) == 0
+    metrics = read(tmp_path / "out")
+    assert list(metrics["variants"]) == ["classifier", "regressor"]
+    assert metrics["data"]["unit"] == "EUR"
+    page = (tmp_path / "out" / "report.html").read_text()
+    for text in ("RMSE (EUR)", "<h2>Search</h2>", "l2 root"):
+        assert text in page
+
+
+# --- bad input
+
+
+def refused(capsys, here, out, *flags) -> str:
+    """The only line on stderr of a run that ends with 2 and leaves no numbers."""
+    assert here("--out", out, *flags) == 2
+    output = capsys.readouterr()
+    (line,) = output.err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert "Traceback" not in output.out + output.err
+    assert not (out / "metrics.json").exists()
+    return line
+
+
+def field(row, column, value):
+    def damage(table):
+        table.loc[row, column] = value
+        return table
+
+    return damage
+
+
+BAD = {
+    "amount is nan": (field(1, "Purchase", "nan"), "line 3, column 'Purchase'"),
+    "amount is negative": (field(1, "Purchase", "-5"), "line 3, column 'Purchase': the amount is negative"),
+    "amount is text": (field(1, "Purchase", "dear"), "line 3, column 'Purchase'"),
+    "unknown age band": (field(1, "Age", "17"), "line 3, column 'Age': unknown age band"),
+    "id is missing": (field(1, "User_ID", ""), "line 3, column 'User_ID': the id is missing"),
+    "no products": (lambda table: table.drop(columns="Product_ID"), "the required column 'product' is missing"),
+    "one spend group": (lambda table: table.assign(Purchase="20"), "all training rows are in one spend group"),
+    "one row": (lambda table: table[:1], "no row is left for training"),
+    "few rows": (lambda table: table[:3], "no row is left"),
+    "no rows": (lambda table: table[:0], "purchases.csv"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_damaged_data_ends_with_2_and_says_where(what, small, tmp_path, capsys, here):
+    damage, place = BAD[what]
+    damage(pd.read_csv(small, dtype=str, keep_default_na=False)).to_csv(tmp_path / "purchases.csv", index=False)
+    assert place in refused(capsys, here, tmp_path / "out", "--data", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data", "/nowhere/at/all"], "unknown data source '/nowhere/at/all'"),
+        (["--columns", "product=SKU"], "there is no such column to take 'product' from"),
+        (["--columns", "colour=Product_ID"], "Received: 'colour'"),
+        (["--columns", "product=User_ID"], "'User_ID' is mapped twice"),
+        (["--columns", "product=SKU,product=EAN"], "names 'product' twice"),
+        (["--similar-to", "42"], "--similar-to: user '42' has no training row"),
+        (["--n", "300"], "--n must be below 294"),
+        (["--n", "0"], "argument --n: must be a whole number of at least 1"),
+        (["--tune", "grid"], "argument --tune: invalid choice: 'grid'"),
+        (["--resume"], "there is no config.json in it"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, capsys, here):
+    assert message in refused(capsys, here, tmp_path / "out", *flags)
