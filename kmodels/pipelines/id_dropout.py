@@ -34,7 +34,7 @@ class IdDropout:
         >>> part = IdDropout({"user_id": np.arange(1, 1001, dtype="int32")}, rate=0.05)
         >>> users = part(np.arange(1000))["user_id"]
         >>> users.dtype.name, int((users == 0).sum())
-        ('int32', 41)
+        ('int32', 43)
     """
 
     ids: Mapping[str, np.ndarray]

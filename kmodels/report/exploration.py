@@ -25,7 +25,7 @@ def amount_histogram(amount: ArrayLike, label: str, *, edges: Sequence[float] = 
     Args:
         amount: (rows,) finite amounts.
         label: What they are, for the axis.
-        edges: Where groups of amounts part; drawn as dashed lines. Default none.
+        edges: Where groups of amounts part; drawn as dashed lines. Default ().
 
     Returns:
         The figure; the outermost bar holds what lies above the 99.9 % quantile too.
@@ -139,7 +139,7 @@ def draw(
         table: Columns of labels, as `shares` takes them; none is allowed.
         amount: (rows,) finite amounts.
         label: What they are, as shown. Default "amount".
-        edges: As `amount_histogram` takes them. Default none.
+        edges: As `amount_histogram` takes them. Default ().
 
     Returns:
         The pictures, in the report's order.

@@ -189,7 +189,6 @@ def search(
             row = start + int(np.argmin(np.isfinite(squares)))
             raise DataError("a vector is not finite", row=row + 1)
         inverse[start : start + _ROWS] = _inverse(np.sqrt(squares))
-    inverse[0] = 0.0
     rows = np.empty((len(queries), n), np.int64)
     similarity = np.empty((len(queries), n))
     for start in range(0, len(queries), _QUERIES):

@@ -18,8 +18,8 @@ def test_the_defaults_and_the_ranges_are_the_documented_ones():
     }
     assert [parameter.name for parameter in hp.space] == list(hp.values)
     for parameter in hp.space:
-        value, choices = hp.get(parameter.name), getattr(parameter, "values", None)
-        assert value in choices if choices else parameter.min_value <= value <= parameter.max_value
+        value, is_range = hp.get(parameter.name), hasattr(parameter, "min_value")
+        assert parameter.min_value <= value <= parameter.max_value if is_range else value in parameter.values
         assert f"`{parameter.name}`" in embedding_space.__doc__
 
 
