@@ -8,6 +8,6 @@ Example:
 
 from __future__ import annotations
 
-from kmodels.evaluation import baselines, classification, ranking, regression, tabular
+from kmodels.evaluation import baselines, classification, ranking, regression, spending, tabular
 
-__all__ = ["baselines", "classification", "ranking", "regression", "tabular"]
+__all__ = ["baselines", "classification", "ranking", "regression", "spending", "tabular"]

@@ -20,7 +20,7 @@ from kmodels.models.dense import (
     profit_l2,
     profit_wide_and_deep,
 )
-from kmodels.models.embedding import embedding_classifier, embedding_regressor
+from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
 from kmodels.models.fusion import (
     fusion_base,
     fusion_classifier,
@@ -38,6 +38,7 @@ from kmodels.models.resnet import resnet18, resnet34, resnet50
 
 __all__ = [
     "FASHION_VARIANTS",
+    "Embedded",
     "Hidden",
     "Stage",
     "augment",

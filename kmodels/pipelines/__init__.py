@@ -3,17 +3,21 @@
 from kmodels.pipelines.batches import Batches, Lookup, own_errors
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
+from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.ratings import RatingInputs
+from kmodels.pipelines.spending import Spending
 from kmodels.pipelines.tf_data import tf_data
 
 __all__ = [
     "Batches",
     "HistoryBags",
     "HistoryRows",
+    "IdDropout",
     "Lookup",
     "Pictures",
     "RatingInputs",
+    "Spending",
     "check_inputs",
     "history_table",
     "own_errors",

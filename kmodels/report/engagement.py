@@ -118,7 +118,7 @@ def write(
         command: What repeats the run.
         layers: Name of a variant -> its layers as text.
         inputs: Of the best model, for its card.
-        floors: Limits by name that nobody can pass. Default none.
+        floors: Limits by name that nobody can pass. Default None.
     """
     labels_of = list(labels)
     compared = variants.draw(folder, record, histories, "accuracy", floors=floors)

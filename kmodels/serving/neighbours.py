@@ -13,8 +13,9 @@ from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing.encoders import Vocabulary
 
 Table = npt.NDArray[np.floating]
-# What is held beside the table: one block of scores, 4 M numbers, and the best so far.
-_QUERIES, _ROWS = 1024, 4096
+# What is held beside the table: one block of scores, 4 M numbers, and the best so far. Few queries are set against
+# more rows at a time, as many small matrix products are slower than few large ones.
+_QUERIES, _SCORES, _MOST_ROWS = 1024, 4_194_304, 65_536
 # Candidates are scored again in float64, so many at a time.
 _PAIRS = 16_384
 
@@ -182,13 +183,13 @@ def search(
     """
     # Not the table divided by its norms, which would be a second table.
     inverse = np.empty(len(table), np.float32)
-    for start in range(0, len(table), _ROWS):
-        block = table[start : start + _ROWS]
+    for start in range(0, len(table), _MOST_ROWS):
+        block = table[start : start + _MOST_ROWS]
         squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
         if not np.isfinite(squares).all():
             row = start + int(np.argmin(np.isfinite(squares)))
             raise DataError("a vector is not finite", row=row + 1)
-        inverse[start : start + _ROWS] = _inverse(np.sqrt(squares))
+        inverse[start : start + _MOST_ROWS] = _inverse(np.sqrt(squares))
     rows = np.empty((len(queries), n), np.int64)
     similarity = np.empty((len(queries), n))
     for start in range(0, len(queries), _QUERIES):
@@ -207,8 +208,9 @@ def _search_some(
     margin = 2 * (table.shape[1] + 4) * float(np.finfo(np.float32).eps)
     rows = np.full((len(queries), n), -1, np.int64)
     best = np.full((len(queries), n), -np.inf)
-    for start in range(0, len(table), _ROWS):
-        block = table[start : start + _ROWS]
+    step = max(1, min(_MOST_ROWS, _SCORES // max(len(queries), 1)))
+    for start in range(0, len(table), step):
+        block = table[start : start + step]
         scores = rough @ block.astype(np.float32, copy=False).T
         scores *= inverse[start : start + len(block)]
         if start == 0:

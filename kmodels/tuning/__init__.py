@@ -1,6 +1,14 @@
 """Search over hyper-parameters: spaces over the builders, and a search by KerasTuner that survives being killed."""
 
+import importlib.util
+
+from kmodels.errors import ConfigurationError
+
+if importlib.util.find_spec("keras_tuner") is None:
+    raise ConfigurationError("searching needs KerasTuner, which is not installed: pip install -e '.[tune]'")
+
 from kmodels.tuning.search import ALGORITHMS, Search, search
+from kmodels.tuning.spaces import embedding_space
 from kmodels.tuning.workers import role
 
-__all__ = ["ALGORITHMS", "Search", "role", "search"]
+__all__ = ["ALGORITHMS", "Search", "embedding_space", "role", "search"]

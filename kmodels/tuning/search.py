@@ -89,7 +89,7 @@ def search(
         objective: Name of a logged value. Default "val_loss".
         direction: "min" or "max". Default "min".
         epochs: Epochs of a trial; the most of one for "hyperband". Default 10.
-        callbacks: Makes the Keras callbacks of one trial. Default none.
+        callbacks: Makes the Keras callbacks of one trial; by default none.
         seed: Seed of the trials, of their weights and dropout. Default 0.
         about: What else the result depends on, such as the data's checksum: a search in `directory` with another
             `about` is refused. Default "".

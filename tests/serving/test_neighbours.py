@@ -15,10 +15,10 @@ def table_of(rows, dim=8, dtype=np.float32):
     return RNG.normal(size=(rows, dim)).astype(dtype)
 
 
-@pytest.mark.parametrize(("rows_at_a_time", "queries_at_a_time", "pairs"), [(4096, 1024, 16_384), (37, 5, 11)])
+@pytest.mark.parametrize(("rows_at_a_time", "queries_at_a_time", "pairs"), [(65_536, 1024, 16_384), (37, 5, 11)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_neighbours_are_those_of_scikit_learn(monkeypatch, rows_at_a_time, queries_at_a_time, pairs, dtype):
-    monkeypatch.setattr(neighbours, "_ROWS", rows_at_a_time)
+    monkeypatch.setattr(neighbours, "_MOST_ROWS", rows_at_a_time)
     monkeypatch.setattr(neighbours, "_QUERIES", queries_at_a_time)
     monkeypatch.setattr(neighbours, "_PAIRS", pairs)
     table = table_of(501, dtype=dtype)
@@ -32,9 +32,9 @@ def test_neighbours_are_those_of_scikit_learn(monkeypatch, rows_at_a_time, queri
     np.testing.assert_allclose(found["similarity"].to_numpy().reshape(40, 7), 1 - distance[:, 1:], atol=1e-9)
 
 
-@pytest.mark.parametrize("rows_at_a_time", [4096, 3])
+@pytest.mark.parametrize("rows_at_a_time", [65_536, 3])
 def test_ties_go_to_the_smaller_id_whatever_the_blocks(monkeypatch, rows_at_a_time):
-    monkeypatch.setattr(neighbours, "_ROWS", rows_at_a_time)
+    monkeypatch.setattr(neighbours, "_MOST_ROWS", rows_at_a_time)
     vector = RNG.normal(size=8)
     # Parallel vectors of all lengths: every cosine is 1, but for rounding.
     table = np.outer(np.r_[0.0, RNG.uniform(0.1, 9, 20)], vector).astype(np.float32)
