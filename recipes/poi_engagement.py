@@ -5,7 +5,8 @@
     KERAS_BACKEND=torch python recipes/poi_engagement.py --data pois.csv --on-bad-image skip
 
 Beside the chosen model it trains its image branch alone and its metadata branch alone: what fusion adds is their gap.
-The sample takes two minutes of one CPU core on torch: test accuracy 0.867, picture alone 0.822, metadata alone 0.611.
+The sample takes a minute and a half on two CPU cores. Test accuracy on JAX: 0.856, picture alone 0.800, metadata alone
+0.600; ninety test places are few, and other backends give another order (docs/poi_engagement.md).
 """
 
 from kmodels import cli
