@@ -15,6 +15,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def column_of(values: Iterable[Any]) -> pd.Series[Any]:
+    """Takes values as one column of their own types; `DataError` if they are no column."""
     # A Series keeps integers and text apart; np.asarray would turn [1, "a"] into text without a word.
     if getattr(values, "ndim", 1) != 1:
         raise DataError("values are not a column", expected="shape (rows,)")
@@ -25,10 +26,12 @@ def column_of(values: Iterable[Any]) -> pd.Series[Any]:
 
 
 def kind_of(column: pd.Series[Any]) -> str:
+    """Names the kind of a column's values as pandas infers it, missing ones left out."""
     return pd.api.types.infer_dtype(column, skipna=True)
 
 
 def label_rows(lists: Iterable[Iterable[str]]) -> list[list[str]]:
+    """Takes lists of text; `DataError` names the first row that is none."""
     rows: list[list[str]] = []
     for number, labels in enumerate(lists, start=1):
         # A bare string would be read letter by letter.
@@ -40,6 +43,7 @@ def label_rows(lists: Iterable[Iterable[str]]) -> list[list[str]]:
 
 
 def numbers(x: npt.ArrayLike | pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Takes a table of finite numbers; `DataError` names the first cell that is none."""
     try:
         table = np.asarray(x, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -55,6 +59,7 @@ def numbers(x: npt.ArrayLike | pd.DataFrame) -> npt.NDArray[np.float64]:
 
 
 def list_of(content: Mapping[str, Any], name: str, types: tuple[type, ...]) -> Sequence[Any]:
+    """Takes a list of these types out of a JSON object; `DataError` if it holds none."""
     values = content.get(name)
     if not isinstance(values, list) or not all(type(value) in types for value in values):
         kinds = " or ".join(kind.__name__ for kind in types)
