@@ -229,11 +229,7 @@ def write_report(folder, record, fitted, histories, problem: Problem) -> None:
     drawn = embeddings.embedding_map(vectors[1:], ratings[1:], "mean rating")
     path = canvas.save(drawn, folder / "plots" / "items.png")
     pictures.append(html.Picture(path, "The items' vectors", f"Of {best}; near each other: liked by the same users."))
-    layers = {}
-    for name in BUILDERS:
-        lines: list[str] = []
-        fitted[name].summary(print_fn=lambda line, **_: lines.append(line), line_length=100)  # noqa: B023
-        layers[name] = "\n".join(lines)
+    layers = {name: html.layers_of(fitted[name]) for name in BUILDERS}
     layers[SCRATCH] = "kmodels.reference.matrix_factorization: the layers of a_small in NumPy"
     html.write_report(
         folder,

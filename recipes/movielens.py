@@ -164,8 +164,6 @@ def describe(data: movielens.MovieLens, split: splits.Split, args: argparse.Name
 
 def write_report(folder, record, model, history, true, predicted, per_user) -> None:
     pictures = rating.draw(folder, record, history, true, predicted, per_user, baseline="matrix_factorization")
-    lines: list[str] = []
-    model.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
     html.write_report(
         folder,
         record,
@@ -175,7 +173,7 @@ def write_report(folder, record, model, history, true, predicted, per_user) -> N
         "validation rows; the test rows were used once, for the figures below.",
         command=f"KERAS_BACKEND={BACKEND} {shlex.join(['python', *sys.argv])}",
         history=history,
-        layers="\n".join(lines),
+        layers=html.layers_of(model),
         pictures=pictures,
     )
     model_card.write_model_card(

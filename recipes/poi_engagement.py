@@ -29,7 +29,7 @@ from kmodels.pipelines import Batches, Pictures, picture_statistics
 from kmodels.preprocessing import encoders, row_splits
 from kmodels.preprocessing import pois as preparation
 from kmodels.report import classification as drawing
-from kmodels.report import engagement, model_card, run_folder, variants
+from kmodels.report import engagement, html, model_card, run_folder, variants
 
 # Name of --model -> (fusion model, backbone of its image branch).
 MODELS = {
@@ -132,7 +132,7 @@ def main(args: argparse.Namespace) -> None:
         heat=heat_maps(model, encoded, pictures, split.test[:64]),
         importance=importances(model, encoded, pictures, split.test),
         command=f"KERAS_BACKEND={BACKEND} {shlex.join(['python', *sys.argv])}",
-        layers={name: summary(model) for name, (model, _) in fitted.items()},
+        layers={name: html.layers_of(model) for name, (model, _) in fitted.items()},
         inputs=[
             model_card.ModelInput(tensor.name, tuple(tensor.shape), tensor.dtype, INPUTS[tensor.name])
             for tensor in model.inputs
@@ -256,12 +256,6 @@ def describe(data: pois.Pois, encoded, split, args: argparse.Namespace) -> dict:
         "split": {name: len(rows) for name, rows in split._asdict().items()},
         "class_counts": dict(zip(encoded.labels, np.bincount(encoded.target).tolist(), strict=True)),
     }
-
-
-def summary(model: keras.Model) -> str:
-    lines: list[str] = []
-    model.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
-    return "\n".join(lines)
 
 
 def show(record: dict) -> None:

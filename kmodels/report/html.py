@@ -18,7 +18,7 @@ from kmodels.report.record import check_record, plain, unit_of, variant_record
 from kmodels.report.run_folder import read_config, write_atomically
 from kmodels.report.tables import bars, pairs, table
 
-__all__ = ["HEADLINE", "Picture", "Section", "comparison", "definitions", "write_report"]
+__all__ = ["HEADLINE", "Picture", "Section", "comparison", "definitions", "layers_of", "write_report"]
 
 HEADLINE = ("accuracy", "macro_f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "ndcg_at_10")
 REPORT = "report.html"
@@ -108,6 +108,28 @@ def write_report(
     path = Path(folder) / REPORT
     write_atomically(path, page(title, _header(shown, title, intro, headline), parts))
     return path
+
+
+def layers_of(model: Any) -> str:
+    r"""Write a model's layers as text, for `write_report`.
+
+    Args:
+        model: A Keras model, or whatever has its `summary`.
+
+    Returns:
+        The table that `model.summary` prints, 100 letters wide.
+
+    Example:
+        >>> class Model:
+        ...     def summary(self, print_fn, line_length):
+        ...         print_fn("dense")
+        ...         print_fn("total 3", line_break=True)
+        >>> layers_of(Model())
+        'dense\ntotal 3'
+    """
+    lines: list[str] = []
+    model.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
+    return "\n".join(lines)
 
 
 def _header(record: Mapping[str, Any], title: str, intro: str, headline: Sequence[str]) -> str:

@@ -246,11 +246,6 @@ def write(
     last = list(classifiers)[-1]
     shown = columns.drop(columns=["user_id", "product_id"]).iloc[train]
     explored = exploration.draw(folder, shown, spent[train], label=f"amount ({unit_of(record)})", edges=_EDGES)
-    layers = {}
-    for name, model in models.items():
-        lines: list[str] = []
-        model.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)  # noqa: B023
-        layers[name] = "\n".join(lines)
     html.write_report(
         folder,
         record,
@@ -260,7 +255,7 @@ def write(
         "settings were chosen on the validation rows; the test rows were used once, for the figures below.",
         command=command,
         history=histories,
-        layers=layers,
+        layers={name: html.layers_of(model) for name, model in models.items()},
         sections=[
             Section("Exploration", paragraphs("Training rows.") + gallery(explored)),
             spend_groups(folder, record, classifiers, groups[test], predicted[last]["test"], SPEND_GROUPS, name=last),

@@ -1,7 +1,6 @@
 """The matrix factorisation recipe as a person runs it, and the search for neighbours in what it leaves."""
 
 import json
-import runpy
 import shutil
 import subprocess
 import sys
@@ -20,13 +19,9 @@ BASELINES = ["global_mean", "linear_regression", "alternating_least_squares"]
 ERRORS = {"rmse", "mae", "r2"}
 
 
-def run(script, *flags) -> int:
-    """Runs a script in this process: Keras takes seconds to import."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(script), *map(str, flags)])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(script), run_name="__main__")
-    return ended.value.code
+@pytest.fixture(scope="module")
+def run(run_here):
+    return run_here
 
 
 def read(folder):
@@ -116,7 +111,7 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def films(small, tmp_path_factory):
+def films(run, small, tmp_path_factory):
     out = tmp_path_factory.mktemp("films")
     assert run(RECIPE, "--data", small, "--out", out / "run", "--epochs", 2, "--batch-size", 256) == 0
     return out / "run"
@@ -130,7 +125,7 @@ def test_movielens_files_have_no_floors_and_are_rated_within_the_stars(films):
     assert "generating model" not in (films / "report.html").read_text()
 
 
-def test_a_finished_run_is_resumed_without_training(films, small, capsys):
+def test_a_finished_run_is_resumed_without_training(run, films, small, capsys):
     before = read(films)
     assert run(RECIPE, "--data", small, "--out", films, "--epochs", 2, "--batch-size", 256, "--resume") == 0
     after = read(films)
@@ -138,7 +133,7 @@ def test_a_finished_run_is_resumed_without_training(films, small, capsys):
         assert before["variants"][name]["test"] == after["variants"][name]["test"]
 
 
-def test_neighbours_are_found_in_the_run_folder(films, capsys):
+def test_neighbours_are_found_in_the_run_folder(run, films, capsys):
     assert run(SIMILAR, films, "user_id", 7, "--n", 3) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[-4] == ["rank", "neighbour", "similarity"]
@@ -163,14 +158,14 @@ def test_neighbours_are_found_in_the_run_folder(films, capsys):
         (["user_id", "7", "--n", "500"], "the number of others there are"),
     ],
 )
-def test_a_question_that_has_no_answer_ends_with_2_and_one_line(films, flags, message, capsys):
+def test_a_question_that_has_no_answer_ends_with_2_and_one_line(run, films, flags, message, capsys):
     assert run(SIMILAR, films, *flags) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
 
 
-def test_a_folder_without_a_run_is_named(tmp_path, capsys):
+def test_a_folder_without_a_run_is_named(run, tmp_path, capsys):
     assert run(SIMILAR, tmp_path, "user_id", "7") == 2
     assert "encoders.json" in capsys.readouterr().err
 
@@ -183,7 +178,7 @@ def test_a_folder_without_a_run_is_named(tmp_path, capsys):
         (["--resume"], "there is no config.json in it"),
     ],
 )
-def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, capsys):
+def test_a_wrong_setting_ends_with_2_and_one_line(run, flags, message, tmp_path, capsys):
     assert run(RECIPE, "--out", tmp_path / "out", *flags) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -3,12 +3,12 @@
 import json
 import os
 import re
-import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -27,17 +27,8 @@ def command(*flags) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def here():
-    """Runs the recipe in this process: Keras takes seconds to import."""
-
-    def run(*flags) -> int:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", [str(RECIPE), *map(str, flags)])
-            with pytest.raises(SystemExit) as ended:
-                runpy.run_path(str(RECIPE), run_name="__main__")
-        return ended.value.code
-
-    return run
+def here(run_here):
+    return partial(run_here, RECIPE)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
 """The recipe as a user starts it; the sample's own figures are checked on a whole run by `.ci/run`."""
 
 import json
-import runpy
 import shutil
-import sys
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -34,16 +33,12 @@ def few(tmp_path_factory):
     return folder
 
 
-def start(*arguments) -> int:
-    """Runs the recipe in this process: Keras takes seconds to import."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(RECIPE), *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(RECIPE), run_name="__main__")
-    return ended.value.code
+@pytest.fixture(scope="module")
+def start(run_here):
+    return partial(run_here, RECIPE)
 
 
-def test_a_run_leaves_a_folder_that_a_person_can_open(few, tmp_path, monkeypatch, capsys):
+def test_a_run_leaves_a_folder_that_a_person_can_open(start, few, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(few, tmp_path / "data")
     table = pd.read_csv(tmp_path / "data" / "pois.csv")
@@ -80,7 +75,7 @@ def test_a_run_leaves_a_folder_that_a_person_can_open(few, tmp_path, monkeypatch
         (["--resume"], "holds no run"),
     ],
 )
-def test_bad_input_ends_with_2_and_one_line(few, tmp_path, monkeypatch, capsys, arguments, message):
+def test_bad_input_ends_with_2_and_one_line(start, few, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     data = [] if "--data" in arguments else ["--data", few]
     assert start(*data, *arguments) == 2

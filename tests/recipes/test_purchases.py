@@ -1,10 +1,10 @@
 """The purchases recipe as a person runs it: on the sample, on a table of their own, on bad input, resumed, tuned."""
 
 import json
-import runpy
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,17 +34,8 @@ def read(folder):
 
 
 @pytest.fixture(scope="module")
-def here():
-    """Runs the recipe in this process: Keras takes seconds to import."""
-
-    def run(*flags) -> int:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", [str(RECIPE), *map(str, flags)])
-            with pytest.raises(SystemExit) as ended:
-                runpy.run_path(str(RECIPE), run_name="__main__")
-        return ended.value.code
-
-    return run
+def here(run_here):
+    return partial(run_here, RECIPE)
 
 
 # --- the sample, with every default
