@@ -28,6 +28,8 @@ COLUMNS = ("title", "genres", "director", "runtime", "rating", "votes", "budget"
 INPUTS = ("budget", "runtime", "genres", "director", "rating", "votes")
 #: Columns whose values exist only once a film is out: they predict nothing that was still open.
 AFTER_RELEASE = ("rating", "votes", "revenue")
+#: Names of the classes of `target`, by their numbers.
+LABELS = ("no profit", "profit")
 
 _REQUIRED = ("budget", "revenue")
 # TMDB's own names, taken where a table has no column of our name.

@@ -1,4 +1,4 @@
-"""Splits of rows that stand alone into training, validation and test: at random, or class by class.
+"""Splits of rows that stand alone into training, validation and test: at random, class by class, or in folds.
 
 Interactions of users and items are split in `kmodels.preprocessing.splits`.
 """
@@ -6,13 +6,14 @@ Interactions of users and items are split in `kmodels.preprocessing.splits`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from kmodels.errors import DataError
+from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing.splits import IntArray, Split, exact_shares
 
 
@@ -76,6 +77,47 @@ def stratified(labels: npt.ArrayLike, *, seed: int, validation: float = 0.15, te
     before, in_test = _halve(np.arange(len(classes)), len(classes) - n_before_test, classes, seed)
     train, in_validation = _halve(before, n_before_test - n_train, classes, seed)
     return Split(train, in_validation, in_test)
+
+
+def stratified_folds(labels: npt.ArrayLike, *, seed: int, folds: int = 5, validation: float = 0.1) -> list[Split]:
+    """Splits rows into folds of nearly equal size and shares of the classes; each is the test part of one split.
+
+    Of the other rows, floor(rows · validation) are drawn for validation, class by class.
+
+    Args:
+        labels: Class of each row, shape (rows,), integers or text.
+        seed: Any integer from 0. The splits depend on the order of the rows.
+        folds: Number of folds, 2 or more. Default 5.
+        validation: Share of all rows that validate in each split, 0 or more. Default 0.1.
+
+    Returns:
+        A split for each fold. Every row is in exactly one test part.
+
+    Raises:
+        DataError: A class with fewer rows than folds, or too few rows for every part.
+        ConfigurationError: Fewer than two folds, or a share that is negative or leaves nothing for training.
+
+    Example:
+        >>> from kmodels.preprocessing.row_splits import stratified_folds
+        >>> labels = np.array([0] * 60 + [1] * 40)
+        >>> [[len(part) for part in split] for split in stratified_folds(labels, folds=4, seed=0)]
+        [[65, 10, 25], [65, 10, 25], [65, 10, 25], [65, 10, 25]]
+        >>> [int(labels[split.test].sum()) for split in stratified_folds(labels, folds=4, seed=0)]
+        [10, 10, 10, 10]
+    """
+    classes = np.asarray(labels)
+    if classes.ndim != 1:
+        raise DataError("labels are not a column", expected="shape (rows,)", received=f"shape {classes.shape}")
+    if folds < 2:
+        raise ConfigurationError(f"folds must be 2 or more. Received: folds={folds}")
+    exact_shares(validation, 1 / folds)
+    kinds, count = np.unique(classes, return_counts=True)
+    if not len(kinds) or count.min() < folds:
+        rarest = f"class {kinds[count.argmin()]!s} with {count.min()} rows" if len(kinds) else "no row"
+        raise DataError("too few rows for the folds", expected=f"{folds} rows of each class or more", received=rarest)
+    n_validation = int(len(classes) * Fraction(validation).limit_denominator(10**6))
+    cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(classes)), classes)
+    return [Split(*_halve(others, n_validation, classes, seed + i), test) for i, (others, test) in enumerate(cut)]
 
 
 def require_classes(labels: npt.ArrayLike, split: Split, names: Sequence[str]) -> None:

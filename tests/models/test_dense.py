@@ -24,7 +24,7 @@ def by_hand(inputs: int, widths: tuple[int, ...], batch_norm: bool = False) -> i
         (dense.profit_batchnorm, by_hand(26, (64, 128, 128, 64, 64), batch_norm=True)),
         (dense.profit_dropout, by_hand(26, (128, 256, 256, 128, 128))),
         (dense.profit_l2, by_hand(26, (32, 64))),
-        (dense.profit_wide_and_deep, by_hand(26, (64,)) - 2 + by_hand(26, ())),
+        (dense.profit_wide_and_deep, by_hand(26, (64,)) - 2 + by_hand(2 * 26, ())),
     ],
 )
 def test_parameters_of_the_variants(build, expected):
@@ -92,6 +92,18 @@ def test_wide_and_deep_is_the_sum_of_both():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model({"x": x})), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_squares_of_numbers_alone_go_into_the_linear_part():
+    features = [Numeric("x", 3), MultiHot("genres", 2)]
+    model = dense.dense_classifier(features, 2, hidden=[Hidden(4)], linear=True, squares=True)
+    model.get_layer("deep").set_weights([np.zeros((4, 2))])
+    kernel, bias = RNG.normal(size=(8, 2)), RNG.normal(size=2)
+    model.get_layer("wide").set_weights([kernel, bias])
+    x, genres = (RNG.normal(size=(5, size)).astype("float32") for size in (3, 2))
+    expected = np.hstack([x, genres, x**2]) @ kernel + bias
+    found = keras.ops.convert_to_numpy(model({"x": x, "genres": genres}))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("build", [dense.profit_batchnorm, dense.profit_dropout, dense.profit_wide_and_deep])
 def test_every_parameter_receives_a_gradient(build):
     model = build([Numeric("x", 5)])
@@ -110,6 +122,7 @@ def test_every_parameter_receives_a_gradient(build):
         (lambda: dense.dense_classifier([Numeric("x")], 1, hidden=()), "classes=1"),
         (lambda: dense.dense_classifier([Categorical("id", 5)], 2, hidden=()), "Numeric and MultiHot.*'id'"),
         (lambda: dense.dense_classifier([Numeric("x"), MultiHot("x", 2)], 2, hidden=()), "Received twice: 'x'"),
+        (lambda: dense.dense_classifier([Numeric("x")], 2, hidden=(), squares=True), "squares go into the linear part"),
         (lambda: Hidden(0), "units of 1 or more.*units=0"),
         (lambda: Hidden(8, dropout=1.0), "below 1.*dropout=1.0"),
         (lambda: Hidden(8, l2=-0.1), "l2 of 0 or more"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing.row_splits import random_rows, require_classes, stratified
+from kmodels.preprocessing.row_splits import random_rows, require_classes, stratified, stratified_folds
 from kmodels.preprocessing.splits import Split
 
 
@@ -83,3 +83,42 @@ def test_require_classes():
         require_classes(labels, whole, ("low", "medium", "high"))
     require_classes(labels, whole._replace(test=np.array([6, 7, 5])), ("low", "medium", "high"))
     require_classes(labels, whole._replace(test=np.array([], np.int64)), ("low", "medium", "high"))
+
+
+# --- folds
+
+
+@pytest.mark.parametrize(("rows", "folds"), [(400, 5), (97, 3), (20, 2)])
+def test_every_row_is_tested_once(rows, folds):
+    labels = np.random.default_rng(0).permutation(np.arange(rows) % 4 == 0).astype(int)
+    splits = stratified_folds(labels, folds=folds, seed=3, validation=0.1)
+    assert len(splits) == folds
+    for split in splits:
+        check_parts(split, rows)
+        assert len(split.validation) == rows // 10
+        for part in split:
+            # A class has its share of each part, but for one row of it where shares are no whole numbers.
+            assert abs(labels[part].sum() - labels.mean() * len(part)) <= 1
+    assert np.sort(np.concatenate([split.test for split in splits])).tolist() == list(range(rows))
+
+
+def test_the_seed_decides_the_folds():
+    labels = np.arange(100) % 2
+    first, again, other = (stratified_folds(labels, seed=seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(*parts) for pair in zip(first, again, strict=True) for parts in zip(*pair, strict=True))
+    assert not np.array_equal(first[0].test, other[0].test)
+    assert not np.array_equal(first[0].validation, first[1].validation)
+
+
+@pytest.mark.parametrize(
+    ("labels", "folds", "error", "message"),
+    [
+        ([0, 1] * 10, 1, ConfigurationError, "folds must be 2 or more. Received: folds=1"),
+        ([0] * 20 + [1] * 2, 3, DataError, "expected 3 rows of each class or more; received 'class 1 with 2 rows'"),
+        ([], 3, DataError, "too few rows for the folds"),
+        ([[0, 1]], 2, DataError, "labels are not a column"),
+    ],
+)
+def test_folds_that_cannot_be_made(labels, folds, error, message):
+    with pytest.raises(error, match=message):
+        stratified_folds(np.array(labels, int), folds=folds, seed=0)
