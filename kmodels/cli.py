@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from kmodels.datasets import download
 from kmodels.errors import KModelsError
@@ -121,6 +122,56 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=at_least(1), default=1, help="processes of the search; default: %(default)s")
 
 
+def settings(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """What shapes the result of a run, for `run_folder.open_run`; a run may be resumed with other flags than these.
+
+    Args:
+        arguments: What a recipe's parser gave.
+        without: Flags of the recipe's own that change nothing that is fitted. Default ().
+
+    Returns:
+        Value by name, without `out`, `resume`, `workers` and those.
+
+    Example:
+        >>> settings(parser("movielens", "Rates films.").parse_args([]), without=["seed"])
+        {'data': 'sample', 'epochs': None, 'batch_size': 512}
+    """
+    left_out = {"out", "resume", "workers", *without}
+    return {name: value for name, value in vars(arguments).items() if name not in left_out}
+
+
+def searched(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `tuning.search` takes of the flags; its folder is `search` in the run folder.
+
+    Args:
+        arguments: What a parser with `add_search_flags` gave.
+
+    Returns:
+        algorithm, trials, workers, epochs, seed and directory.
+
+    Example:
+        >>> flags = parser("purchases", "Predicts amounts.")
+        >>> add_search_flags(flags)
+        >>> searched(flags.parse_args(["--tune", "random", "--out", "runs/a"]))["directory"].as_posix()
+        'runs/a/search'
+    """
+    kept = {name: getattr(arguments, name) for name in ("trials", "workers", "epochs", "seed")}
+    return {"algorithm": arguments.tune, **kept, "directory": arguments.out / "search"}
+
+
+def command() -> str:
+    """The command that runs the recipe once more, for its report.
+
+    Returns:
+        One line, with the backend that `choose_backend` chose.
+
+    Example:
+        >>> choose_backend() in command()
+        True
+    """
+    return f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} {shlex.join(['python', *sys.argv])}"
+
+
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> NoReturn:
     """Runs a recipe and ends the program: 0, 2 after bad input (one line, no traceback), 130 after Ctrl-C.
 
@@ -189,6 +240,57 @@ def at_least(minimum: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def share(text: str) -> float:
+    """The type of a flag that takes a share.
+
+    Args:
+        text: What the user gave.
+
+    Returns:
+        The number, from 0 to 1.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+
+    Example:
+        >>> share("0.25")
+        0.25
+    """
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text!r}")
+    return value
+
+
+def positive(text: str) -> float:
+    """The type of a flag that takes a number above 0, such as a learning rate.
+
+    Args:
+        text: What the user gave.
+
+    Returns:
+        The number.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+
+    Example:
+        >>> positive("3e-3")
+        0.003
+    """
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _stop(message: str) -> NoReturn:

@@ -1,6 +1,7 @@
 import argparse
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,33 @@ def test_defaults():
     }
 
 
+def test_what_shapes_a_run_and_what_a_search_takes():
+    parser = cli.parser("movielens", "Rates films.")
+    cli.add_search_flags(parser)
+    given = parser.parse_args(["--tune", "bayesian", "--trials", "7", "--epochs", "3", "--workers", "2", "--seed", "5"])
+    assert cli.settings(given, without=["batch_size"]) == {
+        "data": "sample",
+        "epochs": 3,
+        "seed": 5,
+        "tune": "bayesian",
+        "trials": 7,
+    }
+    assert cli.searched(given) == {
+        "algorithm": "bayesian",
+        "trials": 7,
+        "workers": 2,
+        "epochs": 3,
+        "seed": 5,
+        "directory": Path("runs/movielens/search"),
+    }
+
+
+def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setattr(sys, "argv", ["recipes/x.py", "--data", "my table.csv"])
+    assert cli.command() == "KERAS_BACKEND=torch python recipes/x.py --data 'my table.csv'"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -175,3 +203,21 @@ def test_timed_adds_up_nothing_and_measures(monkeypatch):
     with cli.timed(timing, "fit_s"):
         pass
     assert timing == {"fit_s": 2.5}
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0.0), ("0.25", 0.25), ("1", 1.0)])
+def test_a_share_is_from_0_to_1(text, value):
+    assert cli.share(text) == value
+
+
+@pytest.mark.parametrize("text", ["-0.1", "1.01", "nan", "half", ""])
+def test_what_is_no_share_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"must be a number from 0 to 1, not '{text}'"):
+        cli.share(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1e-3", "inf", "nan", "fast"])
+def test_what_is_not_above_0_is_refused(text):
+    assert cli.positive("3e-3") == 0.003
+    with pytest.raises(argparse.ArgumentTypeError, match=f"must be a number above 0, not '{text}'"):
+        cli.positive(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from kmodels.report.canvas import (
     short,
 )
 from kmodels.report.fragments import Picture, Section, gallery, listing, paragraphs
+from kmodels.report.payoff import comparison, verdict
 from kmodels.report.tables import frame
 
 _FEWEST = 5  # completed trials below which nothing can be said about which hyper-parameter matters
@@ -182,6 +184,7 @@ def draw(
     *,
     direction: str = "min",
     seed: int = 0,
+    payoff: pd.DataFrame | None = None,
 ) -> Section:
     """Draws a search into the run folder's `plots/` and tells it as a section of the report.
 
@@ -192,12 +195,14 @@ def draw(
         objective: Name of the objective's column.
         direction: "min" or "max". Default "min".
         seed: Seed of the forest behind the importances. Default 0.
+        payoff: As `payoff.verdict` takes it; None (default) leaves out whether the search paid.
 
     Returns:
-        A section for `html.write_report`: the ten best trials, what the search cost, and the pictures.
+        A section for `html.write_report`: whether the search paid, the ten best trials, what the search cost, and the
+        pictures.
 
     Raises:
-        DataError: If no trial was completed.
+        DataError: If no trial was completed, or `payoff` is not as described.
     """
     done = _completed(trials, objective)
     figures = {
@@ -220,7 +225,8 @@ def draw(
         Picture(save(figure, Path(folder) / "plots" / f"search_{name}.png"), title, caption)
         for name, (figure, title, caption) in figures.items()
     ]
-    best = done.sort_values(objective, ascending=direction == "min").head(10)
+    best = done.sort_values(objective, ascending=direction == "min", kind="stable").head(10)
+    best = best.astype({"epoch": "Int64", "epochs": "Int64"})
     columns = [objective, "epoch", "epochs", "seconds", *parameters]
     failed = trials[trials["status"] == "failed"]
     cost = (
@@ -228,13 +234,83 @@ def draw(
         f"{done['seconds'].sum() / 60:.1f} minutes of training."
     )
     reasons = [f"trial {row.trial}: {row.reason}" for row in failed.itertuples()]
+    paid = [] if payoff is None else [paragraphs(verdict(payoff), kind="choice"), comparison(payoff)]
     body = [
+        *paid,
         paragraphs(cost),
         frame(best.set_index("trial")[columns], caption="The best trials"),
         listing(reasons, summary=f"{len(failed)} failed trials") if reasons else "",
         gallery(pictures),
     ]
     return Section("Search", "\n".join(body))
+
+
+def tell(
+    folder: str | Path, found: Any, payoff: pd.DataFrame | None = None, *, algorithm: str, seed: int = 0
+) -> tuple[dict[str, Any], Section]:
+    """Tells a search twice, for `metrics.json` and for the page.
+
+    Args:
+        folder: The run folder.
+        found: A `tuning.Search`.
+        payoff: As `payoff.verdict` takes it; None (default) leaves out whether the search paid.
+        algorithm: Name of the algorithm.
+        seed: As `draw` takes it. Default 0.
+
+    Returns:
+        {"search": what `summary` gives}, and what `draw` gives.
+
+    Raises:
+        DataError: If no trial was completed, or `payoff` is not as described.
+    """
+    what, how = (found.trials, found.parameters, found.objective), {"direction": found.direction, "payoff": payoff}
+    return {"search": summary(*what, algorithm=algorithm, **how)}, draw(folder, *what, seed=seed, **how)
+
+
+def summary(
+    trials: pd.DataFrame,
+    parameters: Sequence[str],
+    objective: str,
+    *,
+    algorithm: str,
+    direction: str = "min",
+    payoff: pd.DataFrame | None = None,
+) -> dict[str, Any]:
+    """Puts a search into numbers, for `metrics.json`.
+
+    Args:
+        trials: The table of trials, as `tuning.Search` has it.
+        parameters: The hyper-parameters.
+        objective: Name of the objective's column.
+        algorithm: Name of the algorithm.
+        direction: "min" or "max". Default "min".
+        payoff: As `payoff.verdict` takes it; None (default) leaves it out.
+
+    Returns:
+        algorithm, trials and completed (their numbers), objective (its name), best (trial, the objective and each
+        hyper-parameter), seconds (of all trials together), and with a payoff: payoff, a list of its rows, and verdict.
+
+    Raises:
+        DataError: If no trial was completed.
+
+    Example:
+        >>> trials = {"trial": [1, 2], "status": "completed", "val_rmse": [0.9, 0.8], "seconds": 3.0, "dim": [8, 4]}
+        >>> summary(pd.DataFrame(trials), ["dim"], "val_rmse", algorithm="random")["best"]
+        {'trial': 2, 'val_rmse': 0.8, 'dim': 4}
+    """
+    done = _completed(trials, objective)
+    best = done.sort_values(objective, ascending=direction == "min", kind="stable").iloc[0]
+    found: dict[str, Any] = {
+        "algorithm": algorithm,
+        "trials": len(trials),
+        "completed": len(done),
+        "objective": objective,
+        "best": best[["trial", objective, *parameters]].to_dict(),
+        "seconds": float(trials["seconds"].sum()),
+    }
+    if payoff is not None:
+        found |= {"payoff": payoff.to_dict("records"), "verdict": verdict(payoff)}
+    return found
 
 
 def _importance_bars(ranked: pd.DataFrame) -> Figure:

@@ -7,8 +7,19 @@ from kmodels.errors import ConfigurationError
 if importlib.util.find_spec("keras_tuner") is None:
     raise ConfigurationError("searching needs KerasTuner, which is not installed: pip install -e '.[tune]'")
 
+from kmodels.tuning.payoff import payoff
 from kmodels.tuning.search import ALGORITHMS, Search, search
-from kmodels.tuning.spaces import embedding_space
+from kmodels.tuning.spaces import cnn_space, embedding_space, mf_space, neumf_space
 from kmodels.tuning.workers import role
 
-__all__ = ["ALGORITHMS", "Search", "embedding_space", "role", "search"]
+__all__ = [
+    "ALGORITHMS",
+    "Search",
+    "cnn_space",
+    "embedding_space",
+    "mf_space",
+    "neumf_space",
+    "payoff",
+    "role",
+    "search",
+]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,25 @@ import keras_tuner
 from kmodels.errors import ConfigurationError
 
 JOURNAL, FAILURE = "journal.jsonl", "failure.txt"
+IDLE_S = 0.2
 
 
-def journaled(base: type[keras_tuner.Oracle], folder: Path, *, on_end: Callable[[Any], object], **settings: Any) -> Any:
+def journaled(base: type[keras_tuner.Oracle], folder: Path, **settings: Any) -> Any:
     """Makes an oracle of a class of KerasTuner's that writes down each trial it starts and ends.
 
     Args:
         base: `keras_tuner.oracles.RandomSearchOracle`, `HyperbandOracle` or `BayesianOptimizationOracle`.
         folder: Where `journal.jsonl` is, one JSON object a line; `replay` reads it.
-        on_end: Called with the oracle whenever a trial has ended, also while replaying.
         **settings: What the class takes.
 
     Returns:
-        The oracle. It saves nothing else.
+        The oracle. It saves nothing else. What its attribute `on_end` is set to is called with it whenever a trial has
+        ended.
     """
 
     class Journaled(base):
         replaying = False
+        on_end: Callable[[Any], object] | None = None
         journal = folder / JOURNAL
         ongoing_trials: Any
         trials: Any
@@ -46,6 +49,9 @@ def journaled(base: type[keras_tuner.Oracle], folder: Path, *, on_end: Callable[
             trial = super().create_trial(tuner_id)
             if is_new and trial.status == "RUNNING":
                 self._write(event="started", tuner=tuner_id, trial=trial.trial_id, values=trial.hyperparameters.values)
+            if trial.status == "IDLE":
+                # Hyperband waits for the round's last trials; its workers would ask again at once, without end.
+                time.sleep(IDLE_S)
             return trial
 
         def end_trial(self, trial: Any) -> None:
@@ -57,7 +63,8 @@ def journaled(base: type[keras_tuner.Oracle], folder: Path, *, on_end: Callable[
             # Before the oracle's own books: a kill in between must not cost the training.
             self._write(event="ended", trial=trial.trial_id, status=trial.status, metrics=values, reason=trial.message)
             super().end_trial(trial)
-            on_end(self)
+            if self.on_end is not None:
+                self.on_end(self)
 
         def requeue(self) -> None:
             """Gives what was running when the process ended to whoever asks next."""

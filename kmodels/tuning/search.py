@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -120,15 +121,15 @@ def search(
     folder = Path(directory)
     settings = _Settings(algorithm, trials, objective, direction, epochs, seed, about)
     role = processes.role()
-    shown = None if role != "worker" else True
-    with tqdm(total=trials, desc="search", unit="trial", dynamic_ncols=True, disable=shown) as bar:
-        oracle = _make_oracle(settings, folder, bar)
-        tuner = _Tuner(oracle, build, folder, settings, callbacks)
-        if role == "worker":
-            processes.work(tuner, timeout=chief_timeout, train=train, validation=validation)
-            return None
-        _open(folder, settings, oracle.get_space())
-        replay(oracle)
+    oracle = _make_oracle(settings, folder)
+    tuner = _Tuner(oracle, build, folder, settings, callbacks)
+    if role == "worker":
+        processes.work(tuner, timeout=chief_timeout, train=train, validation=validation)
+        return None
+    _open(folder, settings, oracle.get_space())
+    replay(oracle)
+    with _Progress(oracle) as progress:
+        oracle.on_end = progress
         if role == "chief" or workers > 1:
             processes.lead(oracle, workers=0 if role == "chief" else workers)
         else:
@@ -207,7 +208,9 @@ class _Tuner(BaseTuner):
         """Hyperband goes on with the best trials of a round: from their weights, where this machine has them."""
         before = self.folder / f"trial_{parent}" / _CHECKPOINT
         if parent is not None and before.exists() and not (folder / _CHECKPOINT).exists():
-            shutil.copy(before, folder / _CHECKPOINT)
+            # Half a copy, left by a kill, would be taken for the trial's own.
+            part = shutil.copy(before, folder / f"{_CHECKPOINT}.part")
+            os.replace(part, folder / _CHECKPOINT)
 
     def _scores(self, history: pd.DataFrame) -> np.ndarray:
         if self.settings.objective not in history:
@@ -222,7 +225,7 @@ class _Tuner(BaseTuner):
         """Nothing: `replay` does it."""
 
 
-def _make_oracle(settings: _Settings, folder: Path, bar: Any) -> Any:
+def _make_oracle(settings: _Settings, folder: Path) -> Any:
     oracles = keras_tuner.oracles
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "random": (oracles.RandomSearchOracle, {"max_trials": settings.trials}),
@@ -234,7 +237,6 @@ def _make_oracle(settings: _Settings, folder: Path, bar: Any) -> Any:
     oracle = journaled(
         kind,
         folder,
-        on_end=lambda oracle: _show(oracle, bar),
         objective=keras_tuner.Objective(settings.objective, settings.direction),
         # KerasTuner takes a seed of 0 for none.
         seed=settings.seed + 1,
@@ -245,18 +247,48 @@ def _make_oracle(settings: _Settings, folder: Path, bar: Any) -> Any:
     return oracle
 
 
-def _show(oracle: Any, bar: Any) -> None:
-    bar.update()
-    done = [trial.score for trial in oracle.trials.values() if trial.status == "COMPLETED"]
-    if done:
-        best = min(done) if oracle.objective.direction == "min" else max(done)
-        bar.set_postfix_str(f"best {oracle.objective.name} {best:.4g}")
-    failed = sum(trial.status == "FAILED" for trial in oracle.trials.values())
-    if failed:
-        bar.set_description(f"search ({failed} failed)")
-    if bar.disable:
-        best_so_far = f", best {oracle.objective.name} so far {best:.4g}" if done else ""
-        print(f"trial {len(oracle.end_order)}/{oracle.max_trials}{best_so_far}", file=sys.stderr, flush=True)
+class _Progress:
+    """Trials done of all, the best score and the time left: a bar on a terminal, else a line for each trial."""
+
+    def __init__(self, oracle: Any) -> None:
+        # Those of an earlier process took no time in this one.
+        self.before, self.started = len(oracle.end_order), time.perf_counter()
+        self.bar = tqdm(
+            total=oracle.max_trials,
+            initial=self.before,
+            desc="search",
+            unit="trial",
+            dynamic_ncols=True,
+            disable=None,
+        )
+        if self.before and self.bar.disable:
+            print(f"going on after {self._state(oracle)}", file=sys.stderr, flush=True)
+
+    def __call__(self, oracle: Any) -> None:
+        self.bar.set_postfix_str(self._best(oracle), refresh=False)
+        failed = sum(trial.status == "FAILED" for trial in oracle.trials.values())
+        if failed:
+            self.bar.set_description(f"search ({failed} failed)", refresh=False)
+        self.bar.update()
+        if self.bar.disable:
+            done = len(oracle.end_order)
+            left = (oracle.max_trials - done) * (time.perf_counter() - self.started) / (done - self.before)
+            print(f"{self._state(oracle)}, {tqdm.format_interval(left)} left", file=sys.stderr, flush=True)
+
+    def _state(self, oracle: Any) -> str:
+        best = self._best(oracle)
+        return f"trial {len(oracle.end_order)}/{oracle.max_trials}" + (f", {best} so far" if best else "")
+
+    def _best(self, oracle: Any) -> str:
+        done = [trial.score for trial in oracle.trials.values() if trial.status == "COMPLETED"]
+        pick = min if oracle.objective.direction == "min" else max
+        return f"best {oracle.objective.name} {pick(done):.4g}" if done else ""
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
 
 
 def _open(folder: Path, settings: _Settings, space: Any) -> None:
@@ -264,6 +296,7 @@ def _open(folder: Path, settings: _Settings, space: Any) -> None:
     content = {**asdict(settings), "space": [parameter.get_config() for parameter in space.space]}
     text = json.dumps(content, indent=1, default=str) + "\n"
     path = folder / _SETTINGS
+    part = path.with_suffix(".part")
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
         wanted = json.loads(text)
@@ -271,11 +304,10 @@ def _open(folder: Path, settings: _Settings, space: Any) -> None:
         if differing:
             what = "; ".join(f"{name} is {found.get(name)!r} there, here {wanted[name]!r}" for name in differing)
             raise ConfigurationError(f"{folder} holds another search: {what}")
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and set(folder.iterdir()) - {part}:
         raise ConfigurationError(f"{folder} holds files that are no search; give the search a folder of its own")
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
         part.write_text(text, encoding="utf-8")
         part.replace(path)
 

@@ -6,6 +6,7 @@ import keras_tuner
 import pytest
 
 from kmodels.errors import ConfigurationError
+from kmodels.tuning import journal
 from kmodels.tuning.journal import JOURNAL, journaled, replay
 
 ORACLES = {
@@ -15,7 +16,7 @@ ORACLES = {
 }
 
 
-def oracle(name, folder, on_end=lambda oracle: None):
+def oracle(name, folder):
     kind, arguments = ORACLES[name]
     space = keras_tuner.HyperParameters()
     space.Float("rate", 1e-4, 1.0, sampling="log")
@@ -23,7 +24,6 @@ def oracle(name, folder, on_end=lambda oracle: None):
     made = journaled(
         kind,
         folder,
-        on_end=on_end,
         objective=keras_tuner.Objective("loss", "min"),
         seed=5,
         hyperparameters=space,
@@ -107,6 +107,20 @@ def test_what_two_workers_ran_when_the_chief_died_is_run_again(tmp_path):
     replay(third)
     assert state(third) == state(second)
     assert finish(third) == []
+
+
+def test_a_worker_that_has_to_wait_does_not_ask_without_end(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(journal.time, "sleep", waits.append)
+    search = oracle("hyperband", tmp_path)
+    search.hyperband_iterations = 1
+    search.max_trials = 100
+    names = [f"worker{i}" for i in range(100)]
+    trials = []
+    while not trials or trials[-1].status == "RUNNING":
+        trials.append(search.create_trial(names[len(trials)]))
+    assert trials[-1].status == "IDLE"
+    assert waits == [journal.IDLE_S]
 
 
 def test_a_failure_file_gives_the_reason_that_grpc_does_not_carry(tmp_path):

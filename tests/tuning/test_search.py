@@ -1,3 +1,10 @@
+import io
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import keras
 import keras_tuner
 import pandas as pd
 import pytest
@@ -68,21 +75,72 @@ def test_a_stopped_search_goes_on_without_repeating_a_trial(build, data, tmp_pat
     assert len(built) == 1
 
 
+def test_a_kill_while_hyperband_copies_weights_loses_nothing(build, data, tmp_path, monkeypatch):
+    whole = search(build, data, tmp_path / "whole", algorithm="hyperband", epochs=3, trials=4)
+
+    def killed(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:100])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy", killed)
+        with pytest.raises(KeyboardInterrupt):
+            search(build, data, tmp_path / "broken", algorithm="hyperband", epochs=3, trials=4)
+    again = search(build, data, tmp_path / "broken", algorithm="hyperband", epochs=3, trials=4)
+    pd.testing.assert_frame_equal(again.trials.drop(columns="seconds"), whole.trials.drop(columns="seconds"), rtol=1e-6)
+
+
+def test_progress_is_told_line_by_line_where_there_is_no_terminal(build, data, tmp_path, capsys):
+    found = search(build, data, tmp_path, trials=2, epochs=1)
+    lines = capsys.readouterr().err.splitlines()
+    best = [f"{loss:.4g}" for loss in found.trials["val_rmse"].cummin()]
+    assert [line.rpartition(", ")[0] for line in lines] == [
+        f"trial {i}/2, best val_rmse {best[i - 1]} so far" for i in (1, 2)
+    ]
+    assert all(line.endswith(" left") for line in lines)
+    assert lines[-1].endswith(", 00:00 left")
+    search(build, data, tmp_path, trials=2, epochs=1)
+    assert capsys.readouterr().err == f"going on after trial 2/2, best val_rmse {best[1]} so far\n"
+
+
+def test_progress_is_a_bar_on_a_terminal(build, data, tmp_path, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    found = search(build, data, tmp_path, trials=2, epochs=1)
+    last = terminal.getvalue().strip().rpartition("\r")[2]
+    assert "| 2/2 [" in last
+    assert f"best val_rmse {found.trials['val_rmse'].min():.4g}" in last
+    assert "<00:00" in last
+
+
 def test_a_failed_trial_is_recorded_with_its_reason(build, data, tmp_path):
-    rates = search(build, data, tmp_path / "all").trials["rate"]
+    plain = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_rmse", "min"), max_trials=5, seed=1)
+    build(plain.hyperparameters)
+    rates = [plain._random_values()["rate"] for _ in range(5)]
 
     def failing(hp):
         model = build(hp)
-        if hp.get("rate") == rates[1]:
-            raise MemoryError("80 GiB")
-        if hp.get("rate") == rates[2]:
-            model.optimizer.learning_rate = 1e38
+        match rates.index(hp.get("rate")) if hp.get("rate") in rates else None:
+            case 0:
+                raise ConfigurationError("units must be even")
+            case 1:
+                raise MemoryError("80 GiB")
+            case 2:
+                model.optimizer.learning_rate = 1e38
+            case 3:
+                wide = keras.layers.Dense(2**42)(model.inputs[0])  # 32 TiB
+                return keras.Model(model.input, keras.layers.Dense(1)(wide))
         return model
 
-    found = search(failing, data, tmp_path / "failing")
-    assert found.trials["status"].tolist() == ["completed", "failed", "failed"]
+    found = search(failing, data, tmp_path, trials=5)
+    assert found.trials["status"].tolist() == ["failed"] * 4 + ["completed"]
+    assert found.trials["reason"][0] == "ConfigurationError: units must be even"
     assert found.trials["reason"][1] == "MemoryError: 80 GiB"
     assert "the loss is not a finite number" in found.trials["reason"][2]
+    # In the backend's own words.
+    assert re.search("alloc|memory|RESOURCE_EXHAUSTED", found.trials["reason"][3])
+    assert found.best.get("rate") == rates[4]
 
 
 def test_when_all_fail_there_is_one_error(build, data, tmp_path):
@@ -113,6 +171,12 @@ def test_the_folder_of_another_search_is_refused(build, compiled, data, tmp_path
     with pytest.raises(ConfigurationError, match="holds another search: space is"):
         search(lambda hp: compiled(hp.Int("units", 1, 3), 0.1), data, tmp_path, trials=1)
     assert (tmp_path / "search" / "journal.jsonl").read_bytes() == before
+
+
+def test_a_kill_while_the_settings_are_written_leaves_no_strange_file(build, data, tmp_path):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "search.part").write_text('{"algorithm": "ran')
+    assert len(search(build, data, tmp_path, trials=1).trials) == 1
 
 
 def test_a_folder_with_other_files_is_refused(build, data, tmp_path):

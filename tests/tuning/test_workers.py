@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 
+import keras
 import keras_tuner
 import pandas as pd
 import pytest
+from keras_tuner.src.distribute import oracle_client
 
 from kmodels import tuning
 from kmodels.errors import ConfigurationError, TrainingError
@@ -40,23 +43,53 @@ if found is not None:
 """
 
 
-def run(folder, *arguments):
+def start(folder, *arguments, **environment):
     script = folder / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ.copy())
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
 
 
-def test_a_worker_that_dies_loses_one_trial_which_is_run_again(tmp_path):
+def finish(process):
+    error = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, error
+    return error
+
+
+def table(folder, name):
+    return pd.read_csv(folder / f"{name}.csv").drop(columns="seconds")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    finish(start(folder, "alone", "1"))
+    return table(folder, "alone")
+
+
+def test_a_worker_that_dies_loses_one_trial_which_is_run_again(alone, tmp_path):
     (tmp_path / "dies-once").touch()
-    together = run(tmp_path, "together", "2")
-    assert together.returncode == 0, together.stderr
-    assert "died with code 9; starting it again" in together.stderr
-    alone = run(tmp_path, "alone", "1")
-    assert alone.returncode == 0, alone.stderr
-    tables = [pd.read_csv(tmp_path / f"{name}.csv").drop(columns="seconds") for name in ("together", "alone")]
-    assert (tables[0]["status"] == "completed").all()
-    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
+    assert "died with code 9; starting it again" in finish(start(tmp_path, "together", "2"))
+    together = table(tmp_path, "together")
+    assert (together["status"] == "completed").all()
+    pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
+
+
+def test_a_chief_and_two_workers_that_are_started_by_hand(alone, tmp_path):
+    if keras.backend.backend() != "jax":
+        pytest.skip("KerasTuner's chief knows no backend: once is enough")
+    (tmp_path / "dies-once").touch()
+    place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(workers._free_port())}
+    names = ("worker0", "worker1", "chief")  # the chief last
+    running = {name: start(tmp_path, "hand", "1", KERASTUNER_TUNER_ID=name, **place) for name in names}
+    while (died := next((name for name in names[:2] if running[name].poll() == 9), None)) is None:
+        assert running["chief"].poll() is None
+        time.sleep(0.1)
+    running[died].communicate()
+    running[died] = start(tmp_path, "hand", "1", KERASTUNER_TUNER_ID=died, **place)
+    for process in running.values():
+        finish(process)
+    pd.testing.assert_frame_equal(table(tmp_path, "hand"), alone, rtol=1e-5)
 
 
 def test_workers_that_keep_dying_end_the_search(tmp_path, monkeypatch):
@@ -64,7 +97,6 @@ def test_workers_that_keep_dying_end_the_search(tmp_path, monkeypatch):
     oracle = journaled(
         keras_tuner.oracles.RandomSearchOracle,
         tmp_path,
-        on_end=lambda oracle: None,
         objective=keras_tuner.Objective("loss", "min"),
         max_trials=3,
     )
@@ -81,8 +113,10 @@ def test_a_worker_without_its_chief_gives_up(build, data, tmp_path, monkeypatch)
         ("ORACLE_PORT", str(workers._free_port())),
     ):
         monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    monkeypatch.setattr(oracle_client, "TIMEOUT", 5.0)
     with pytest.raises(TrainingError, match=r"no chief answered at 127.0.0.1:\d+ within 0.5 s .*this worker gives up"):
         tuning.search(build, data, data, directory=tmp_path / "search", chief_timeout=0.5)
+    assert oracle_client.TIMEOUT == 0.5
 
 
 def test_half_of_keras_tuners_variables_are_refused(monkeypatch):

@@ -1,0 +1,164 @@
+"""`tuning.search` beside Optuna on the purchases sample: the best validation error by number of trials.
+
+    pip install optuna    # 5.0; kmodels does not need it
+    KERAS_BACKEND=jax python benchmarks/search_optuna.py                         20 trials, four epochs, three seeds
+    KERAS_BACKEND=jax python benchmarks/search_optuna.py --trials 4 --seeds 1 --epochs 1 --out /tmp/quick.png
+
+KerasTuner's random and Bayesian search and Optuna's random and TPE samplers, each with its library's own defaults,
+search the same space (`tuning.embedding_space`) for the regressor of `recipes/purchases.py`. They minimise the same
+function of (settings, seed): the seed draws the weights, the order of the rows and the dropout. That it is the same is
+checked: the best settings of each of KerasTuner's searches are trained once more as Optuna's trials are, and must score
+the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kmodels import cli
+
+cli.choose_backend()
+
+import keras  # noqa: E402
+import keras_tuner  # noqa: E402
+import numpy as np  # noqa: E402
+
+from kmodels import backend, training, tuning  # noqa: E402
+from kmodels.datasets import purchases  # noqa: E402
+from kmodels.models.embedding import Embedded, embedding_regressor  # noqa: E402
+from kmodels.pipelines import Batches  # noqa: E402
+from kmodels.pipelines.spending import Spending  # noqa: E402
+from kmodels.report import canvas  # noqa: E402
+
+IMAGE = Path(__file__).parents[1] / "docs" / "images" / "search_optuna.png"
+OBJECTIVE = "val_rmse"
+
+
+class OptunaSpace:
+    """What a search space asks of KerasTuner's `hp`, asked of a trial of Optuna's."""
+
+    def __init__(self, trial: Any) -> None:
+        self.trial = trial
+
+    def Float(self, name: str, low: float, high: float, sampling: str = "linear", **_: Any) -> float:  # noqa: N802, D102
+        return self.trial.suggest_float(name, low, high, log=sampling == "log")
+
+    def Choice(self, name: str, values: list, **_: Any) -> Any:  # noqa: N802, D102
+        return self.trial.suggest_categorical(name, values)
+
+
+def builder(problem: Spending, steps: int) -> Callable[[Any], keras.Model]:
+    """From `hp` to the recipe's regressor, compiled."""
+    rows = len(problem.parts["train"])
+
+    def build(hp: Any) -> keras.Model:
+        settings = tuning.embedding_space(hp)
+        each = {"l2": settings["l2_root"] / rows**0.5, "bias_l2": 2.4 / rows, "dropout": settings["dropout"]}
+        model = embedding_regressor(
+            problem.table.features,
+            embeddings=[Embedded(feature, **each) for feature in problem.table.ids],
+            dim=settings["dim"],
+            hidden=settings["hidden"],
+            l2=0.2 / rows,
+        )
+        rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)
+        training.compile_model(model, keras.optimizers.Adam(rate))
+        return model
+
+    return build
+
+
+def score(hp: Any, build: Callable, train: Batches, validation: Batches, *, epochs: int, seed: int) -> float:
+    """The best epoch's error of the settings that `hp` gives, as a trial of `tuning.search` has it."""
+    backend.forget_models()
+    model = build(hp)
+    training.initialize(model, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        how = {"epochs": epochs, "folder": Path(folder), "seed": seed, "progress": False}
+        return float(training.fit(model, train, validation, **how)[OBJECTIVE].min())
+
+
+def scores(problem: Spending, *, trials: int, epochs: int, seed: int) -> dict[str, list[float]]:
+    """Each algorithm's errors, trial by trial."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    train = problem.training(problem.table.amount, seed=seed)
+    data = train, problem.batches("validation", problem.table.amount)
+    build, found = builder(problem, epochs * len(train)), {}
+    for algorithm in ("random", "bayesian"):
+        how = {"algorithm": algorithm, "trials": trials, "epochs": epochs, "seed": seed, "objective": OBJECTIVE}
+        with tempfile.TemporaryDirectory() as folder:
+            search = tuning.search(build, *data, directory=Path(folder) / "search", **how)
+        found[f"KerasTuner, {algorithm}"] = search.trials[OBJECTIVE].tolist()
+        again, best = score(search.best, build, *data, epochs=epochs, seed=seed), search.trials[OBJECTIVE].min()
+        if abs(again / best - 1) > 1e-6:
+            raise SystemExit(f"the two sides do not minimise the same: {again} and {best}")
+    known: dict[tuple, float] = {}
+
+    def objective(trial: Any) -> float:
+        tuning.embedding_space(OptunaSpace(trial))
+        settings = tuple(trial.params.items())
+        if settings not in known:  # TPE starts with ten random trials
+            known[settings] = score(OptunaSpace(trial), build, *data, epochs=epochs, seed=seed)
+        return known[settings]
+
+    for name, sampler in {"random": optuna.samplers.RandomSampler, "TPE": optuna.samplers.TPESampler}.items():
+        study = optuna.create_study(sampler=sampler(seed=seed))
+        study.optimize(objective, n_trials=trials)
+        found[f"Optuna, {name}"] = [trial.value for trial in study.trials]
+    return found
+
+
+def draw(best: dict[str, np.ndarray], default: float, path: Path) -> None:
+    """Draws the best error so far, (seeds, trials) for each algorithm, as the mean over the seeds."""
+    figure, (axes,) = canvas.panels(4.2)
+    looks = zip((canvas.GREY, canvas.BLUE, "#E69F00", canvas.ORANGE), ("dashed", "solid") * 2, strict=True)
+    trials = np.arange(1, len(next(iter(best.values()))[0]) + 1)
+    for (name, values), (color, style) in zip(best.items(), looks, strict=True):
+        axes.step(trials, values.mean(axis=0), where="post", color=color, linestyle=style, linewidth=2, label=name)
+    axes.axhline(default, color=canvas.SOFT, linewidth=1, linestyle="dotted", label="the recipe's settings")
+    # What the first trials happen to draw would leave no room for where the lines end.
+    third = min(2, len(trials) - 1)
+    top = max(np.median([values.mean(axis=0)[third] for values in best.values()]), default)
+    bottom = min(values.mean(axis=0)[-1] for values in best.values())
+    axes.set_ylim(bottom - 0.1 * (top - bottom), top + 0.1 * (top - bottom))
+    axes.set(xlabel="trials", ylabel="RMSE on validation, standardised")
+    axes.legend(fontsize=canvas.TEXT - 2, frameon=False)
+    seeds = len(next(iter(best.values())))
+    canvas.heading(axes, f"Best so far, mean of {seeds} seeds")
+    canvas.few_ticks(axes.xaxis)
+    canvas.save(figure, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to this, without it")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--out", type=Path, default=IMAGE, help="the picture; default: %(default)s")
+    args = parser.parse_args()
+    problem = Spending.of(purchases.load("sample").table, seed=0)
+    runs, defaults = [], []
+    for seed in range(args.seeds):
+        runs.append(scores(problem, trials=args.trials, epochs=args.epochs, seed=seed))
+        train = problem.training(problem.table.amount, seed=seed)
+        data = train, problem.batches("validation", problem.table.amount)
+        hp = keras_tuner.HyperParameters()
+        defaults.append(score(hp, builder(problem, args.epochs * len(train)), *data, epochs=args.epochs, seed=seed))
+    best = {name: np.minimum.accumulate([run[name] for run in runs], axis=1) for name in runs[0]}
+    marks = sorted({min(mark, args.trials) for mark in (5, 10, 20, args.trials)})
+    print(f"\n{'best after trials':24s}{''.join(f'{mark:>9d}' for mark in marks)}    seed by seed at the end")
+    for name, values in best.items():
+        means = "".join(f"{values[:, mark - 1].mean():9.4f}" for mark in marks)
+        print(f"{name:24s}{means}    {', '.join(f'{value:.4f}' for value in values[:, -1])}")
+    print(f"{'the defaults':24s}{np.mean(defaults):9.4f}    {', '.join(f'{value:.4f}' for value in defaults)}")
+    draw(best, float(np.mean(defaults)), args.out)
+
+
+if __name__ == "__main__":
+    main()
