@@ -66,6 +66,31 @@ def load_torchvision_weights(model: keras.Model, weights: str | Path) -> None:
         variables[name].assign(value)
 
 
+class PretrainedStart(keras.callbacks.Callback):
+    """Loads weights when a training starts, but not when it is resumed: for searches, whose trials draw new weights.
+
+    Args:
+        weights: As `load_torchvision_weights` takes them.
+
+    Example:
+        >>> PretrainedStart("imagenet").weights
+        'imagenet'
+    """
+
+    def __init__(self, weights: str | Path) -> None:
+        super().__init__()
+        self.weights = weights
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Loads them where no step has been taken yet.
+
+        Args:
+            logs: Not used.
+        """
+        if int(self.model.optimizer.iterations) == 0:
+            load_torchvision_weights(self.model, self.weights)
+
+
 def _published(variables: Mapping[str, Any]) -> Path:
     """The file of torchvision's that belongs to a network, downloaded."""
     count = sum(len(variable.shape) == 4 for variable in variables.values())

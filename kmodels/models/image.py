@@ -122,16 +122,16 @@ def image_augmentation(
     return chosen
 
 
-def compact_backbone(pictures: Tensor, *, widths: Sequence[int] = (16, 32, 64, 128)) -> keras.Model:
+def compact_backbone(pictures: Tensor, *, widths: Sequence[int] = (16, 32, 48, 96)) -> keras.Model:
     """A small network from pictures to features, for a few hundred to a few thousand pictures and no pretraining.
 
-    Each stage is a 3 × 3 convolution → batch normalisation → ReLU; the first one and the last one apart, a max pooling
-    follows. The first convolution has a stride of 2, and the maximum over all places ends it: what was seen counts, not
-    where or how large.
+    Each stage is a convolution → batch normalisation → ReLU, of 5 × 5 in steps of 2 pixels in the first stage, of 3 × 3
+    in the others; after every other stage but the last, the first one included, a max pooling follows. The maximum
+    over all places ends it: what was seen counts, not where or how large.
 
     Args:
         pictures: Normalised pictures, such as `image_input` gives.
-        widths: Kernels of each stage, at least one. Default (16, 32, 64, 128).
+        widths: Kernels of each stage, at least one. Default (16, 32, 48, 96).
 
     Returns:
         A Functional model from the pictures' input to float32 (batch, widths[-1]); its last map is that of the layer
@@ -143,25 +143,24 @@ def compact_backbone(pictures: Tensor, *, widths: Sequence[int] = (16, 32, 64, 1
     Example:
         >>> model = compact_backbone(image_input((64, 64, 3)))
         >>> model.get_layer("eye_4_relu").output.shape, model.output_shape
-        ((None, 8, 8, 128), (None, 128))
+        ((None, 8, 8, 96), (None, 96))
     """
     if not widths:
         raise ConfigurationError(f"a backbone needs a stage. Received: widths={widths}")
     x = pictures
     for i, width in enumerate(widths, start=1):
-        # Batch normalisation has the bias.
         x = layers.Conv2D(
             width,
-            3,
+            5 if i == 1 else 3,
             strides=2 if i == 1 else 1,
             padding="same",
-            use_bias=False,
+            use_bias=False,  # batch normalisation has one
             kernel_initializer="he_normal",
             name=f"eye_{i}_conv",
         )(x)
         x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"eye_{i}_bn")(x)
         x = layers.ReLU(name=f"eye_{i}_relu")(x)
-        if 1 < i < len(widths):
+        if i % 2 and i < len(widths):
             x = layers.MaxPooling2D(2, name=f"eye_{i}_pool")(x)
     inputs = {tensor.name: tensor for tensor in keras.utils.get_source_inputs(pictures)}
     return keras.Model(inputs, layers.GlobalMaxPooling2D(name="eye")(x), name="compact_backbone")

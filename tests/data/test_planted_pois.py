@@ -60,7 +60,7 @@ def test_making_the_sample_again_gives_the_same(planted, monkeypatch, tmp_path):
     real = planted.draw_picture
 
     def draw(z, shown, *, seed, number):
-        # Drawing all 600 takes seconds: of most, the box in the file is enough.
+        # Drawing all of them takes seconds: of most, the box in the file is enough.
         return real(z, shown, seed=seed, number=number) if number < 12 else (b"", None)
 
     monkeypatch.setattr(planted, "draw_picture", draw)
@@ -70,12 +70,12 @@ def test_making_the_sample_again_gives_the_same(planted, monkeypatch, tmp_path):
     assert made[:13] == kept[:13]
     # Decoded, as another version of Pillow may pack the same picture in other bytes.
     for number in range(12):
-        name = f"images/{number + 1:03d}.jpg"
+        name = f"images/{number + 1:04d}.jpg"
         assert np.abs(pixels(tmp_path / name) - pixels(SAMPLE / name)).mean() < 2
 
 
 def test_another_seed_gives_another_world(planted, world):
-    assert not np.array_equal(planted.plant(600, planted.SEED + 1).tier, world.tier)
+    assert not np.array_equal(planted.plant(planted.ROWS, planted.SEED + 1).tier, world.tier)
 
 
 @pytest.fixture
@@ -105,15 +105,15 @@ def test_the_command_makes_larger_sets(command, tmp_path, capsys):
 
 
 def test_ranges_of_the_sample(table, world):
-    assert len(table) == table["id"].nunique() == 600
-    assert np.bincount(world.z).tolist() == [200, 200, 200]
+    assert len(table) == table["id"].nunique() == 1000
+    assert np.bincount(world.z).tolist() == [334, 333, 333]
     for name, low, high in (
         *(("tier", 1, 4), ("xps", 0, 1000), ("Visits", 10_001, 10_038), ("Likes", 100, 26_425)),
         *(("Dislikes", 52, 10_999), ("Bookmarks", 50, 8157)),
     ):
         assert table[name].between(low, high).all(), name
-    assert 300 < sum(file.stat().st_size for file in (SAMPLE / "images").iterdir()) / 600 < 4000
-    assert sum(file.stat().st_size for file in SAMPLE.rglob("*.*")) < 2.5e6
+    assert 300 < sum(file.stat().st_size for file in (SAMPLE / "images").iterdir()) / 1000 < 4000
+    assert sum(file.stat().st_size for file in SAMPLE.rglob("*.*")) < 3.2e6
 
 
 def test_terciles_of_the_counts_are_the_hidden_class(planted, table, world, floors):
@@ -161,10 +161,10 @@ def test_figures_of_the_sample(planted, world, floors):
 
 
 def test_boxes_hold_the_cues(planted, world, boxes):
-    assert boxes["id"].tolist() == list(range(1, 601))
+    assert boxes["id"].tolist() == list(range(1, 1001))
     shown = boxes["cue"] != "none"
     assert shown.tolist() == world.shown.tolist()
-    assert shown.sum() == 420
+    assert shown.sum() == 700
     assert boxes["x0"].notna().tolist() == shown.tolist()
     assert np.array(planted.CUES)[world.z[world.shown]].tolist() == boxes["cue"][shown].tolist()
     wide = (boxes["x1"] - boxes["x0"])[shown]
@@ -173,7 +173,7 @@ def test_boxes_hold_the_cues(planted, world, boxes):
     # The same picture without its cue differs inside the box alone (and a little in the JPEG's blocks about it).
     for row in np.flatnonzero(world.shown)[:12]:
         bare = pixels(io.BytesIO(planted.draw_picture(0, False, seed=planted.SEED, number=int(row))[0]))
-        difference = np.abs(pixels(SAMPLE / f"images/{row + 1:03d}.jpg") - bare).max(axis=-1)
+        difference = np.abs(pixels(SAMPLE / f"images/{row + 1:04d}.jpg") - bare).max(axis=-1)
         x0, y0, x1, y1 = boxes.loc[row, ["x0", "y0", "x1", "y1"]].tolist()
         assert (difference[y0:y1, x0:x1] > 40).mean() > 0.15
         difference[y0 // 16 * 16 : -(-y1 // 16) * 16, x0 // 16 * 16 : -(-x1 // 16) * 16] = 0

@@ -242,7 +242,7 @@ def test_a_folder_as_picture(make, tmp_path):
 def test_the_sample():
     data = pois.load("sample")
     assert data.name == "sample"
-    assert len(data.table) == 600
+    assert len(data.table) == 1000
     assert data.skipped.empty
     assert len({label for labels in data.table["categories"] for label in labels}) == 12
     assert set(data.table["tier"]) == {1, 2, 3, 4}

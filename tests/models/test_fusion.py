@@ -15,12 +15,6 @@ from kmodels.models import fusion, image
 from kmodels.pipelines import Batches
 
 COLUMNS = [Numeric("numbers", 2), MultiHot("categories", 12), MultiHot("tier", 4), MultiHot("cluster", 4)]  # 22
-VARIANTS = {
-    "base": fusion.fusion_base,
-    "deep": fusion.fusion_deep,
-    "mix": fusion.fusion_mix,
-    "final": fusion.fusion_final,
-}
 RNG = np.random.default_rng(0)
 
 
@@ -66,7 +60,7 @@ def stack(inputs, widths):
 )
 def test_a_variant_has_the_published_layers(name, eye, features, metadata, head):
     """`eye`: torchvision's parameters of ResNet-18 and 50 without their last layer."""
-    model = VARIANTS[name](image.image_input((32, 32, 3)), [Numeric("metadata", 22)])
+    model = fusion.FUSION_VARIANTS[name].build(image.image_input((32, 32, 3)), [Numeric("metadata", 22)])
     n_metadata, width = stack(22, metadata)
     n_head, last = stack(features + width, head)
     assert count(model) == eye + n_metadata + n_head + (last + 1) * 3
@@ -74,6 +68,26 @@ def test_a_variant_has_the_published_layers(name, eye, features, metadata, head)
         assert count(model) == 11_214_995
     rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     assert sorted(rates) == [0.3] * len(head) + [0.4 if name == "final" else 0.3] * len(metadata)
+
+
+def test_the_small_variant_adds_up_what_the_two_sources_say():
+    model = fusion.fusion_compact(image.image_input((64, 64, 3)), [Numeric("metadata", 22)])
+    assert count(model) == 62_675
+    pictures, metadata = RNG.integers(0, 256, (2, 64, 64, 3)).astype("uint8"), RNG.normal(size=(2, 22))
+    rows = {"image": pictures[[0, 0, 1, 1]], "metadata": metadata[[0, 1, 0, 1]].astype("float32")}
+    (here, there), (here_too, there_too) = np.asarray(model.predict(rows, verbose=0)).reshape(2, 2, 3)
+    np.testing.assert_allclose(here - there, here_too - there_too, atol=1e-4)
+    assert np.abs(here - there).max() > 0.01
+
+
+def test_a_variants_eye_is_the_one_inside_it():
+    for name, variant in fusion.FUSION_VARIANTS.items():
+        if name in ("compact", "final"):  # the others are made in the same way, of larger networks
+            eye = variant.eye(image.image_input((32, 32, 3)))
+            whole = variant.build(image.image_input((32, 32, 3)), [Numeric("metadata", 22)])
+            known = {layer.name for layer in whole.layers}
+            assert {layer.name for layer in eye.layers} <= known, name
+            assert len(eye.output.shape) == 2
 
 
 def test_however_the_columns_are_split_the_network_is_the_same():

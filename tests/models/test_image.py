@@ -118,6 +118,19 @@ def test_what_comes_from_outside_is_black():
     assert changed(only(translation=0.5), np.ones((20, 8, 8, 1), "float32")).min() == 0
 
 
+def test_the_small_networks_features_are_the_strongest_answers_anywhere():
+    """A shape moved by eight pixels, the step of its last map, gives the same features."""
+    model = image.compact_backbone(image.image_input((64, 64, 3), mean=0.0001, std=1.0))
+    pictures = np.zeros((2, 64, 64, 3), "uint8")
+    pictures[0, 24:34, 24:34] = pictures[1, 32:42, 24:34] = 200  # so that no answer is cut off by the edges
+    first, second = np.asarray(model.predict({"image": pictures}, verbose=0))
+    assert first.shape == (96,)
+    np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-3)
+    assert first.std() > 0.1
+    with pytest.raises(ConfigurationError, match="a backbone needs a stage"):
+        image.compact_backbone(image.image_input((64, 64, 3)), widths=())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
