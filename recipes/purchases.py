@@ -15,11 +15,8 @@ BACKEND = cli.choose_backend()
 
 import argparse
 import json
-import shlex
-import sys
 
 import keras
-import numpy as np
 import pandas as pd
 
 from kmodels import serving, training
@@ -30,15 +27,13 @@ from kmodels.evaluation import classification, spending
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
 from kmodels.pipelines.spending import Spending
 from kmodels.preprocessing import encoders
-from kmodels.preprocessing.purchases import SPEND_GROUPS, in_currency
+from kmodels.preprocessing.purchases import SPEND_GROUPS
 from kmodels.report import purchases as story
 from kmodels.report import run_folder, search
 
 WITHOUT_IDS, CLASSIFIER, REGRESSOR = "classifier_without_ids", "classifier", "regressor"
 # `tuning.spaces.embedding_space` says what each is. With --tune, those of the regressor are searched for.
 SETTINGS = {"learning_rate": 8e-3, "dim": 16, "l2_root": 0.2, "dropout": 0.0, "hidden": (64, 32)}
-# What does not change what is fitted, so that a run may be resumed with others.
-NO_SETTINGS = ("out", "resume", "similar_to", "n", "workers")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -57,17 +52,16 @@ def main(args: argparse.Namespace) -> None:
         if tuning.role() == "worker":
             search_settings(args, problem, data.sha256)
             return
-    config = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
-    config |= {"recipe": "purchases", "backend": BACKEND, "data_sha256": data.sha256}
-    folder = run_folder.open_run(args.out, config, resume=args.resume)
+    config = cli.settings(args, without=["similar_to", "n"]) | {"recipe": "purchases", "backend": BACKEND}
+    folder = run_folder.open_run(args.out, config | {"data_sha256": data.sha256}, resume=args.resume)
     encoders.save_encoders(problem.table.encoders, folder / "encoders.json")
-    tuned, found = search_settings(args, problem, data.sha256) if args.tune else (SETTINGS, None)
+    settings, told, *more = search_settings(args, problem, data.sha256) if args.tune else (SETTINGS, {})
 
     models, histories, predicted, scores, variants = {}, {}, {}, {}, {}
     for name in (WITHOUT_IDS, CLASSIFIER, REGRESSOR) if problem.table.features else (CLASSIFIER, REGRESSOR):
         took = dict(timing)
         with cli.timed(took, "fit_s"):
-            models[name], history = fit(args, problem, name, tuned if name == REGRESSOR else SETTINGS)
+            models[name], history = fit(args, problem, name, settings if name == REGRESSOR else SETTINGS)
         with cli.timed(took, "evaluate_s"):
             predicted[name], scores[name] = evaluate(models[name], problem)
         speed = len(problem.parts["train"]) * len(history) / history["seconds"].sum()
@@ -75,6 +69,7 @@ def main(args: argparse.Namespace) -> None:
             "model": {"name": name, "parameters": models[name].count_params()},
             **{part: scores[name][part] for part in ("test", "validation")},
             "timing": {**took, "epochs": len(history), "samples_per_s": speed},
+            "warnings": story.warnings(name, predicted[name]["test"]),
         }
         histories[name] = history
     training.save(models[REGRESSOR], folder / "model.keras")
@@ -92,16 +87,14 @@ def main(args: argparse.Namespace) -> None:
         "choice": story.CHOICE,
         "baselines": {name: each["test"] for name, each in baselines.items()},
         "unseen_ids": {name: each["unseen"] for name, each in {**scores, **baselines}.items() if "unseen" in each},
+        **told,
         "versions": run_folder.versions(),
     }
     run_folder.write_metrics(folder, record)
     vectors = serving.embedding_table(models[REGRESSOR], "user_id_embedding")
     neighbours = serving.similar(vectors, problem.table.encoders["user_id"], *asked)
-    more = [story.similar_users(folder, neighbours, vectors, problem.table.inputs["user_id"], problem.amount)]
-    if found:
-        more.append(search.draw(folder, found.trials, found.parameters, found.objective, seed=args.seed))
-    command = f"KERAS_BACKEND={BACKEND} {shlex.join(['python', *sys.argv])}"
-    story.write(folder, record, models, histories, predicted, **problem.plain(), command=command, sections=more)
+    more.insert(0, story.similar_users(folder, neighbours, vectors, problem.table.inputs["user_id"], problem.amount))
+    story.write(folder, record, models, histories, predicted, **problem.plain(), command=cli.command(), sections=more)
     print(story.text(record))
     if args.similar_to is not None:
         print(f"\nMost similar users:\n{neighbours.to_string(index=False)}")
@@ -145,7 +138,7 @@ def rows_of(args: argparse.Namespace, problem: Spending, name: str) -> tuple:
 
 
 def fit(args: argparse.Namespace, problem: Spending, name: str, settings: dict) -> tuple[keras.Model, pd.DataFrame]:
-    (folder := args.out / name).mkdir(exist_ok=True)  # each model has its own checkpoint
+    (folder := args.out / name).mkdir(parents=True, exist_ok=True)  # each model has its own checkpoint
     train, validation = rows_of(args, problem, name)
     model = build(problem, name, settings, args.epochs * len(train))
     training.initialize(model, args.seed)
@@ -162,31 +155,37 @@ def evaluate(model: keras.Model, problem: Spending) -> tuple[dict, dict]:
     predicted, scores = {}, {}
     for part, rows in problem.judged().items():
         output = training.predict(model, problem.batches(part, problem.groups, ids=model.name != WITHOUT_IDS))
-        if model.name == REGRESSOR:
-            predicted[part] = np.maximum(in_currency(output, problem.table.encoders["amount"]), 0)
-        else:
-            predicted[part] = classification.softmax(output)
+        predicted[part] = problem.in_currency(output) if model.name == REGRESSOR else classification.softmax(output)
         scores[part] = spending.score(problem.amount[rows], problem.groups[rows], predicted[part])
     return predicted, scores
 
 
-def search_settings(args: argparse.Namespace, problem: Spending, sha256: str) -> tuple:
-    """The regressor's best settings, and the search; in a worker process nothing."""
+def score(args: argparse.Namespace, problem: Spending, settings: dict, seed: int) -> dict[str, float]:
+    """Errors of the regressor with these settings, trained with another seed on the same rows."""
+    kind = "default" if settings == SETTINGS else "tuned"
+    again = argparse.Namespace(**vars(args) | {"seed": seed, "out": args.out / "payoff" / f"{kind}_{seed}"})
+    _, scores = evaluate(fit(again, problem, REGRESSOR, settings)[0], problem)
+    return scores["test"] | {"validation_rmse": scores["validation"]["rmse"]}
+
+
+def search_settings(args: argparse.Namespace, problem: Spending, sha256: str) -> tuple | None:
+    """The regressor's best settings, and what the record and the report say of the search; in a worker nothing."""
     from kmodels import tuning
-    from kmodels.tuning.spaces import embedding_space
 
     train, validation = rows_of(args, problem, REGRESSOR)
-    how = {"algorithm": args.tune, "trials": args.trials, "workers": args.workers}
     found = tuning.search(
-        lambda hp: build(problem, REGRESSOR, embedding_space(hp), args.epochs * len(train)),
+        lambda hp: build(problem, REGRESSOR, tuning.embedding_space(hp), args.epochs * len(train)),
         train,
         validation,
-        directory=args.out / "search",
         objective="val_rmse",
         about=f"{sha256}, batches of {args.batch_size}",
-        **how | {"epochs": args.epochs, "seed": args.seed},
+        **cli.searched(args),
     )
-    return found and embedding_space(found.best), found
+    if found is None:
+        return None
+    both = {"default": SETTINGS, "tuned": tuning.embedding_space(found.best)}
+    paid = tuning.payoff(lambda *asked: score(args, problem, *asked), both, range(args.seed, args.seed + 3))
+    return both["tuned"], *search.tell(args.out, found, paid, algorithm=args.tune, seed=args.seed)
 
 
 if __name__ == "__main__":

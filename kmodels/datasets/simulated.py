@@ -5,7 +5,9 @@ Whether a model has learnt can only be told where it is known what there is to l
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +111,30 @@ def low_rank_ratings(
     rating = (mean + rng.normal(0, noise, n_ratings)).astype(np.float32)
     table = pd.DataFrame({"user_id": user + 1, "item_id": item + 1, "rating": rating})
     return SimulatedRatings(table, mean, noise, rank, sd_user, sd_item, sd_product)
+
+
+def summary(data: SimulatedRatings) -> dict[str, Any]:
+    """Counts and names what a report says of the data.
+
+    Args:
+        data: What `low_rank_ratings` drew.
+
+    Returns:
+        rows, users, items, sha256 (of the columns' bytes), rank and noise.
+
+    Example:
+        >>> summary(low_rank_ratings(100, 50, 1000))["users"]
+        100
+    """
+    table = data.ratings
+    return {
+        "rows": len(table),
+        "users": int(table["user_id"].nunique()),
+        "items": int(table["item_id"].nunique()),
+        "sha256": hashlib.sha256(b"".join(table[name].to_numpy().tobytes() for name in table)).hexdigest(),
+        "rank": data.rank,
+        "noise": data.noise,
+    }
 
 
 def floors(

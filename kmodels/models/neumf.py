@@ -184,6 +184,10 @@ def neumf_history(
     *,
     user_features: Sequence[Feature] = (),
     item_features: Sequence[Feature] = (),
+    dim: int = 32,
+    hidden: Sequence[int] = (32,),
+    dropout: float = 0.3,
+    vector_dropout: float = 0.2,
     mean: float = 0.7,
     l2: float = 1e-4,
 ) -> keras.Model:
@@ -191,7 +195,7 @@ def neumf_history(
 
     SVD++ on two sides: p sums the user's table row, what the user rated and how, and the user's features; q sums the
     item's table row, who rated it and how, and the item's features. The rating is two biases, p · q and a heavily
-    regularised MLP of 32 on (p, q, p ⊙ q). In training a row's own rating must be left out of both histories, as
+    regularised MLP on (p, q, p ⊙ q). In training a row's own rating must be left out of both histories, as
     `pipelines.History` does.
 
     Args:
@@ -199,6 +203,10 @@ def neumf_history(
         n_items: Rows of the items' table, row 0 for unknown items included.
         user_features: Further features of the user, added into p. Default ().
         item_features: Further features of the item, added into q. Default ().
+        dim: Width of p and q. Default 32.
+        hidden: Widths of the MLP; empty for none. Default (32,).
+        dropout: Dropout after each layer of the MLP, 0 to 1. Default 0.3.
+        vector_dropout: Dropout on p and q, 0 to 1. Default 0.2.
         mean: Mean target, from which the output starts. Default 0.7, for ratings divided by 5.
         l2: Factor of the penalty on every table and kernel. Default 1e-4.
 
@@ -208,7 +216,7 @@ def neumf_history(
         float32 (batch, 1), the rating divided by 5.
 
     Raises:
-        ConfigurationError: If a size is below 1 or two inputs share a name.
+        ConfigurationError: If a size is below 1, a rate is outside [0, 1) or two inputs share a name.
 
     Example:
         >>> neumf_history(944, 1683).get_layer("user_history").output.shape
@@ -217,14 +225,14 @@ def neumf_history(
     return neumf(
         n_users,
         n_items,
-        dim=32,
+        dim=dim,
         user_features=[MultiHot("user_history", 2 * n_items), *user_features],
         item_features=[MultiHot("item_history", 2 * n_users), *item_features],
         product=True,
         biases=True,
-        hidden=(32,),
-        dropout=0.3,
-        vector_dropout=0.2,
+        hidden=hidden,
+        dropout=dropout,
+        vector_dropout=vector_dropout,
         stddev=0.02,
         l2=l2,
         mean=mean,

@@ -4,6 +4,7 @@ from kmodels.pipelines.batches import Batches, Lookup, own_errors
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
 from kmodels.pipelines.id_dropout import IdDropout
+from kmodels.pipelines.interactions import Interactions
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.ratings import RatingInputs
 from kmodels.pipelines.spending import Spending
@@ -14,6 +15,7 @@ __all__ = [
     "HistoryBags",
     "HistoryRows",
     "IdDropout",
+    "Interactions",
     "Lookup",
     "Pictures",
     "RatingInputs",

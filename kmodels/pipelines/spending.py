@@ -14,6 +14,7 @@ from kmodels.errors import DataError
 from kmodels.pipelines.batches import Batches
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.preprocessing import purchases
+from kmodels.preprocessing.encoders import Standardizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,19 @@ class Spending:
             seed=seed,
             drop_remainder=True,
         )
+
+    def in_currency(self, amount: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Turns predictions of `table.amount` into currency; nobody pays less than nothing.
+
+        Args:
+            amount: Standardised amounts, of any shape.
+
+        Returns:
+            The amounts, 0 or more.
+        """
+        scale = self.table.encoders["amount"]
+        assert isinstance(scale, Standardizer)  # as `encode_purchases` makes it
+        return np.maximum(purchases.in_currency(np.asarray(amount), scale), 0)
 
     def judged(self) -> dict[str, npt.NDArray[np.int64]]:
         """Names the parts that models are judged on: all but the training rows, those without rows left out.

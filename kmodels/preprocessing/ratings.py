@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.errors import DataError
+from kmodels.features import Categorical, MultiHot
 from kmodels.preprocessing.encoders import Encoder, MultiHotVocabulary, Standardizer, Vocabulary
 
 # The age bands of MovieLens-1M, by the first age of each; exact ages of other releases fall into the same ones.
@@ -42,6 +43,22 @@ class EncodedRatings:
     encoders: Mapping[str, Encoder]
     n_users: int
     n_items: int
+
+    @property
+    def user_features(self) -> list[Categorical]:
+        """The categories of a user, as far as the data has them: gender, age band and occupation."""
+        known = [name for name in ("gender_id", "age_band", "occupation_id") if name in self.user_table]
+        return [self._category(name) for name in known]
+
+    @property
+    def item_features(self) -> list[MultiHot | Categorical]:
+        """Genres and decade of an item."""
+        return [MultiHot("genres", self.item_table["genres"].shape[1]), self._category("decade")]
+
+    def _category(self, name: str) -> Categorical:
+        vocabulary = self.encoders[name]
+        assert isinstance(vocabulary, Vocabulary)
+        return Categorical(name, vocabulary.size)
 
 
 def encode_ratings(

@@ -143,8 +143,27 @@ def summary(record: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     return tables
 
 
+def warnings(name: str, predicted: ArrayLike) -> list[str]:
+    """Say so when a classifier names one spend group for nearly every row.
+
+    Args:
+        name: The model.
+        predicted: (rows, groups) probabilities; of amounts, (rows,), nothing is said.
+
+    Returns:
+        One sentence or none, for `warnings` of the variant's record.
+
+    Example:
+        >>> warnings("classifier", [[0.9, 0.1, 0.0, 0.0]] * 3)
+        ["classifier predicts '< 5,000' for 100.0 % of the rows: it has learned nothing."]
+    """
+    said = np.asarray(predicted)
+    found = classification.learned_nothing(name, said.argmax(axis=1), SPEND_GROUPS) if said.ndim == 2 else None
+    return [found] if found else []
+
+
 def text(record: Mapping[str, Any]) -> str:
-    """Write the tables of `summary` for a terminal.
+    """Write the tables of `summary` for a terminal, and the variants' warnings.
 
     Args:
         record: As `summary` takes it.
@@ -152,10 +171,12 @@ def text(record: Mapping[str, Any]) -> str:
     Returns:
         Several lines.
     """
-    tables = summary(record).items()
-    return "\n".join(
-        f"\n{task}, test rows:\n{table.to_string(float_format='{:.4g}'.format, na_rep='-')}" for task, table in tables
-    )
+    lines = [
+        f"\n{task}, test rows:\n{table.to_string(float_format='{:.4g}'.format, na_rep='-')}"
+        for task, table in summary(record).items()
+    ]
+    said = [warning for each in record["variants"].values() for warning in each.get("warnings", ())]
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in said)])
 
 
 def unseen_ids(record: Mapping[str, Any]) -> Section:

@@ -59,6 +59,15 @@ def test_the_same_seed_gives_the_same_ratings():
     assert not one.equals(third)
 
 
+def test_a_summary_counts_and_its_checksum_tells_worlds_apart(world):
+    found = simulated.summary(world)
+    assert found["rows"] == len(world.ratings)
+    assert (found["users"], found["items"]) == tuple(world.ratings[name].nunique() for name in ("user_id", "item_id"))
+    others = [simulated.summary(simulated.low_rank_ratings(100, 50, 1000, seed=seed)) for seed in (0, 0, 1)]
+    assert others[0] == others[1]
+    assert others[0]["sha256"] != others[2]["sha256"]
+
+
 def test_the_floors_stand_in_their_order_and_the_learnable_is_near_what_the_formula_says(world):
     rows = np.random.default_rng(0).permutation(30_000)
     train, test = rows[:24_000], rows[24_000:]

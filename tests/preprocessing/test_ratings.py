@@ -25,6 +25,16 @@ def test_ids_count_what_training_shows_from_1(encoded):
     assert (encoded.n_users, encoded.n_items) == (3, 3)
 
 
+def test_features_are_what_the_tables_hold(encoded):
+    for features, table in ((encoded.user_features, encoded.user_table), (encoded.item_features, encoded.item_table)):
+        for feature in features:
+            values = table[feature.name]
+            assert values.shape[1] == feature.size if values.ndim == 2 else values.max() < feature.size
+    assert [feature.name for feature in encoded.user_features] == ["gender_id", "age_band", "occupation_id"]
+    assert [feature.name for feature in encoded.item_features] == ["genres", "decade"]
+    assert encode_ratings(RATINGS, USERS[["user_id"]], ITEMS, TRAIN).user_features == []
+
+
 def test_rows_point_into_the_tables_also_of_the_unknown(encoded):
     assert encoded.user_row.tolist() == [1, 1, 2, 0]
     assert encoded.item_row.tolist() == [0, 2, 2, 1]

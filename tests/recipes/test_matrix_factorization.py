@@ -133,6 +133,30 @@ def test_a_finished_run_is_resumed_without_training(run, films, small, capsys):
         assert before["variants"][name]["test"] == after["variants"][name]["test"]
 
 
+def test_a_search_adds_a_network_of_its_own_and_a_resumed_one_repeats_nothing(run, small, tmp_path):
+    pytest.importorskip("keras_tuner")
+    flags = ["--data", small, "--out", tmp_path, "--epochs", 1, "--batch-size", 256, "--tune", "bayesian"]
+    assert run(RECIPE, *flags, "--trials", 2) == 0
+    record, journal = read(tmp_path), (tmp_path / "search" / "journal.jsonl").read_bytes()
+    assert list(record["variants"]) == [*VARIANTS[:3], "tuned", VARIANTS[3]]
+    found = record["search"]
+    assert (found["algorithm"], found["trials"], found["completed"]) == ("bayesian", 2, 2)
+    runs = {(each["settings"], each["seed"]): each["rmse"] for each in found["payoff"]}
+    assert len(runs) == len(found["payoff"]) == 6
+    # The variants are among them: they were trained on the same rows with the first seed.
+    assert runs["tuned", 0] == pytest.approx(record["variants"]["tuned"]["test"]["rmse"], rel=1e-5)
+    assert runs["default", 0] == pytest.approx(record["variants"]["c_wide"]["test"]["rmse"], rel=1e-5)
+    assert found["verdict"] in (tmp_path / "report.html").read_text()
+    (tmp_path / "metrics.json").unlink()
+    assert run(RECIPE, *flags, "--trials", 2, "--resume") == 0
+    again = read(tmp_path)
+    assert (tmp_path / "search" / "journal.jsonl").read_bytes() == journal
+    assert again["search"] == found
+    assert {name: each["test"] for name, each in again["variants"].items()} == {
+        name: each["test"] for name, each in record["variants"].items()
+    }
+
+
 def test_neighbours_are_found_in_the_run_folder(run, films, capsys):
     assert run(SIMILAR, films, "user_id", 7, "--n", 3) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -204,6 +204,8 @@ def test_damaged_data_ends_with_2_and_says_where(what, data, tmp_path, capsys, h
         (["--engine", "magic"], "argument --engine: invalid choice: 'magic'"),
         (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1"),
         (["--split", "given"], "the data has no split --fold u1"),
+        (["--tune", "random", "--model", "enhanced"], "--tune searches for the settings of --model history"),
+        (["--tune", "random", "--weight-decay", "none"], "--tune searches for the settings of --model history"),
         (["--resume"], "there is no config.json in it"),
     ],
 )
@@ -291,6 +293,32 @@ def test_a_csv_release_runs_through(csv_release, tmp_path, here):
     assert here("--out", tmp_path, "--data", csv_release, "--epochs", 1, *flags) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["data"]["split"]["test"] == metrics["data"]["users"]
+
+
+# --- with a search
+
+
+def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default(small, tmp_path, here):
+    pytest.importorskip("keras_tuner")
+    import keras
+
+    assert here("--out", tmp_path, "--data", small, "--epochs", 1, "--tune", "random", "--trials", 2) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    found = metrics["search"]
+    assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 2, 2)
+    assert (
+        keras.saving.load_model(tmp_path / "model.keras").get_layer("user_embedding").output_dim
+        == (found["best"]["dim"])
+    )
+    runs = {(run["settings"], run["seed"]): run for run in found["payoff"]}
+    assert set(runs) == {(name, seed) for name in ("default", "tuned") for seed in (0, 1, 2)}
+    # The run itself is one of them, on the same rows.
+    assert runs["tuned", 0]["rmse"] == pytest.approx(metrics["test"]["rmse"], rel=1e-5)
+    assert runs["tuned", 0]["validation_rmse"] == pytest.approx(metrics["validation"]["rmse"], rel=1e-5)
+    assert runs["default", 0]["rmse"] != runs["default", 1]["rmse"]
+    page = (tmp_path / "report.html").read_text()
+    assert "<h2>Search</h2>" in page
+    assert found["verdict"] in page
 
 
 # --- stopped and resumed

@@ -198,7 +198,13 @@ def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(small,
     metrics = read(tmp_path / "out")
     assert list(metrics["variants"]) == ["classifier", "regressor"]
     assert metrics["data"]["unit"] == "EUR"
+    found = metrics["search"]
+    assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 2, 2)
+    assert len(found["payoff"]) == 6
+    tuned = next(run for run in found["payoff"] if (run["settings"], run["seed"]) == ("tuned", 0))
+    assert tuned["rmse"] == pytest.approx(metrics["variants"]["regressor"]["test"]["rmse"], rel=1e-5)
     page = (tmp_path / "out" / "report.html").read_text()
+    assert found["verdict"] in page
     for text in ("RMSE (EUR)", "<h2>Search</h2>", "l2 root"):
         assert text in page
 

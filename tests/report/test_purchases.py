@@ -40,6 +40,14 @@ def test_what_nobody_can_pass_stands_beside(record):
     assert "generating model without ids" in purchases.text(record)
 
 
+def test_a_classifier_that_says_one_thing_is_warned_of(record):
+    one, two = [[0.9, 0.1, 0.0, 0.0]] * 200, [[0.9, 0.1, 0.0, 0.0], [0.1, 0.9, 0.0, 0.0]] * 100
+    record["variants"]["classifier"]["warnings"] = purchases.warnings("classifier", one)
+    assert "warning: classifier predicts '< 5,000' for 100.0 % of the rows" in purchases.text(record)
+    assert purchases.warnings("classifier", two) == []
+    assert purchases.warnings("regressor", [1400.0, 1500.0]) == []
+
+
 def test_the_section_of_unseen_ids_says_how_many(record):
     section = purchases.unseen_ids(record)
     assert "70 test rows" in section.body
