@@ -7,6 +7,7 @@ single one, and `--pdb`, run without workers.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 from pathlib import Path
@@ -29,6 +30,17 @@ QUIET = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     "MPLBACKEND": "agg",
 }
+
+
+def _asked() -> str:
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--backends", default=os.environ.get("KERAS_BACKEND", "auto"))
+    return early.parse_known_args()[0].backends
+
+
+# The conftest of a folder that is named on the command line may import Keras before the first hook below is called.
+if _asked() in BACKENDS:
+    os.environ["KERAS_BACKEND"] = _asked()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

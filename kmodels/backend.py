@@ -244,7 +244,7 @@ def quicken_training(model: keras.Model) -> None:
 def _can_be_replayed(layer: keras.layers.Layer) -> bool:
     # An unseeded Dropout draws from torch's own generator, anew at each replay; a seed would be recorded as a number.
     if isinstance(layer, keras.layers.Dropout):
-        return layer.seed is None
+        return layer.seed is None and layer.noise_shape is None  # with a shape, Keras draws from a seed after all
     return type(layer).__module__.startswith("keras.src.") and not layer._seed_generators
 
 

@@ -72,9 +72,9 @@ def test_gradients_are_those_of_the_closed_form():
 # --- the recorded step on torch
 
 
-def small_model(*, dropout_seed=None):
+def small_model(**dropout):
     x = keras.Input((3,), name="x")
-    hidden = keras.layers.Dropout(0.0, seed=dropout_seed)(keras.layers.Dense(4, activation="relu", name="a")(x))
+    hidden = keras.layers.Dropout(0.0, **dropout)(keras.layers.Dense(4, activation="relu", name="a")(x))
     model = keras.Model({"x": x}, keras.layers.Dense(1, name="b")(hidden))
     training.initialize(model, seed=0)
     return model
@@ -86,8 +86,8 @@ def table(rows, seed=0):
 
 
 def test_only_torch_and_only_models_without_seeds_in_python_are_recorded(backend_name):
-    for seed, expected in ((None, backend_name == "torch"), (1, False)):
-        model = small_model(dropout_seed=seed)
+    for dropout, expected in (({}, backend_name == "torch"), ({"seed": 1}, False), ({"noise_shape": (None, 1)}, False)):
+        model = small_model(**dropout)
         model.compile("sgd", "mse")
         backend.quicken_training(model)
         assert ("train_step" in vars(model)) == expected

@@ -246,14 +246,16 @@ def section(folder: str | Path, record: Mapping[str, Any], *, floors: Mapping[st
         "time_and_size": (
             variants.time_and_size(record["variants"]),
             "Training time and size",
-            "One fold's training, mean over the folds.",
+            "One fold's training, mean over the folds, which share what was compiled for the first.",
         ),
     }
-    names = ["mean", "std", "difference", "low", "high", "better_in", "beyond_luck"]
+    gaps = {name: table[name].map("{:+.4f}".format, na_action="ignore") for name in ("difference", "low", "high")}
+    luck = table["beyond_luck"].map({True: "yes", False: "no"}).where(table["difference"].notna())
+    beside_chosen = table[["mean", "std"]].assign(**gaps, better_in=table["better_in"], beyond_luck=luck)
     return Section(
         "More than luck?",
         paragraphs(verdict(record))
         + frame(figures(record), name=f"mean ± std of {len(record['folds'][record['best']])} folds")
-        + frame(table[names], caption=f"ROC AUC beside that of {record['best']}", name="model")
+        + frame(beside_chosen, caption=f"ROC AUC beside that of {record['best']}", name="model")
         + gallery(films.saved(folder, drawn)),
     )

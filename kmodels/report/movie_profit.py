@@ -281,7 +281,7 @@ def nets(folder: str | Path, histories: Mapping[str, pd.DataFrame]) -> Section:
         f"{column}_curves": (variants.curves(histories, column, label), f"{label.capitalize()} by epoch", caption)
         for column, label, caption in (
             ("accuracy", "accuracy", "Mean over the folds. Training is measured with dropout on."),
-            ("log_loss", "log loss", "Without penalties on weights. Each fold keeps its best epoch on validation."),
+            ("log_loss", "log loss", "Without penalties on weights. The published networks keep their best epoch."),
         )
     }
     for name, history in histories.items():
@@ -333,9 +333,10 @@ def write(
         title="Films: will they make a profit?",
         intro=f"{len(own)} networks were trained to tell the films whose revenue exceeds their budget from those "
         f"whose does not, on {data['rows']:,} films, {100 * data['profitable']:.1f} % of them profitable. Every film "
-        f"is a test film in one of {len(record['folds'][record['best']])} folds. Epochs, threshold and the choice "
-        "between networks go by the validation films of each fold; figures are means over the folds unless they say "
-        "otherwise. The saved model is the chosen network, trained once more on the films of all folds.",
+        f"is a test film in one of {len(record['folds'][record['best']])} folds. Thresholds, the choice between "
+        "networks and the epochs of the published ones go by the validation films of each fold; figures are means over "
+        "the folds unless they say otherwise. The saved model is the chosen network, trained once more on the films of "
+        "all folds.",
         command=command,
         history=own,
         layers=layers,
@@ -368,8 +369,8 @@ def _write_card(folder: str | Path, record: Mapping[str, Any], inputs: Mapping[s
         "are not in such tables, and they differ from those that are.",
         data_summary=f"{data['rows']:,} films read from `{data['source']}`, columns {', '.join(data['inputs'])}. The "
         f"figures are means over {len(record['folds'][record['best']])} folds; the saved model was then trained on "
-        f"{final['train']:,} of all films and its epoch chosen on {final['validation']:,} others. Its columns, input "
-        f"by input: {', '.join(final['columns'])}.",
+        f"{final['train']:,} of all films, and its threshold (of the published networks the epoch too) chosen on "
+        f"{final['validation']:,} others. Its columns, input by input: {', '.join(final['columns'])}.",
         inputs=[model_card.ModelInput(name, shape, "float32", _MEANING[name]) for name, shape in inputs.items()],
         output="(batch, 2) float32 logits of no profit and profit: their softmax is the probability. On the validation "
         f"films the balanced accuracy is highest where 'profit' is said from {final['threshold']:.3f} on.",
