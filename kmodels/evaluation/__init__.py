@@ -8,6 +8,26 @@ Example:
 
 from __future__ import annotations
 
-from kmodels.evaluation import baselines, classification, pixels, ranking, regression, spending, tabular
+from kmodels.evaluation import (
+    baselines,
+    classification,
+    decisions,
+    factorization,
+    pixels,
+    ranking,
+    regression,
+    spending,
+    tabular,
+)
 
-__all__ = ["baselines", "classification", "pixels", "ranking", "regression", "spending", "tabular"]
+__all__ = [
+    "baselines",
+    "classification",
+    "decisions",
+    "factorization",
+    "pixels",
+    "ranking",
+    "regression",
+    "spending",
+    "tabular",
+]

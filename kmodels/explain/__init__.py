@@ -11,9 +11,11 @@ from kmodels.explain.cut import halves
 from kmodels.explain.gradcam import grad_cam, heat_in_box, overlay, resize
 from kmodels.explain.permutation import permutation_importance
 from kmodels.explain.shapley import ShapValues, mean_absolute, shap_values
+from kmodels.explain.survey import Survey, survey
 
 __all__ = [
     "ShapValues",
+    "Survey",
     "grad_cam",
     "halves",
     "heat_in_box",
@@ -22,4 +24,5 @@ __all__ = [
     "permutation_importance",
     "resize",
     "shap_values",
+    "survey",
 ]

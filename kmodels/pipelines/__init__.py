@@ -2,22 +2,29 @@
 
 from kmodels.pipelines.batches import Batches, Lookup, own_errors
 from kmodels.pipelines.checks import check_inputs
+from kmodels.pipelines.films import Division, Films
+from kmodels.pipelines.garments import Garments
 from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.interactions import Interactions
 from kmodels.pipelines.pictures import Pictures, picture_statistics
+from kmodels.pipelines.places import Places
 from kmodels.pipelines.ratings import RatingInputs
 from kmodels.pipelines.spending import Spending
 from kmodels.pipelines.tf_data import tf_data
 
 __all__ = [
     "Batches",
+    "Division",
+    "Films",
+    "Garments",
     "HistoryBags",
     "HistoryRows",
     "IdDropout",
     "Interactions",
     "Lookup",
     "Pictures",
+    "Places",
     "RatingInputs",
     "Spending",
     "check_inputs",

@@ -9,14 +9,16 @@ if importlib.util.find_spec("keras_tuner") is None:
 
 from kmodels.tuning.payoff import payoff
 from kmodels.tuning.search import ALGORITHMS, Search, search
-from kmodels.tuning.spaces import cnn_space, embedding_space, mf_space, neumf_space
+from kmodels.tuning.spaces import cnn_space, dense_space, embedding_space, fusion_space, mf_space, neumf_space
 from kmodels.tuning.workers import role
 
 __all__ = [
     "ALGORITHMS",
     "Search",
     "cnn_space",
+    "dense_space",
     "embedding_space",
+    "fusion_space",
     "mf_space",
     "neumf_space",
     "payoff",
