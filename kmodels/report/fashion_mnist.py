@@ -102,7 +102,7 @@ def write(
         layers={name: html.layers_of(model) for name, model in models.items()},
         pictures=[*compared, *chosen],
         sections=[classes, *sections],
-        headline=("accuracy", "macro_f1", "log_loss", "ece"),
+        headline=("accuracy", "macro_f1", "roc_auc", "log_loss"),
     )
     model_card.write_model_card(
         folder,
