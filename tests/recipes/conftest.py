@@ -1,4 +1,4 @@
-"""A recipe run inside the test's own process."""
+"""A recipe run inside the test's own process, and what it says when it refuses."""
 
 import runpy
 import sys
@@ -18,3 +18,19 @@ def run_here():
         return ended.value.code
 
     return run
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a recipe that ends with 2 and leaves no numbers, and gives the only line on stderr."""
+
+    def line(here, out, *flags) -> str:
+        assert here("--out", out, *flags) == 2
+        output = capsys.readouterr()
+        (line,) = output.err.strip().splitlines()
+        assert line.startswith("error: ")
+        assert "Traceback" not in output.out + output.err
+        assert not (out / "metrics.json").exists()
+        return line
+
+    return line

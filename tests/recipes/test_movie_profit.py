@@ -208,17 +208,6 @@ def test_a_killed_run_ends_as_the_unbroken_one(own, tuned, tmp_path, here):
 # --- bad input
 
 
-def refused(capsys, here, out, *flags) -> str:
-    """The only line on stderr of a run that ends with 2 and leaves no numbers."""
-    assert here("--out", out, *flags) == 2
-    output = capsys.readouterr()
-    (line,) = output.err.strip().splitlines()
-    assert line.startswith("error: ")
-    assert "Traceback" not in output.out + output.err
-    assert not (out / "metrics.json").exists()
-    return line
-
-
 def films(**columns) -> pd.DataFrame:
     plain = {"budget": ["100"] * 40, "revenue": ["50", "500"] * 20}
     return pd.DataFrame({"title": [f"Film {number}" for number in range(40)], **plain, **columns})
@@ -235,10 +224,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_data_ends_with_2_and_says_where(what, tmp_path, capsys, here):
+def test_bad_data_ends_with_2_and_says_where(what, tmp_path, refused, here):
     table, place = BAD[what]
     table.to_csv(tmp_path / "films.csv", index=False)
-    assert place in refused(capsys, here, tmp_path / "out", "--data", tmp_path / "films.csv")
+    assert place in refused(here, tmp_path / "out", "--data", tmp_path / "films.csv")
 
 
 @pytest.mark.parametrize(
@@ -255,8 +244,8 @@ def test_bad_data_ends_with_2_and_says_where(what, tmp_path, capsys, here):
         (["--resume"], "there is no config.json in it"),
     ],
 )
-def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, capsys, here):
-    line = refused(capsys, here, tmp_path / "out", *flags)
+def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, refused, here):
+    line = refused(here, tmp_path / "out", *flags)
     assert message in line
 
 

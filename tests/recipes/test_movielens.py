@@ -177,22 +177,11 @@ BAD = {
 }
 
 
-def refused(capsys, here, out, *flags) -> str:
-    """The only line on stderr of a run that ends with 2 and leaves no numbers."""
-    assert here("--out", out, *flags) == 2
-    output = capsys.readouterr()
-    (line,) = output.err.strip().splitlines()
-    assert line.startswith("error: ")
-    assert "Traceback" not in output.out + output.err
-    assert not (out / "metrics.json").exists()
-    return line
-
-
 @pytest.mark.parametrize("what", BAD)
-def test_damaged_data_ends_with_2_and_says_where(what, data, tmp_path, capsys, here):
+def test_damaged_data_ends_with_2_and_says_where(what, data, tmp_path, refused, here):
     damage, place = BAD[what]
     damage(data)
-    assert place in refused(capsys, here, tmp_path / "out", "--data", data)
+    assert place in refused(here, tmp_path / "out", "--data", data)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +198,8 @@ def test_damaged_data_ends_with_2_and_says_where(what, data, tmp_path, capsys, h
         (["--resume"], "there is no config.json in it"),
     ],
 )
-def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, capsys, here):
-    assert message in refused(capsys, here, tmp_path / "out", *flags)
+def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, refused, here):
+    assert message in refused(here, tmp_path / "out", *flags)
 
 
 def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
@@ -242,12 +231,12 @@ def csv_release(small):
     return folder
 
 
-def test_the_enhanced_network_needs_what_csv_releases_do_not_have(csv_release, tmp_path, capsys, here):
-    line = refused(capsys, here, tmp_path / "out", "--data", csv_release, "--model", "enhanced")
+def test_the_enhanced_network_needs_what_csv_releases_do_not_have(csv_release, tmp_path, refused, here):
+    line = refused(here, tmp_path / "out", "--data", csv_release, "--model", "enhanced")
     assert "needs gender, age and occupation" in line
 
 
-def test_a_given_split_that_leaves_a_user_without_training_rows_is_refused(tmp_path, capsys, here):
+def test_a_given_split_that_leaves_a_user_without_training_rows_is_refused(tmp_path, refused, here):
     pairs = [(user, film) for user in range(1, 7) for film in range(1, 7)]
     flags = "|".join(["0"] * 18)
     files = {
@@ -261,7 +250,7 @@ def test_a_given_split_that_leaves_a_user_without_training_rows_is_refused(tmp_p
     folder.mkdir()
     for name, text in files.items():
         (folder / name).write_text(text)
-    line = refused(capsys, here, tmp_path / "out", "--data", folder, "--split", "given")
+    line = refused(here, tmp_path / "out", "--data", folder, "--split", "given")
     assert "2" in line
     assert "train" in line
 

@@ -212,17 +212,6 @@ def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(small,
 # --- bad input
 
 
-def refused(capsys, here, out, *flags) -> str:
-    """The only line on stderr of a run that ends with 2 and leaves no numbers."""
-    assert here("--out", out, *flags) == 2
-    output = capsys.readouterr()
-    (line,) = output.err.strip().splitlines()
-    assert line.startswith("error: ")
-    assert "Traceback" not in output.out + output.err
-    assert not (out / "metrics.json").exists()
-    return line
-
-
 def field(row, column, value):
     def damage(table):
         table.loc[row, column] = value
@@ -246,10 +235,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_damaged_data_ends_with_2_and_says_where(what, small, tmp_path, capsys, here):
+def test_damaged_data_ends_with_2_and_says_where(what, small, tmp_path, refused, here):
     damage, place = BAD[what]
     damage(pd.read_csv(small, dtype=str, keep_default_na=False)).to_csv(tmp_path / "purchases.csv", index=False)
-    assert place in refused(capsys, here, tmp_path / "out", "--data", tmp_path)
+    assert place in refused(here, tmp_path / "out", "--data", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -267,5 +256,5 @@ def test_damaged_data_ends_with_2_and_says_where(what, small, tmp_path, capsys, 
         (["--resume"], "there is no config.json in it"),
     ],
 )
-def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, capsys, here):
-    assert message in refused(capsys, here, tmp_path / "out", *flags)
+def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, refused, here):
+    assert message in refused(here, tmp_path / "out", *flags)
