@@ -97,12 +97,12 @@ def kmodels_side(paths: list[str], args: argparse.Namespace, cache: str | None) 
 
         return clocked(images, len(paths))
 
+    first = Pictures(paths[: args.batch_size], (args.size, args.size))(np.arange(args.batch_size))["image"]
     batches = make()
     rates = [epoch(batches, number) for number in range(4)]
     result = {"first epoch": rates[0], "later epochs": max(rates[1:])}
     if cache is not None:
         result["later run, first epoch"] = epoch(make(), 0)
-    first = batches.parts[0](np.arange(args.batch_size))["image"]
     return result | {"checksum": checksum(first)}
 
 

@@ -21,6 +21,8 @@ from kmodels.errors import ConfigurationError, DataError
 
 Pixels = npt.NDArray[np.uint8]
 
+_ABSENT, _COMING = -1, -2
+
 
 class MemoryStore:
     """Decoded pictures in one array of bounded size; the first ones to come stay.
@@ -30,7 +32,7 @@ class MemoryStore:
 
     Attributes:
         pixels: (places, height, width, 3), uint8.
-        place: (rows,) int64, where in `pixels` each picture is; -1 for one that is not there.
+        place: (rows,) int64, where in `pixels` each picture is; negative for one that is not there.
 
     Args:
         rows: Number of pictures.
@@ -49,7 +51,7 @@ class MemoryStore:
         height, width = size
         # The system gives memory for a page of it when the page is first written.
         self.pixels = np.empty((min(rows, memory // (height * width * 3)), height, width, 3), np.uint8)
-        self.place = np.full(rows, -1)
+        self.place = np.full(rows, _ABSENT)
         self._used, self._lock = 0, Lock()
 
     def find(self, row: int) -> Pixels | None:
@@ -68,10 +70,14 @@ class MemoryStore:
             picture: (height, width, 3), uint8.
         """
         with self._lock:
-            if self.place[row] < 0 and self._used < len(self.pixels):
-                self.pixels[self._used] = picture
-                self.place[row] = self._used
-                self._used += 1
+            if self.place[row] != _ABSENT or self._used == len(self.pixels):
+                return
+            self.place[row] = _COMING
+            place = self._used
+            self._used += 1
+        # Outside the lock: memory that is written for the first time is slow, and the other threads would wait.
+        self.pixels[place] = picture
+        self.place[row] = place
 
 
 class DiskStore:
