@@ -40,6 +40,11 @@ def verdict(payoff: pd.DataFrame) -> str:
     label = _described(metric).label
     table = _beside(payoff, metric)
     tuned, seeds = table.loc["tuned"], payoff["seed"].nunique()
+    if (payoff.drop(columns="settings").groupby("seed").nunique() == 1).all(axis=None):
+        return (
+            "The search found nothing better than the default settings, its first trial: with them, the "
+            f"{label} on test rows is {number(tuned['mean'])}."
+        )
     is_better = (tuned["difference"] < 0) == (_described(metric).better == "lower")
     if seeds == 1:
         opening, closing = "Whether the search paid cannot be said from one seed", "their difference may be luck"

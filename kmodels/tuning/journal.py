@@ -24,7 +24,7 @@ IDLE_S = 0.2
 
 
 def journaled(base: type[keras_tuner.Oracle], folder: Path, **settings: Any) -> Any:
-    """Makes an oracle of a class of KerasTuner's that writes down each trial it starts and ends.
+    """Makes an oracle of a class of KerasTuner's that tries the defaults first and writes down what happens.
 
     Args:
         base: `keras_tuner.oracles.RandomSearchOracle`, `HyperbandOracle` or `BayesianOptimizationOracle`.
@@ -40,7 +40,9 @@ def journaled(base: type[keras_tuner.Oracle], folder: Path, **settings: Any) -> 
         replaying = False
         on_end: Callable[[Any], object] | None = None
         journal = folder / JOURNAL
+        hyperparameters: Any
         ongoing_trials: Any
+        start_order: list[str]
         trials: Any
         _retry_queue: Any
 
@@ -53,6 +55,15 @@ def journaled(base: type[keras_tuner.Oracle], folder: Path, **settings: Any) -> 
                 # Hyperband waits for the round's last trials; its workers would ask again at once, without end.
                 time.sleep(IDLE_S)
             return trial
+
+        def _random_values(self) -> Any:
+            if self.start_order:
+                return super()._random_values()
+            # The first trial has the defaults: no search then ends behind them.
+            first = keras_tuner.HyperParameters()
+            for parameter in self.hyperparameters.space:
+                first.merge([parameter])
+            return first.values
 
         def end_trial(self, trial: Any) -> None:
             metrics = self.trials[trial.trial_id].metrics

@@ -70,9 +70,11 @@ def search(
     """Searches for the hyper-parameters of the best model; a search that was stopped goes on where it was.
 
     Each trial builds a model, draws its weights by `training.initialize` and trains it by `training.fit`; its score is
-    the objective's best epoch. With one worker, the same seed gives the same trials in the same order on every backend
-    for "random"; "hyperband" and "bayesian" also look at scores, in whose last digits backends differ. A trial that
-    fails is written down with its reason and the search goes on.
+    the objective's best epoch. The first trial has the space's defaults (`default=` in `hp.Float` and its like; without
+    one KerasTuner takes the lowest or the first value), so that no search ends behind them. With one worker, the same
+    seed gives the same trials in the same order on every backend for "random"; "hyperband" and "bayesian" also look at
+    scores, in whose last digits backends differ. A trial that fails is written down with its reason and the search
+    goes on.
 
     With `workers` above 1 this process becomes KerasTuner's chief and starts the running script once more for each
     worker, with the same arguments: the script must come to this call again. A worker that dies is started again and

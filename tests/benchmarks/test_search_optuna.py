@@ -57,5 +57,5 @@ def test_optuna_is_asked_for_the_same_space(script):
 
 def test_the_picture_is_drawn(script, tmp_path):
     best = {name: np.array([[0.9, 0.8, 0.7], [1.0, 0.6, 0.6]]) for name in "abcd"}
-    script["draw"](best, 0.75, tmp_path / "picture.png")
+    script["draw"](best, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 5000

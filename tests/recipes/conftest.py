@@ -1,4 +1,4 @@
-"""A recipe run inside the test's own process, and what it says when it refuses."""
+"""A recipe run inside the test's own process, what it says when it refuses, and searches that end sooner."""
 
 import runpy
 import sys
@@ -34,3 +34,15 @@ def refused(capsys):
         return line
 
     return line
+
+
+@pytest.fixture(scope="module")
+def one_seed():
+    """Has `tuning.payoff` train with the first of its seeds alone: each model takes seconds to build and to compile."""
+    pytest.importorskip("keras_tuner")
+    from kmodels import tuning
+
+    payoff = tuning.payoff
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "payoff", lambda score, settings, seeds: payoff(score, settings, seeds[:1]))
+        yield

@@ -287,8 +287,8 @@ def test_a_csv_release_runs_through(csv_release, tmp_path, here):
 # --- with a search
 
 
+@pytest.mark.usefixtures("one_seed")
 def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default(small, tmp_path, here):
-    pytest.importorskip("keras_tuner")
     import keras
 
     assert here("--out", tmp_path, "--data", small, "--epochs", 1, "--tune", "random", "--trials", 2) == 0
@@ -300,11 +300,10 @@ def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default
         == (found["best"]["dim"])
     )
     runs = {(run["settings"], run["seed"]): run for run in found["payoff"]}
-    assert set(runs) == {(name, seed) for name in ("default", "tuned") for seed in (0, 1, 2)}
+    assert set(runs) == {("default", 0), ("tuned", 0)}
     # The run itself is one of them, on the same rows.
     assert runs["tuned", 0]["rmse"] == pytest.approx(metrics["test"]["rmse"], rel=1e-5)
     assert runs["tuned", 0]["validation_rmse"] == pytest.approx(metrics["validation"]["rmse"], rel=1e-5)
-    assert runs["default", 0]["rmse"] != runs["default", 1]["rmse"]
     page = (tmp_path / "report.html").read_text()
     assert "<h2>Search</h2>" in page
     assert found["verdict"] in page

@@ -39,22 +39,17 @@ def start(run_here):
 
 
 @pytest.fixture(scope="module")
-def folder(start, few, tmp_path_factory):
+def folder(start, few, tmp_path_factory, request):
     """A run on places of which one has no picture; with a search where one costs least."""
     data, out = tmp_path_factory.mktemp("data") / "pois", tmp_path_factory.mktemp("out")
     shutil.copytree(few, data)
     table = pd.read_csv(data / "pois.csv")
     (data / table["main_image_path"][3]).write_bytes(b"no picture")
     flags = ["--epochs", 1, "--image-size", 16, "--on-bad-image", "skip", "--class-weights", "balanced"]
-    with pytest.MonkeyPatch.context() as patch:
-        if SEARCHES:
-            from kmodels import tuning
-
-            real = tuning.payoff
-            # One seed of the three, for time.
-            patch.setattr(tuning, "payoff", lambda score, settings, seeds: real(score, settings, seeds[:1]))
-            flags += ["--tune", "random", "--trials", 1]
-        assert start("--data", data, "--out", out, *flags) == 0
+    if SEARCHES:
+        request.getfixturevalue("one_seed")
+        flags += ["--tune", "random", "--trials", 2]
+    assert start("--data", data, "--out", out, *flags) == 0
     return out
 
 
@@ -80,7 +75,7 @@ def test_a_run_leaves_a_folder_that_a_person_can_open(folder, few):
 def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
     found = metrics["search"]
-    assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 1, 1)
+    assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 2, 2)
     assert set(found["best"]) == {"trial", "val_loss", "learning_rate", "weight_decay", "dropout"}
     model = keras.saving.load_model(folder / "model.keras")
     assert model.get_layer("metadata_dropout").rate == found["best"]["dropout"]

@@ -187,8 +187,8 @@ def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
     assert (finished[0] / "metrics.json").read_bytes() == before
 
 
+@pytest.mark.usefixtures("one_seed")
 def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(small, tmp_path, here):
-    pytest.importorskip("keras_tuner")
     table = pd.read_csv(small, usecols=["User_ID", "Product_ID", "Purchase"])
     table.columns = ["customer", "SKU", "Total"]
     table.to_csv(tmp_path / "till.csv", index=False)
@@ -200,7 +200,7 @@ def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(small,
     assert metrics["data"]["unit"] == "EUR"
     found = metrics["search"]
     assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 2, 2)
-    assert len(found["payoff"]) == 6
+    assert len(found["payoff"]) == 2
     tuned = next(run for run in found["payoff"] if (run["settings"], run["seed"]) == ("tuned", 0))
     assert tuned["rmse"] == pytest.approx(metrics["variants"]["regressor"]["test"]["rmse"], rel=1e-5)
     page = (tmp_path / "out" / "report.html").read_text()

@@ -30,7 +30,7 @@ STEADY, LOOSE = np.array([0.010, 0.012, 0.009, 0.011]), np.array([0.03, -0.02, 0
         (-STEADY, "rmse", "The search paid"),
         (STEADY, "rmse", "The search did harm"),
         (LOOSE, "rmse", "The search brought nothing beyond luck"),
-        (0 * STEADY, "rmse", "The search brought nothing beyond luck"),
+        (0 * STEADY, "rmse", "The search found nothing better than the default settings, its first trial"),
         (STEADY, "accuracy", "The search paid"),
         (-STEADY, "accuracy", "The search did harm"),
     ],

@@ -35,6 +35,12 @@ def test_each_settings_is_judged_once_a_seed(score, asked):
     assert by_run.index.is_unique
 
 
+def test_equal_settings_are_trained_once_for_both(score, asked):
+    found = payoff(score, {"default": {"rate": 1.0}, "tuned": {"rate": 1.0}}, [3, 4])
+    assert asked == [(1.0, 3), (1.0, 4)]
+    assert found["rmse"].tolist() == [1.375, 1.375, 1.5, 1.5]
+
+
 def test_without_a_terminal_there_is_a_line_for_each_run(score, capsys):
     payoff(score, SETTINGS, [7])
     assert capsys.readouterr().err.splitlines() == [

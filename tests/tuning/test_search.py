@@ -18,11 +18,13 @@ def search(build, data, folder, **settings):
     return tuning.search(build, data, data, directory=folder / "search", **settings)
 
 
-def test_random_trials_are_keras_tuners_and_their_scores_those_of_plain_runs(build, compiled, data, tmp_path):
+def test_random_trials_are_the_defaults_then_keras_tuners_and_their_scores_those_of_plain_runs(
+    build, compiled, data, tmp_path
+):
     found = search(build, data, tmp_path, seed=3)
     plain = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_rmse", "min"), max_trials=3, seed=4)
     build(plain.hyperparameters)
-    values = [plain._random_values() for _ in range(3)]
+    values = [plain.hyperparameters.values, *(plain._random_values() for _ in range(2))]
     assert found.trials[["units", "rate"]].to_dict("records") == values
     for trial in found.trials.itertuples():
         model = compiled(trial.units, trial.rate)
@@ -117,7 +119,7 @@ def test_progress_is_a_bar_on_a_terminal(build, data, tmp_path, monkeypatch):
 def test_a_failed_trial_is_recorded_with_its_reason(build, data, tmp_path):
     plain = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_rmse", "min"), max_trials=5, seed=1)
     build(plain.hyperparameters)
-    rates = [plain._random_values()["rate"] for _ in range(5)]
+    rates = [plain.hyperparameters.get("rate"), *(plain._random_values()["rate"] for _ in range(4))]
 
     def failing(hp):
         model = build(hp)
