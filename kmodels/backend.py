@@ -105,6 +105,13 @@ def forget_models() -> None:
         import jax
 
         jax.clear_caches()
+    if name() == "tensorflow":
+        from tensorflow.python.framework import ops
+
+        # Each trace of a `tf.custom_gradient` registers a closure there, which keeps the whole graph for good.
+        registered = ops.gradient_registry._registry
+        for gradient in [each for each in registered if each.startswith("CustomGradient-")]:
+            del registered[gradient]
 
 
 def tensorflow() -> Any:

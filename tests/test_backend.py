@@ -1,5 +1,7 @@
+import gc
 import subprocess
 import sys
+import weakref
 
 import keras
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 
 from kmodels import backend, training
 from kmodels.errors import ConfigurationError
+from kmodels.features import Categorical
+from kmodels.models.embedding import Embedded, embedding_regressor
 
 
 def test_name_is_the_worker_s(backend_name):
@@ -111,3 +115,22 @@ def test_the_recorded_step_is_kerass_own_for_every_shape_of_batch(weighted):
     np.testing.assert_allclose(logs, own_logs, rtol=1e-5)
     for weight, own in zip(weights, own_weights, strict=True):
         np.testing.assert_allclose(weight, own, rtol=0, atol=1e-6)
+
+
+def test_a_forgotten_model_leaves_nothing_behind():
+    def graphs():
+        gc.collect()
+        return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
+
+    def trained():
+        model = embedding_regressor([], embeddings=[Embedded(Categorical("user", 5), l2=1e-4)], dim=2, hidden=(4,))
+        training.compile_model(model, keras.optimizers.Adam())
+        model.fit({"user": np.arange(4, dtype="int32")}, np.ones(4, "float32"), verbose=0)
+        return weakref.ref(model)
+
+    backend.forget_models()
+    before = graphs()
+    model = trained()
+    backend.forget_models()
+    assert graphs() == before  # only TensorFlow has any
+    assert model() is None

@@ -164,18 +164,20 @@ def small(tmp_path_factory):
     return file
 
 
-def test_a_killed_run_ends_as_the_unbroken_one(finished, tmp_path, here):
+def test_a_killed_run_ends_as_the_unbroken_one(small, tmp_path, here):
     """Killed after the classifiers: they are not trained again, and the regressor is."""
-    folder = Path(shutil.copytree(finished[0], tmp_path / "out"))
+    unbroken, flags = tmp_path / "unbroken", ["--data", small, "--epochs", 2, "--batch-size", 256]
+    assert here("--out", unbroken, *flags) == 0
+    folder = Path(shutil.copytree(unbroken, tmp_path / "out"))
     shutil.rmtree(folder / "regressor")
     for name in ("metrics.json", "model.keras", "report.html"):
         (folder / name).unlink()
-    assert here("--out", folder, "--resume") == 0
-    before, after = read(finished[0]), read(folder)
+    assert here("--out", folder, "--resume", *flags) == 0
+    before, after = read(unbroken), read(folder)
     for name in VARIANTS:
         for split in ("test", "validation"):
             assert before["variants"][name][split] == after["variants"][name][split]
-    histories = [pd.read_csv(each / "history.csv") for each in (finished[0], folder)]
+    histories = [pd.read_csv(each / "history.csv") for each in (unbroken, folder)]
     kept = [history[history["variant"] != "regressor"] for history in histories]
     pd.testing.assert_frame_equal(*kept, check_exact=True)  # the seconds of each epoch too
 
