@@ -26,8 +26,8 @@ def halves(model: keras.Model, layer: str | None = None) -> tuple[keras.Model, k
     Args:
         model: A Functional or Sequential model with one output. The layer may stand inside a model that is a layer of
             it, as an image model does, at any depth.
-        layer: Name of the layer. None, the default, takes the last one whose output is a map: (batch, height, width,
-            channels) with more than one place.
+        layer: Name of the layer. None, the default, takes the last one whose output is a map, (batch, height, width,
+            channels) with more than one place, and past which nothing leads, as a shortcut within a block would.
 
     Returns:
         The first half, from a dict of the model's inputs by name to the layer's output, and the second half, from a
@@ -50,10 +50,14 @@ def halves(model: keras.Model, layer: str | None = None) -> tuple[keras.Model, k
         raise ConfigurationError(f"only a Functional model can be cut in two. Received: {type(model).__name__}")
     if len(model.outputs) != 1:
         raise ConfigurationError(f"only a model with one output can be cut in two. Received: {len(model.outputs)}")
-    path = _find(model, layer)
-    if CUT in {below.name for parent in (model, *path[:-1]) for below in parent.layers}:
+    if CUT in {below.name for path in _paths(model) for below in path}:
         raise ConfigurationError(f"no layer or input of the model may be named {CUT!r}: the second half has that input")
-    return _cut(model, path)
+    candidates = _find(model, layer)
+    for path in reversed(candidates):
+        before, after = _cut(model, path)
+        if not set(_sources(before.outputs)) & set(after.input):
+            return before, after
+    return _cut(model, candidates[-1])
 
 
 def _is_graph(layer: Any) -> bool:
@@ -68,11 +72,12 @@ def _paths(model: keras.Model, above: Path = ()) -> Iterator[Path]:
         yield (*above, layer)
 
 
-def _find(model: keras.Model, name: str | None) -> Path:
+def _find(model: keras.Model, name: str | None) -> list[Path]:
+    """The layer of that name, or all with maps from the first to the last."""
     if name is not None:
         found = [path for path in _paths(model) if path[-1].name == name]
         if len(found) == 1:
-            return found[0]
+            return found
         if found:
             raise ConfigurationError(f"{len(found)} layers of the model are named {name!r}: rename all but one")
     with_map = [path for path in _paths(model) if _has_map(path[-1])]
@@ -81,7 +86,7 @@ def _find(model: keras.Model, name: str | None) -> Path:
         raise ConfigurationError(f"the model has no layer of this name; those with maps: {known}. Received: {name!r}")
     if not with_map:
         raise ConfigurationError("the model has no layer whose output is (batch, height, width, channels)")
-    return with_map[-1]
+    return with_map
 
 
 def _has_map(layer: keras.layers.Layer) -> bool:

@@ -78,6 +78,17 @@ def test_the_default_is_the_last_map():
     assert before.output.shape == (None, 2, 2, 3)
 
 
+def test_the_default_is_not_within_a_block_that_a_shortcut_leads_past():
+    x = picture = keras.Input((4, 4, 3), name="picture")
+    x = layers.Conv2D(2, 1, name="whole")(x)
+    inner = layers.Conv2D(2, 2, strides=2, padding="same", name="inner")(x)
+    inner = layers.Conv2D(2, 2, strides=2, padding="same", name="small")(inner)
+    joined = layers.Add()([inner, layers.Conv2D(2, 1, strides=4, name="shortcut")(x)])
+    before, after = explain.halves(keras.Model(picture, layers.Flatten()(joined)))
+    assert before.output.shape == (None, 4, 4, 2)
+    assert sorted(after.input) == ["cut"]
+
+
 def test_a_sequential_inside_a_model_inside_a_model():
     inner = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3, name="deep"), layers.Conv2D(2, 3)], name="s")
     picture = keras.Input((8, 8, 3), name="anything")
