@@ -248,6 +248,22 @@ def test_an_unknown_engine_is_refused(tmp_path):
         training.fit(model, batches, batches, epochs=1, folder=tmp_path, engine="grain")
 
 
+def test_dropout_draws_another_mask_at_every_step(tmp_path):
+    def losses(steps):
+        x = keras.Input((64,), name="x")
+        dropped = keras.layers.Dropout(0.5)(x)
+        model = keras.Model({"x": x}, keras.layers.Dense(1, kernel_initializer="ones", use_bias=False)(dropped))
+        training.compile_model(model, keras.optimizers.SGD(0.0))
+        (folder := tmp_path / str(steps)).mkdir()
+        row = np.sqrt(np.arange(64, dtype="float32"))  # which no two masks sum to the same by chance
+        same = Batches({"x": np.tile(row, (4 * steps, 1))}, np.zeros(4 * steps), batch_size=4)
+        return training.fit(model, same, same, epochs=5, folder=folder)["loss"].tolist()
+
+    single, double = losses(1), losses(2)
+    assert len({*single}) == 5
+    assert not {*single} & {*double}  # each the mean of two masks
+
+
 # --- resume
 
 
