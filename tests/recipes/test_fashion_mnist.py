@@ -128,7 +128,8 @@ def test_a_finished_run_is_resumed_without_training(start, few, compared):
 
 @pytest.mark.usefixtures("one_seed")
 def test_a_search_ends_in_settings_and_the_report(start, few, tmp_path, capsys):
-    flags = "--variants", "narrow", "--epochs", 1, "--batch-size", 40, "--tune", "random", "--trials", 2
+    # Without augmentation: to trace its layers takes longest, and each model does it anew.
+    flags = "--variants", "narrow", "--no-augment", "--epochs", 1, "--batch-size", 40, "--tune", "random", "--trials", 2
     assert start("--data", few, *flags, "--out", tmp_path / "run") == 0
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert found["search"]["trials"] == 2

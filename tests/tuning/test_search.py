@@ -119,7 +119,7 @@ def test_progress_is_a_bar_on_a_terminal(build, data, tmp_path, monkeypatch):
 def test_a_failed_trial_is_recorded_with_its_reason(build, data, tmp_path):
     plain = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_rmse", "min"), max_trials=5, seed=1)
     build(plain.hyperparameters)
-    rates = [plain.hyperparameters.get("rate"), *(plain._random_values()["rate"] for _ in range(4))]
+    rates = [plain._random_values()["rate"] for _ in range(5)]
 
     def failing(hp):
         model = build(hp)
@@ -135,14 +135,15 @@ def test_a_failed_trial_is_recorded_with_its_reason(build, data, tmp_path):
                 return keras.Model(model.input, keras.layers.Dense(1)(wide))
         return model
 
-    found = search(failing, data, tmp_path, trials=5)
-    assert found.trials["status"].tolist() == ["failed"] * 4 + ["completed"]
-    assert found.trials["reason"][0] == "ConfigurationError: units must be even"
-    assert found.trials["reason"][1] == "MemoryError: 80 GiB"
-    assert "the loss is not a finite number" in found.trials["reason"][2]
+    found = search(failing, data, tmp_path, trials=6)
+    assert found.trials["status"].tolist() == ["completed", *["failed"] * 4, "completed"]
+    assert found.trials["reason"][1] == "ConfigurationError: units must be even"
+    assert found.trials["reason"][2] == "MemoryError: 80 GiB"
+    assert "the loss is not a finite number" in found.trials["reason"][3]
     # In the backend's own words.
-    assert re.search("alloc|memory|RESOURCE_EXHAUSTED", found.trials["reason"][3])
-    assert found.best.get("rate") == rates[4]
+    assert re.search("alloc|memory|RESOURCE_EXHAUSTED", found.trials["reason"][4])
+    assert found.trials["rate"][5] == rates[4]
+    assert found.best.get("rate") == found.trials["rate"][found.trials["val_rmse"].idxmin()]
 
 
 def test_when_all_fail_there_is_one_error(build, data, tmp_path):
