@@ -40,15 +40,20 @@ def _asked() -> str:
     return early.parse_known_args()[0].backends
 
 
-# The conftest of a folder that is named on the command line may import Keras before the first hook below is called.
-if _asked() in BACKENDS:
-    os.environ["KERAS_BACKEND"] = _asked()
+_ASKED = _asked()
+# The conftest of a folder that is named on the command line may import Keras before the first hook below is called; also
+# where this process only starts the workers.
+if _ASKED in BACKENDS:
+    os.environ["KERAS_BACKEND"] = _ASKED
+for _name in BACKENDS if _ASKED == "auto" else _ASKED.split(","):
+    if _name in BACKENDS and importlib.util.find_spec(_name):
+        os.environ.setdefault("KERAS_BACKEND", _name)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backends",
-        default=os.environ.get("KERAS_BACKEND", "auto"),
+        default=_ASKED,
         help="auto (every installed one), or names by a comma: jax,torch,tensorflow. Default: $KERAS_BACKEND or auto",
     )
 
