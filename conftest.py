@@ -41,8 +41,8 @@ def _asked() -> str:
 
 
 _ASKED = _asked()
-# The conftest of a folder that is named on the command line may import Keras before the first hook below is called; also
-# where this process only starts the workers.
+# The conftest of a folder that is named on the command line may import Keras before the first hook below is called, and
+# that in the process, too, which only starts the workers.
 if _ASKED in BACKENDS:
     os.environ["KERAS_BACKEND"] = _ASKED
 for _name in BACKENDS if _ASKED == "auto" else _ASKED.split(","):
