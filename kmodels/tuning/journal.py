@@ -59,7 +59,7 @@ def journaled(base: type[keras_tuner.Oracle], folder: Path, **settings: Any) -> 
         def _random_values(self) -> Any:
             if self.start_order:
                 return super()._random_values()
-            # The first trial has the defaults: no search then ends behind them.
+            # The first trial has the defaults, so that a search does not end behind them.
             first = keras_tuner.HyperParameters()
             for parameter in self.hyperparameters.space:
                 first.merge([parameter])

@@ -71,10 +71,10 @@ def search(
 
     Each trial builds a model, draws its weights by `training.initialize` and trains it by `training.fit`; its score is
     the objective's best epoch. The first trial has the space's defaults (`default=` in `hp.Float` and its like; without
-    one KerasTuner takes the lowest or the first value), so that no search ends behind them. With one worker, the same
-    seed gives the same trials in the same order on every backend for "random"; "hyperband" and "bayesian" also look at
-    scores, in whose last digits backends differ. A trial that fails is written down with its reason and the search
-    goes on.
+    one KerasTuner takes the lowest or the first value), so that a search does not end behind them; "hyperband" may give
+    them up early, like any other. With one worker, the same seed gives the same trials in the same order on every
+    backend for "random"; "hyperband" and "bayesian" also look at scores, in whose last digits backends differ. A trial
+    that fails is written down with its reason and the search goes on.
 
     With `workers` above 1 this process becomes KerasTuner's chief and starts the running script once more for each
     worker, with the same arguments: the script must come to this call again. A worker that dies is started again and
