@@ -198,6 +198,100 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
     }
 
 
+def fuse_normalization(model: keras.Model) -> None:
+    """On torch, normalises batches by torch's own kernel, in fewer passes over the data than Keras's steps.
+
+    The same arithmetic: batch statistics in training, moving ones otherwise, updated as Keras does it, by the biased
+    variance. A layer that normalises another axis than the last or renormalises, and a call with a mask, keep Keras's
+    steps. Does nothing on other backends.
+
+    Args:
+        model: A built model, whose layers' `call` is replaced.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization()])
+        >>> fuse_normalization(model)
+        >>> tuple(model(np.ones((2, 3), "float32"), training=True).shape)
+        (2, 3)
+    """
+    if name() != "torch":
+        return
+    for layer in model._flatten_layers(include_self=False):
+        if type(layer) is keras.layers.BatchNormalization and layer.axis == -1 and not layer.renorm:
+            layer.call = _fused(layer)
+
+
+def _fused(layer: Any) -> Callable[..., Any]:
+    import torch
+
+    def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if mask is not None:
+            return type(layer).call(layer, inputs, training=training, mask=mask)
+        moving = layer.moving_mean, layer.moving_variance
+        mean, variance = (keras.ops.cast(variable, "float32") for variable in moving)
+        scale, offset = (None if weight is None else keras.ops.cast(weight, "float32") for weight in _affine(layer))
+        x = inputs.movedim(-1, 1).float()
+        if not (training and layer.trainable):
+            x = torch.nn.functional.batch_norm(x, mean, variance, scale, offset, False, 0.0, layer.epsilon)
+        else:
+            x, batch_mean, inverse = torch.native_batch_norm(x, scale, offset, None, None, True, 0.0, layer.epsilon)
+            found = batch_mean.detach(), inverse.detach().pow(-2) - layer.epsilon
+            for variable, old, new in zip(moving, (mean, variance), found, strict=True):
+                variable.assign(old * layer.momentum + new * (1.0 - layer.momentum))
+        return keras.ops.cast(x.movedim(1, -1), layer.compute_dtype)
+
+    return call
+
+
+def _affine(layer: Any) -> tuple[Any, Any]:
+    return layer.gamma if layer.scale else None, layer.beta if layer.center else None
+
+
+def keep_channels_last() -> None:
+    """On torch, leaves pictures in memory as Keras has them, channels last, on their way into a layer.
+
+    Before each convolution and pooling Keras copies them to channels first, and for a convolution back again; torch
+    takes either. Values do not change. Does nothing on other backends, nor where Keras has another way of doing it.
+
+    Example:
+        >>> keep_channels_last()
+    """
+    if name() != "torch":
+        return
+    from keras.src.backend.torch import nn
+
+    stock = getattr(nn, "_transpose_spatial_inputs", None)
+    if stock is not None and stock.__module__ == nn.__name__:
+        nn._transpose_spatial_inputs = lambda x: x.permute(0, 3, 1, 2) if x.ndim == 4 else stock(x)
+
+
+def arrange_kernels(model: keras.Model) -> None:
+    """On torch, stores convolution kernels in the order in which torch's convolutions read them.
+
+    Keras keeps a kernel as (height, width, in, out) and turns it for torch, which then copies it at each step, as it
+    does the gradient on its way back. Here the numbers lie in memory as (out, height, width, in) under the same shape,
+    those of the optimiser likewise: nothing is left to copy. Values do not change. Does nothing on other backends.
+
+    Args:
+        model: A compiled model, whose optimiser is built here.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+        >>> model.compile("adam", "mse")
+        >>> arrange_kernels(model)
+        >>> model.layers[0].kernel.shape
+        (3, 3, 3, 4)
+    """
+    if name() != "torch":
+        return
+    layers = [layer for layer in model._flatten_layers(include_self=False) if type(layer) is keras.layers.Conv2D]
+    shapes = {tuple(layer.kernel.shape) for layer in layers}
+    model.optimizer.build(model.trainable_variables)
+    for variable in [*(layer.kernel for layer in layers), *model.optimizer.variables]:
+        if tuple(variable.shape) in shapes:
+            variable.value.data = variable.value.data.permute(3, 0, 1, 2).contiguous().permute(1, 2, 3, 0)
+
+
 def quicken_training(model: keras.Model) -> None:
     """On torch, trains a compiled model by the graph of tensor operations that its layers make.
 

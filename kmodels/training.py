@@ -27,6 +27,7 @@ _CALLBACK_STATE = {
     kc.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
 }
 ENGINES = ("pydataset", "tf.data")
+PRECISIONS = ("float32", "mixed_bfloat16")
 _CHECKPOINT, _HISTORY = "checkpoint.npz", "history.csv"
 
 
@@ -131,6 +132,44 @@ def best_weights(monitor: str = "val_rmse", *, stop: int = 10_000) -> kc.EarlySt
     return kc.EarlyStopping(monitor, patience=stop, mode="min", restore_best_weights=True)
 
 
+def in_precision(model: keras.Model, policy: str) -> keras.Model:
+    """The same model computing in another precision: the same weights, which stay float32, and float32 outputs.
+
+    With "mixed_bfloat16" the layers between compute in bfloat16, which about halves the time of convolutions on GPUs
+    and on CPUs that have instructions for it (AVX-512 BF16, AMX; `lscpu` lists them). Other CPUs only imitate it, far
+    slower. Back in "float32", a trained model predicts and is saved as any other.
+
+    Args:
+        model: An uncompiled or a trained Functional model.
+        policy: "float32" or "mixed_bfloat16".
+
+    Returns:
+        A new, uncompiled model.
+
+    Raises:
+        ConfigurationError: If the policy is another.
+
+    Source: Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
+
+    Example:
+        >>> x = keras.Input((3,), name="x")
+        >>> model = keras.Model(x, keras.layers.Dense(1)(keras.layers.Dense(4, name="hidden")(x)))
+        >>> in_precision(model, "mixed_bfloat16").get_layer("hidden").compute_dtype
+        'bfloat16'
+    """
+    if policy not in PRECISIONS:
+        raise ConfigurationError(f"the precision must be one of {', '.join(PRECISIONS)}. Received: {policy!r}")
+    last = {output._keras_history.operation.name for output in model.outputs}
+
+    def converted(layer: keras.layers.Layer) -> keras.layers.Layer:
+        dtype = "float32" if layer.name in last else policy
+        return type(layer).from_config(layer.get_config() | {"dtype": dtype})
+
+    result = keras.models.clone_model(model, clone_function=converted)
+    result.set_weights(model.get_weights())
+    return result
+
+
 def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metrics: Sequence[Any] = ("rmse",)) -> None:
     """Compiles a model for speed on the running backend; the arithmetic stays Keras's.
 
@@ -147,7 +186,10 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     chosen = [keras.metrics.RootMeanSquaredError(name="rmse") if metric == "rmse" else metric for metric in metrics]
     backend.use_fast_randoms()
     backend.allow_compilation(model)
+    backend.keep_channels_last()
+    backend.fuse_normalization(model)
     model.compile(optimizer=optimizer, loss=loss, metrics=chosen, steps_per_execution=backend.steps_per_execution())
+    backend.arrange_kernels(model)
     backend.quicken_training(model)
 
 

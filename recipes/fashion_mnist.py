@@ -29,6 +29,7 @@ from kmodels.report import classification as drawing
 from kmodels.report import fashion_mnist as story
 from kmodels.report import run_folder, search, variants
 
+FIXED = ("augment", "schedule", "ema", "precision")  # by a search
 ON_SAMPLE = ("narrow", "base", "deep")  # with all six it would take over two minutes
 
 
@@ -109,6 +110,7 @@ def build(args: argparse.Namespace, name: str, settings: dict[str, float], steps
     """A compiled variant; `steps` are those of an epoch."""
     augmentation = augment(erase=settings["erase"]) if args.augment else ()
     model = FASHION_VARIANTS[name](classes=len(fashion_mnist.LABELS), augmentation=augmentation)
+    model = training.in_precision(model, args.precision)
     rate, warm = settings["learning_rate"], args.epochs * steps // 10
     if args.schedule == "cosine":
         last = args.epochs * steps - warm
@@ -136,6 +138,7 @@ def fit(args: argparse.Namespace, garments: Garments, name: str, settings: dict[
     print(f"{name}, {model.count_params():,} parameters", flush=True)
     how = {"epochs": args.epochs, "callbacks": [training.best_weights("val_log_loss")], "resume": args.resume}
     history = training.fit(model, train, garments.batches("validation"), folder=folder, seed=args.seed, **how)
+    model = training.in_precision(model, "float32")
     training.save(model, folder / "model.keras")
     return model, history
 
@@ -170,7 +173,7 @@ def search_settings(args: argparse.Namespace, garments: Garments, sha256: str) -
         train,
         garments.batches("validation"),
         objective="val_log_loss",
-        about=f"{sha256}, {args.variants[0]}, batches of {args.batch_size}, {args.augment, args.schedule, args.ema}",
+        about=f"{sha256}, {args.variants[0]}, batches of {args.batch_size}, {[getattr(args, name) for name in FIXED]}",
         **cli.searched(args),
     )
     if found is None:
@@ -200,5 +203,7 @@ if __name__ == "__main__":
     add("--augment", action=switch, default=True, help="mirror, move and hide parts of pictures; default: on")
     add("--erase", type=cli.share, default=0.1, help="share of pictures with a part hidden; default: %(default)s")
     add("--ema", action=switch, default=True, help="average the weights at the end of each epoch; default: on")
+    precise = "mixed_bfloat16 is quicker where the processor has it; what is kept is float32; default: %(default)s"
+    add("--precision", choices=training.PRECISIONS, default="float32", help=precise)
     cli.add_search_flags(flags)
     cli.run(main, flags.parse_args())

@@ -117,6 +117,106 @@ def test_the_recorded_step_is_kerass_own_for_every_shape_of_batch(weighted):
         np.testing.assert_allclose(weight, own, rtol=0, atol=1e-6)
 
 
+# --- torch's own ways with pictures
+
+
+def conv_net(seed=0):
+    x = keras.Input((9, 9, 3), name="x")
+    y = keras.layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(x)
+    y = keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name="bn")(y)
+    y = keras.layers.MaxPooling2D(2, name="pool")(keras.layers.ReLU()(y))
+    y = keras.layers.Conv2D(5, 3, strides=2, use_bias=False, name="second")(y)
+    y = keras.layers.BatchNormalization(scale=False, center=False, name="bare")(y)
+    model = keras.Model(x, keras.layers.Dense(1, name="top")(keras.layers.Flatten()(y)))
+    training.initialize(model, seed)
+    return model
+
+
+def some_pictures(rows, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(3, 2, (rows, 9, 9, 3)).astype("float32"), rng.normal(size=(rows, 1)).astype("float32")
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_pictures_train_as_with_kerass_own_steps(frozen):
+    """Loss, predictions, weights and moving statistics after five steps of Adam."""
+    results = []
+    for quick in (True, False):
+        model = conv_net()
+        model.get_layer("bn").trainable = not frozen
+        if quick:
+            backend.fuse_normalization(model)
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        if quick:
+            backend.arrange_kernels(model)
+        losses = [model.train_on_batch(*some_pictures(rows, seed=rows)) for rows in (6, 4, 6, 8, 5)]
+        results.append((losses, model.predict(some_pictures(7)[0], verbose=0), model.get_weights()))
+    (losses, said, weights), (own_losses, own_said, own_weights) = results
+    np.testing.assert_allclose(losses, own_losses, rtol=1e-4)
+    np.testing.assert_allclose(said, own_said, rtol=0, atol=1e-4 * np.abs(own_said).max())
+    for weight, own in zip(weights, own_weights, strict=True):
+        np.testing.assert_allclose(weight, own, rtol=0, atol=1e-4 * max(1, np.abs(own).max()))
+
+
+def test_normalisation_and_its_moving_statistics_are_those_of_the_formula():
+    x = keras.Input((2, 3), name="x")
+    model = keras.Model(x, keras.layers.BatchNormalization(epsilon=0.01, momentum=0.8, name="bn")(x))
+    gamma, beta, mean, variance = np.array([[1.0, 2, 3], [0, 1, -1], [0.5, 0, 0], [1, 4, 9]], "float32")
+    model.set_weights([gamma, beta, mean, variance])
+    backend.fuse_normalization(model)
+    rows = np.random.default_rng(0).normal(2, 3, (5, 2, 3)).astype("float32")
+    quiet = keras.ops.convert_to_numpy(model(rows, training=False))
+    np.testing.assert_allclose(quiet, (rows - mean) / np.sqrt(variance + 0.01) * gamma + beta, rtol=1e-5, atol=1e-6)
+    found, spread = rows.mean((0, 1)), rows.var((0, 1))  # the biased variance
+    trained = keras.ops.convert_to_numpy(model(rows, training=True))
+    np.testing.assert_allclose(trained, (rows - found) / np.sqrt(spread + 0.01) * gamma + beta, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[2], 0.8 * mean + 0.2 * found, rtol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[3], 0.8 * variance + 0.2 * spread, rtol=1e-5)
+
+
+def test_a_masked_or_unusual_normalisation_keeps_kerass_steps(backend_name):
+    usual, other = (keras.layers.BatchNormalization(axis=axis, name=f"bn{axis}") for axis in (-1, 1))
+    x = keras.Input((4, 3))
+    model = keras.Model(x, other(usual(x)))
+    backend.fuse_normalization(model)
+    assert ("call" in vars(usual)) == (backend_name == "torch")
+    assert "call" not in vars(other)
+    rows = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    mask = np.array([[True, True, False, False]] * 2)
+    rows[:, 2:] = 1e6  # what is masked must not count
+    usual(rows, training=True, mask=mask)
+    np.testing.assert_allclose(usual.get_weights()[2], 0.01 * rows[:, :2].mean((0, 1)), atol=1e-5)
+
+
+def test_kernels_keep_their_values_and_lie_as_torch_reads_them(backend_name):
+    model = conv_net()
+    before = model.get_weights()
+    model.compile("adam", "mse")
+    backend.arrange_kernels(model)
+    for weight, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+    model.train_on_batch(*some_pictures(4))
+    if backend_name == "torch":
+        import torch
+
+        kernel = model.get_layer("conv").kernel.value
+        for tensor in (kernel, kernel.grad, model.optimizer._momentums[0].value):
+            assert tensor.permute(3, 2, 0, 1).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_pictures_stay_channels_last_and_are_convolved_and_pooled_by_the_formula(backend_name):
+    backend.keep_channels_last()
+    model, (pictures, _) = conv_net(), some_pictures(2)
+    kernel = model.get_layer("second").get_weights()[0]
+    convolved = keras.ops.convert_to_numpy(keras.ops.conv(pictures[:, :, :, :1] * np.ones(4, "float32"), kernel, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(pictures[:, :, :, 0], (3, 3), axis=(1, 2))[:, ::2, ::2]
+    np.testing.assert_allclose(convolved, np.einsum("nijhw,hwco->nijo", windows, kernel), rtol=1e-4, atol=1e-4)
+    pooled = keras.layers.MaxPooling2D(3)(pictures)
+    np.testing.assert_array_equal(pooled, pictures.reshape(2, 3, 3, 3, 3, 3).max((2, 4)))
+    if backend_name == "torch":
+        assert pooled.is_contiguous()
+
+
 def test_a_forgotten_model_leaves_nothing_behind():
     def graphs():
         gc.collect()
