@@ -230,7 +230,7 @@ def _fused(layer: Any) -> Callable[..., Any]:
         moving = layer.moving_mean, layer.moving_variance
         mean, variance = (keras.ops.cast(variable, "float32") for variable in moving)
         scale, offset = (None if weight is None else keras.ops.cast(weight, "float32") for weight in _affine(layer))
-        x = inputs.movedim(-1, 1).float()
+        x = inputs.movedim(-1, 1)
         if not (training and layer.trainable):
             x = torch.nn.functional.batch_norm(x, mean, variance, scale, offset, False, 0.0, layer.epsilon)
         else:

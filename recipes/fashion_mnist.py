@@ -23,7 +23,7 @@ import pandas as pd
 from kmodels import serving, training
 from kmodels.datasets import fashion_mnist
 from kmodels.evaluation import classification, pixels
-from kmodels.models.cnn import FASHION_VARIANTS, augment
+from kmodels.models.cnn import FASHION_VARIANTS, augment, mirrored
 from kmodels.pipelines.garments import Garments
 from kmodels.report import classification as drawing
 from kmodels.report import fashion_mnist as story
@@ -136,9 +136,10 @@ def fit(args: argparse.Namespace, garments: Garments, name: str, settings: dict[
     model = build(args, name, settings, len(train))
     training.initialize(model, args.seed)
     print(f"{name}, {model.count_params():,} parameters", flush=True)
-    how = {"epochs": args.epochs, "callbacks": [training.best_weights("val_log_loss")], "resume": args.resume}
+    how = {"epochs": args.epochs, "callbacks": [training.best_weights("val_loss")], "resume": args.resume}
     history = training.fit(model, train, garments.batches("validation"), folder=folder, seed=args.seed, **how)
     model = training.in_precision(model, "float32")
+    model = mirrored(model) if args.mirrored else model
     training.save(model, folder / "model.keras")
     return model, history
 
@@ -203,6 +204,7 @@ if __name__ == "__main__":
     add("--augment", action=switch, default=True, help="mirror, move and hide parts of pictures; default: on")
     add("--erase", type=cli.share, default=0.1, help="share of pictures with a part hidden; default: %(default)s")
     add("--ema", action=switch, default=True, help="average the weights at the end of each epoch; default: on")
+    add("--mirrored", action=switch, default=False, help="predict from each picture and its mirror image; default: off")
     precise = "mixed_bfloat16 is quicker where the processor has it; what is kept is float32; default: %(default)s"
     add("--precision", choices=training.PRECISIONS, default="float32", help=precise)
     cli.add_search_flags(flags)

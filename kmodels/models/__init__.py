@@ -11,6 +11,7 @@ from kmodels.models.cnn import (
     fashion_narrow,
     fashion_residual,
     fashion_wide,
+    mirrored,
 )
 from kmodels.models.dense import (
     Hidden,
@@ -67,6 +68,7 @@ __all__ = [
     "mf_a_small",
     "mf_b_medium",
     "mf_c_wide",
+    "mirrored",
     "neumf",
     "neumf_enhanced",
     "neumf_history",

@@ -178,6 +178,31 @@ def augment(size: int = 28, *, flip: bool = True, shift: int = 2, erase: float =
     return chosen
 
 
+def mirrored(model: keras.Model) -> keras.Model:
+    """Averages a classifier's logits of a picture and of its mirror image.
+
+    For a trained model that saw mirrored pictures in training: a little more accurate for twice the time of a
+    prediction, with the same weights.
+
+    Args:
+        model: A Functional model of one input of pictures, (batch, height, width, channels).
+
+    Returns:
+        An uncompiled Functional model of the same input and output, whose weights are those of `model`.
+
+    Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", 2012.
+
+    Example:
+        >>> net = mirrored(fashion_narrow())
+        >>> net.inputs[0].name, net.output_shape
+        ('image', (None, 10))
+    """
+    (image,) = model.inputs
+    x = keras.Input(image.shape[1:], dtype=image.dtype, name=image.name)
+    both = model({image.name: x}), model({image.name: keras.ops.flip(x, axis=2)})
+    return keras.Model({image.name: x}, layers.Average(name="average")(both), name=f"{model.name}_mirrored")
+
+
 def fashion_base(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
     """The base CNN for 28 × 28 pictures: 32, then 64 kernels of 3 × 3, each pooled; logits of the flattened map.
 
@@ -278,9 +303,9 @@ def fashion_wide(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()
 
 
 def fashion_deep(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
-    """More layers of fewer kernels: twice 24, twice 40, twice 64, all 3 × 3; the last map is averaged.
+    """The most accurate below 100,000 parameters: twice 32, 48 and 56 kernels of 3 × 3, a shortcut in each pair.
 
-    89,506 trainable parameters, 11.7 million multiplications a picture.
+    97,594 trainable parameters, 16.8 million multiplications a picture.
 
     Args:
         classes: Number of classes. Default 10.
@@ -291,16 +316,20 @@ def fashion_deep(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()
 
     Example:
         >>> sum(int(keras.ops.size(weight)) for weight in fashion_deep().trainable_weights)
-        89506
+        97594
     """
-    stages = Stage(24, depth=2), Stage(40, depth=2), Stage(64, depth=2, pool=1)
+    stages = (
+        Stage(32, depth=2, shortcut=True),
+        Stage(48, depth=2, shortcut=True),
+        Stage(56, depth=2, shortcut=True, pool=1),
+    )
     return cnn(_SHAPE, classes, stages=stages, augmentation=augmentation, name="fashion_deep")
 
 
 def fashion_residual(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
-    """The most accurate below 300,000 parameters: twice 32, twice 64, twice 128 of 3 × 3, with a shortcut in each pair.
+    """The most accurate below 300,000 parameters: twice 48, 80 and 96 of 3 × 3, a shortcut in each pair.
 
-    288,170 trainable parameters, 29.1 million multiplications a picture.
+    267,258 trainable parameters, 42.1 million multiplications a picture.
 
     Args:
         classes: Number of classes. Default 10.
@@ -311,12 +340,12 @@ def fashion_residual(*, classes: int = 10, augmentation: Sequence[layers.Layer] 
 
     Example:
         >>> sum(int(keras.ops.size(weight)) for weight in fashion_residual().trainable_weights)
-        288170
+        267258
     """
     stages = (
-        Stage(32, depth=2, shortcut=True),
-        Stage(64, depth=2, shortcut=True),
-        Stage(128, depth=2, shortcut=True, pool=1),
+        Stage(48, depth=2, shortcut=True),
+        Stage(80, depth=2, shortcut=True),
+        Stage(96, depth=2, shortcut=True, pool=1),
     )
     return cnn(_SHAPE, classes, stages=stages, augmentation=augmentation, dropout=0.2, name="fashion_residual")
 

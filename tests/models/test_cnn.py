@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kmodels.errors import ConfigurationError
-from kmodels.models.cnn import FASHION_VARIANTS, Stage, augment, cnn, fashion_narrow
+from kmodels.models.cnn import FASHION_VARIANTS, Stage, augment, cnn, fashion_narrow, mirrored
 
 RNG = np.random.default_rng(0)
 
@@ -37,8 +37,8 @@ def by_hand(kernels: list[tuple[int, int]], features: int, hidden: tuple[int, ..
         ("narrow", by_hand([(3, 8), (3, 20)], 7 * 7 * 20)),
         ("base", by_hand([(3, 32), (3, 64)], 7 * 7 * 64)),
         ("large_kernel", by_hand([(5, 32), (5, 64)], 7 * 7 * 64)),
-        ("deep", by_hand([(3, 24), (3, 24), (3, 40), (3, 40), (3, 64), (3, 64)], 64)),
-        ("residual", by_hand([(3, 32), (3, 32), (3, 64), (3, 64), (3, 128), (3, 128)], 128)),
+        ("deep", by_hand([(3, 32), (3, 32), (3, 48), (3, 48), (3, 56), (3, 56)], 56)),
+        ("residual", by_hand([(3, 48), (3, 48), (3, 80), (3, 80), (3, 96), (3, 96)], 96)),
         ("wide", by_hand([(3, 64), (3, 128)], 7 * 7 * 128, hidden=(128,))),
     ],
 )
@@ -92,6 +92,22 @@ def test_a_plain_stage_against_numpy():
     expected = pooled @ weights["logits"][0] + weights["logits"][1]
     found = keras.ops.convert_to_numpy(model({"image": image[None].astype("uint8")}))[0]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_a_mirrored_model_averages_a_picture_and_its_mirror_image(tmp_path):
+    model = fashion_narrow()
+    both = mirrored(model)
+    pictures = RNG.integers(0, 256, (6, 28, 28, 1), dtype="uint8")
+    plain, other = (model.predict({"image": some}, verbose=0) for some in (pictures, pictures[:, :, ::-1]))
+    expected = (plain + other) / 2
+    np.testing.assert_allclose(both.predict({"image": pictures}, verbose=0), expected, rtol=1e-5, atol=1e-6)
+    assert np.abs(plain - other).max() > 1e-3
+    assert (both.name, both.count_params()) == ("fashion_narrow_mirrored", model.count_params())
+    both.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        loaded.predict({"image": pictures}, verbose=0), (plain + other) / 2, rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.fixture(scope="module")

@@ -101,10 +101,13 @@ def test_the_spaces_defaults_are_the_recipes(finished):
 # --- several variants on few pictures
 
 
+COMPARED = "--variants", "narrow,base", "--epochs", 2, "--batch-size", 40, "--mirrored", "--precision", "mixed_bfloat16"
+
+
 @pytest.fixture(scope="module")
 def compared(start, few, tmp_path_factory):
     out = tmp_path_factory.mktemp("compared") / "run"
-    assert start("--data", few, "--variants", "narrow,base", "--epochs", 2, "--batch-size", 40, "--out", out) == 0
+    assert start("--data", few, *COMPARED, "--out", out) == 0
     return out
 
 
@@ -116,10 +119,17 @@ def test_one_variant_after_the_other_is_written_down(compared):
     assert found["data"]["floors"] == {}
 
 
+def test_the_saved_model_is_float32_and_says_the_same_of_a_mirrored_picture(compared):
+    model, pictures = keras.saving.load_model(compared / "model.keras"), fashion_mnist.load("sample").test_images[:20]
+    assert {layer.compute_dtype for layer in model._flatten_layers() if layer.weights} == {"float32"}
+    said, other = (model.predict({"image": some}, verbose=0) for some in (pictures, pictures[:, :, ::-1]))
+    np.testing.assert_allclose(said, other, rtol=1e-4, atol=1e-5)
+    assert np.abs(said - said[:1]).max() > 1e-3
+
+
 def test_a_finished_run_is_resumed_without_training(start, few, compared):
     before = json.loads((compared / "metrics.json").read_text())["variants"]
-    flags = "--variants", "narrow,base", "--epochs", 2, "--batch-size", 40
-    assert start("--data", few, *flags, "--out", compared, "--resume") == 0
+    assert start("--data", few, *COMPARED, "--out", compared, "--resume") == 0
     after = json.loads((compared / "metrics.json").read_text())["variants"]
     for name in before:
         assert before[name]["test"] == after[name]["test"]
