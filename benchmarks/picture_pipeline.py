@@ -6,8 +6,8 @@ Both sides open the same generated JPEG files, decode them whole, resize them by
 shuffled batches of uint8 (batch, size, size, 3); it is checked that the pixels are the same. The torch side is a
 Dataset with PIL transforms under torch's own DataLoader, by turns with each number of worker processes; it decodes in
 each epoch, as such a loader does. kmodels' side is `Batches` with a part `Pictures`, which decodes in the first epoch
-alone: kept in memory, in a cache folder, and in that folder in a later run. Nothing trains, so the figures are what
-each side can give at most.
+alone: kept in memory, in a cache folder, and in that folder in a later run; and without keeping any, as the loader
+works. Nothing trains, so the figures are what each side can give at most.
 
 With --source above twice the size, kmodels lets a JPEG be unpacked at a half, a quarter or an eighth (draft mode),
 which is less work and gives other pixels; --draft lets the torch side do so too.
@@ -82,12 +82,12 @@ def torch_side(paths: list[str], args: argparse.Namespace, workers: int) -> dict
     return {"first epoch": rates[0], "later epochs": rates[1], "checksum": checksum(first)}
 
 
-def kmodels_side(paths: list[str], args: argparse.Namespace, cache: str | None) -> dict[str, Any]:
+def kmodels_side(paths: list[str], args: argparse.Namespace, memory: int, cache: str | None) -> dict[str, Any]:
     from kmodels.pipelines.batches import Batches
     from kmodels.pipelines.pictures import Pictures
 
     def make() -> Batches:
-        part = Pictures(paths, (args.size, args.size), memory=2**31, cache=cache)
+        part = Pictures(paths, (args.size, args.size), memory=memory, cache=cache)
         return Batches({}, np.zeros(len(paths)), parts=[part], batch_size=args.batch_size, shuffle=True)
 
     def epoch(batches: Batches, number: int) -> float:
@@ -113,9 +113,9 @@ def child(args: argparse.Namespace) -> None:
         result = torch_side(paths, args, int(setting))
     elif setting == "disk":
         with tempfile.TemporaryDirectory(dir=args.folder) as cache:
-            result = kmodels_side(paths, args, cache)
+            result = kmodels_side(paths, args, 0, cache)
     else:
-        result = kmodels_side(paths, args, None)
+        result = kmodels_side(paths, args, 2**31 if setting == "memory" else 0, None)
     print(json.dumps(result))
 
 
@@ -134,7 +134,7 @@ def main() -> None:
     if args.child:
         child(args)
         return
-    sides = [*(f"torch:{n}" for n in args.workers.split(",")), "kmodels:memory", "kmodels:disk"]
+    sides = [*(f"torch:{n}" for n in args.workers.split(",")), "kmodels:nothing kept", "kmodels:memory", "kmodels:disk"]
     best: dict[str, dict[str, float]] = {side: {} for side in sides}
     checksums: set[int] = set()
     with tempfile.TemporaryDirectory() as scratch:
@@ -156,10 +156,10 @@ def main() -> None:
 
 def show(best: dict[str, dict[str, float]]) -> None:
     reference = max(rate for side, rates in best.items() if side.startswith("torch") for rate in rates.values())
-    print(f"{'':18s}{'':26s}{'pictures/s':>12s}{'ratio':>8s}  to the torch side's best, {reference:.0f}/s")
+    print(f"{'':22s}{'':26s}{'pictures/s':>12s}{'ratio':>8s}  to the torch side's best, {reference:.0f}/s")
     for side, rates in best.items():
         for name, rate in rates.items():
-            print(f"{side:18s}{name:26s}{rate:12.0f}{rate / reference:8.2f}")
+            print(f"{side:22s}{name:26s}{rate:12.0f}{rate / reference:8.2f}")
     print(f"load average at the end {os.getloadavg()[0]:.2f}; {os.cpu_count()} cores")
 
 
