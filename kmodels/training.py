@@ -165,7 +165,9 @@ def in_precision(model: keras.Model, policy: str) -> keras.Model:
         dtype = "float32" if layer.name in last else policy
         return type(layer).from_config(layer.get_config() | {"dtype": dtype})
 
-    result = keras.models.clone_model(model, clone_function=converted)
+    # A copy of a compiled model would be compiled, too, and be saved with its optimiser where it is part of another.
+    bare = keras.Model(model.input, model.output, name=model.name)
+    result = keras.models.clone_model(bare, clone_function=converted)
     result.set_weights(model.get_weights())
     return result
 

@@ -217,7 +217,10 @@ def test_a_model_in_bfloat16_learns_and_is_kept_in_float32(tmp_path):
     training.compile_model(model, keras.optimizers.Adam(0.01), loss=loss, metrics=())
     train = Batches({"image": images}, labels, batch_size=24, shuffle=True)
     training.fit(model, train, Batches({"image": images}, labels), epochs=4, folder=tmp_path)
-    training.save(training.in_precision(model, "float32"), tmp_path / "model.keras")
+    exact = training.in_precision(model, "float32")
+    assert model.compiled
+    assert not exact.compiled
+    training.save(exact, tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_layer("stage_1_1_conv").compute_dtype == "float32"
     said = loaded.predict({"image": images}, verbose=0).argmax(axis=1)
