@@ -135,9 +135,8 @@ def best_weights(monitor: str = "val_rmse", *, stop: int = 10_000) -> kc.EarlySt
 def in_precision(model: keras.Model, policy: str) -> keras.Model:
     """The same model computing in another precision: the same weights, which stay float32, and float32 outputs.
 
-    With "mixed_bfloat16" the layers between compute in bfloat16, which about halves the time of convolutions on GPUs
-    and on CPUs that have instructions for it (AVX-512 BF16, AMX; `lscpu` lists them). Other CPUs only imitate it, far
-    slower. Back in "float32", a trained model predicts and is saved as any other.
+    With "mixed_bfloat16" the layers between compute in bfloat16, which is quicker for convolutions where the processor
+    has instructions for it (AVX-512 BF16 or AMX; `lscpu` lists them) and has to be imitated elsewhere. Back in "float32", a trained model predicts and is saved as any other.
 
     Args:
         model: An uncompiled or a trained Functional model.
