@@ -136,7 +136,8 @@ def in_precision(model: keras.Model, policy: str) -> keras.Model:
     """The same model computing in another precision: the same weights, which stay float32, and float32 outputs.
 
     With "mixed_bfloat16" the layers between compute in bfloat16, which is quicker for convolutions where the processor
-    has instructions for it (AVX-512 BF16 or AMX; `lscpu` lists them) and has to be imitated elsewhere. Back in "float32", a trained model predicts and is saved as any other.
+    has instructions for it (AVX-512 BF16 or AMX; `lscpu` lists them) and has to be imitated elsewhere. Back in
+    "float32", a trained model predicts and is saved as any other.
 
     Args:
         model: An uncompiled or a trained Functional model.
