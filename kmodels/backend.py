@@ -279,7 +279,7 @@ def arrange_kernels(model: keras.Model) -> None:
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
         >>> model.compile("adam", "mse")
         >>> arrange_kernels(model)
-        >>> model.layers[0].kernel.shape
+        >>> tuple(model.layers[0].kernel.shape)
         (3, 3, 3, 4)
     """
     if name() != "torch":
