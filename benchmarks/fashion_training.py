@@ -89,9 +89,12 @@ def torch_epochs(data: Any, variant: str, epochs: int, seed: int) -> Epochs:
         nn.Dropout(DROPOUT[variant]),
         nn.Linear(49 * second, 10),
     )
-    for layer in model:
+    for layer in model:  # as Keras draws them: torch's own draws for the last layer are two and a half times smaller
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
+        elif isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
     optimizer, loss_of = torch.optim.Adam(model.parameters(), lr=RATE, fused=True), nn.CrossEntropyLoss()
     images = torch.from_numpy(data.train_images).permute(0, 3, 1, 2)
     labels = torch.from_numpy(data.train_labels.astype(np.int64))

@@ -34,7 +34,7 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
 
     from kmodels import cli
 
-    cli.choose_backend()
+    cli.choose_backend(small_operations=True)
 
     import keras
     import numpy as np

@@ -22,12 +22,17 @@ BACKENDS = ("jax", "torch", "tensorflow")
 SAMPLE_NOTICE = "This is the bundled sample: synthetic data, made to be learnt from, not to draw conclusions from."
 
 
-def choose_backend() -> str:
+def choose_backend(*, small_operations: bool = False) -> str:
     """Makes sure that Keras finds a backend; call it before anything imports keras.
 
     Takes `KERAS_BACKEND` where it is set, else the first installed one of jax, torch, tensorflow, and says which. What
     JAX compiles is kept in the cache folder (see `datasets.download.cache_folder`) for later runs, unless
     `JAX_COMPILATION_CACHE_DIR` says where.
+
+    Args:
+        small_operations: Whether TensorFlow should run operations beside each other, a thread each, and not split
+            every one between threads, for networks of small matrices. `TF_NUM_INTRAOP_THREADS`, where it is set,
+            goes first. Default False.
 
     Returns:
         "jax", "torch" or "tensorflow".
@@ -50,6 +55,8 @@ def choose_backend() -> str:
         _stop("no backend is installed, install one of them: pip install -e '.[jax]'")
     os.environ["KERAS_BACKEND"] = asked or installed[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if small_operations:
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(download.cache_folder() / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if not asked:

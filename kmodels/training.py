@@ -191,6 +191,7 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     backend.keep_channels_last()
     backend.fuse_normalization(model)
     model.compile(optimizer=optimizer, loss=loss, metrics=chosen, steps_per_execution=backend.steps_per_execution())
+    backend.fuse_adam(model.optimizer)
     backend.arrange_kernels(model)
     backend.quicken_training(model)
 
@@ -239,6 +240,7 @@ def fit(
     check_inputs(model, train)
     check_inputs(model, validation)
     model.optimizer.build(model.trainable_variables)
+    backend.take_several_steps(model, len(train))
     checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress)
     path = Path(folder) / _CHECKPOINT
     if resume and path.exists():

@@ -11,7 +11,7 @@ MovieLens-100K takes a minute on any backend: 0.881 (biases 0.940, NeuMF-Enhance
 
 from kmodels import cli
 
-BACKEND = cli.choose_backend()
+BACKEND = cli.choose_backend(small_operations=True)
 
 import argparse
 from dataclasses import dataclass

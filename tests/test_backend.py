@@ -11,6 +11,8 @@ from kmodels import backend, training
 from kmodels.errors import ConfigurationError
 from kmodels.features import Categorical
 from kmodels.models.embedding import Embedded, embedding_regressor
+from kmodels.pipelines import Batches
+from kmodels.reference import adam
 
 
 def test_name_is_the_worker_s(backend_name):
@@ -33,7 +35,7 @@ def test_seeded_masks_are_the_same_again(backend_name):
 
 
 def test_without_tensorflow_the_error_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name, package=None: None)
+    monkeypatch.setattr(backend.running.importlib.util, "find_spec", lambda name, package=None: None)
     with pytest.raises(ConfigurationError, match="install it"):
         backend.tensorflow()
 
@@ -115,6 +117,119 @@ def test_the_recorded_step_is_kerass_own_for_every_shape_of_batch(weighted):
     np.testing.assert_allclose(logs, own_logs, rtol=1e-5)
     for weight, own in zip(weights, own_weights, strict=True):
         np.testing.assert_allclose(weight, own, rtol=0, atol=1e-6)
+
+
+def test_dropout_of_the_recorded_step_drops_its_share_and_makes_up_for_it():
+    """On ones, dropped with probability 0.3, the squared distance to 1 is 0.3 / 0.7 on average, that of the mean 0."""
+    x = keras.Input((64,), name="x")
+    dropped = keras.layers.Dropout(0.3, name="dropped")(x)
+    model = keras.Model({"x": x}, keras.layers.Dense(64, use_bias=False, name="same")(dropped))
+    training.initialize(model, seed=0)
+    model.get_layer("same").set_weights([np.eye(64, dtype="float32")])
+    mean = keras.metrics.MeanMetricWrapper(lambda target, said: keras.ops.mean(said, axis=-1), name="mean")
+    training.compile_model(model, keras.optimizers.SGD(0.0), metrics=[mean])
+    backend.seed_masks(0)
+    ones = np.ones((2048, 64), "float32")
+    losses, means = zip(*(model.train_on_batch({"x": ones}, ones) for _ in range(4)), strict=True)
+    np.testing.assert_allclose(losses, 0.3 / 0.7, atol=0.008)  # 2.8 standard errors of 131,072 draws: 0.0025
+    np.testing.assert_allclose(means, 1.0, atol=0.008)  # 0.0018
+    assert len(set(losses)) == 4
+
+
+# --- several steps in one call on JAX
+
+
+def many_batches(steps):
+    inputs, target = table(8 * steps)
+    return Batches(inputs, target, batch_size=8)
+
+
+def test_several_steps_in_one_call_end_as_one_by_one(backend_name):
+    """70 batches: four calls of 16 and six steps; twice, with dropout's state and the metrics of an epoch."""
+    results = []
+    for several in (True, False):
+        model = dropped_model()
+        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+        model.evaluate(many_batches(70), verbose=0)  # what was made for single steps must not be used for several
+        if several:
+            backend.take_several_steps(model, batches=70)
+        assert (model.steps_per_execution == 16) == (several and backend_name == "jax")
+        backend.seed_masks(0)
+        history = model.fit(many_batches(70), validation_data=many_batches(3), epochs=2, shuffle=False, verbose=0)
+        results.append((history.history, model.predict(many_batches(20), verbose=0)))
+    (logs, said), (own_logs, own_said) = results
+    for name, values in logs.items():
+        np.testing.assert_allclose(values, own_logs[name], rtol=1e-5)
+    np.testing.assert_allclose(said, own_said, rtol=0, atol=1e-5)
+
+
+def dropped_model():
+    x = keras.Input((3,), name="x")
+    hidden = keras.layers.Dropout(0.2, name="dropped")(keras.layers.Dense(4, activation="relu", name="a")(x))
+    model = keras.Model({"x": x}, keras.layers.Dense(1, name="b")(hidden))
+    training.initialize(model, seed=0)
+    return model
+
+
+def test_long_steps_and_short_epochs_are_taken_one_by_one():
+    for model, batches in ((conv_net(), 1000), (dropped_model(), 63)):
+        model.compile("sgd", "mse")
+        backend.take_several_steps(model, batches)
+        assert model.steps_per_execution == 1
+
+
+def test_batches_of_unequal_or_large_shape_are_not_stacked(backend_name, monkeypatch):
+    """Their steps are single ones within the call: the result is the same."""
+    monkeypatch.setattr(backend.on_jax, "_LARGE_CALL", 16 * 8 * (3 + 1) * 4 - 1)
+    stacked = []
+    monkeypatch.setattr(backend.on_jax.np, "stack", lambda arrays: stacked.append(arrays))
+    model = dropped_model()
+    model.compile("sgd", "mse")
+    backend.take_several_steps(model, batches=64)
+    model.fit(many_batches(64), shuffle=False, verbose=0)
+    assert not stacked
+    assert int(model.optimizer.iterations) == 64
+
+
+# --- torch's own Adam
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
+@pytest.mark.parametrize("laid_out", ["alike", "differently"])
+def test_fused_adam_is_the_formula_whatever_lies_how_in_memory(kind, laid_out, backend_name):
+    """Five steps with a large epsilon and a falling rate; AdamW shrinks the weights before each."""
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=shape).astype("float32") for shape in ((3, 2, 4, 5), (7,))]
+    variables = [keras.Variable(value) for value in values]
+    rate = keras.optimizers.schedules.InverseTimeDecay(0.1, decay_steps=1, decay_rate=0.5)
+    optimizer = getattr(keras.optimizers, kind)(rate, beta_1=0.8, beta_2=0.95, epsilon=0.01)
+    optimizer.build(variables)
+    backend.fuse_adam(optimizer)
+    if laid_out == "differently" and backend_name == "torch":
+        kernel = variables[0].value
+        kernel.data = kernel.data.permute(3, 0, 1, 2).contiguous().permute(1, 2, 3, 0)
+    weights, state = dict(enumerate(values)), None
+    for number in range(5):
+        learning_rate = 0.1 / (1 + 0.5 * number)
+        grads = {i: rng.normal(size=value.shape).astype("float32") for i, value in weights.items()}
+        optimizer.apply([keras.ops.convert_to_tensor(grad) for grad in grads.values()], variables)
+        if kind == "AdamW":
+            weights = {i: value * (1 - 0.004 * learning_rate) for i, value in weights.items()}
+        settings = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 0.01}
+        weights, state = adam.step(weights, grads, state, learning_rate=learning_rate, **settings)
+    for i, variable in enumerate(variables):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), weights[i], rtol=0, atol=2e-6)
+
+
+def test_only_torchs_adam_without_amsgrad_is_replaced(backend_name):
+    for optimizer, expected in (
+        (keras.optimizers.Adam(), backend_name == "torch"),
+        (keras.optimizers.AdamW(), backend_name == "torch"),
+        (keras.optimizers.Adam(amsgrad=True), False),
+        (keras.optimizers.Nadam(), False),
+    ):
+        backend.fuse_adam(optimizer)
+        assert ("_parallel_update_step" in vars(optimizer)) == expected
 
 
 # --- torch's own ways with pictures

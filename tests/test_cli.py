@@ -64,6 +64,19 @@ def test_what_jax_compiles_is_kept_in_the_cache(monkeypatch, tmp_path):
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "/elsewhere"
 
 
+def test_small_operations_get_a_thread_each_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    installed(monkeypatch, "tensorflow")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    cli.choose_backend(small_operations=True)
+    assert os.environ["TF_NUM_INTRAOP_THREADS"] == "3"
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+    cli.choose_backend()
+    assert "TF_NUM_INTRAOP_THREADS" not in os.environ
+    cli.choose_backend(small_operations=True)
+    assert os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
+
+
 @pytest.mark.parametrize(
     ("asked", "found", "message"),
     [

@@ -1,0 +1,37 @@
+"""The one place that knows which Keras backend is running."""
+
+from kmodels.backend.on_jax import allow_compilation, take_several_steps, use_fast_randoms
+from kmodels.backend.on_torch import (
+    arrange_kernels,
+    fuse_adam,
+    fuse_normalization,
+    keep_channels_last,
+    quicken_training,
+)
+from kmodels.backend.running import (
+    forget_models,
+    gradients,
+    name,
+    read_torch_file,
+    seed_masks,
+    steps_per_execution,
+    tensorflow,
+)
+
+__all__ = [
+    "allow_compilation",
+    "arrange_kernels",
+    "forget_models",
+    "fuse_adam",
+    "fuse_normalization",
+    "gradients",
+    "keep_channels_last",
+    "name",
+    "quicken_training",
+    "read_torch_file",
+    "seed_masks",
+    "steps_per_execution",
+    "take_several_steps",
+    "tensorflow",
+    "use_fast_randoms",
+]

@@ -1,0 +1,166 @@
+"""Which backend runs, and what Keras leaves to it: gradients, seeds, memory, files."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kmodels.errors import ConfigurationError, DataError
+
+
+def name() -> str:
+    """Names the running backend.
+
+    Returns:
+        "jax", "torch" or "tensorflow".
+
+    Example:
+        >>> name() in {"jax", "torch", "tensorflow"}
+        True
+    """
+    return keras.backend.backend()
+
+
+def steps_per_execution() -> int:
+    """Says how many training steps one call into the backend should run.
+
+    TensorFlow spends about as long on entering a compiled step as on a small network's arithmetic, so it takes
+    several at once; torch must take one, and JAX gains nothing from more.
+
+    Returns:
+        Value for `model.compile(steps_per_execution=...)`.
+
+    Example:
+        >>> steps_per_execution() >= 1
+        True
+    """
+    return 16 if name() == "tensorflow" else 1
+
+
+def seed_masks(seed: int) -> None:
+    """Seeds what dropout draws from outside the model's own variables.
+
+    On JAX and TensorFlow a layer's masks come from a state that is a variable of the model; on torch an unseeded
+    layer draws from torch's global generator. (`keras.utils.set_random_seed` would import TensorFlow on every
+    backend, for seconds and hundreds of MB.)
+
+    Args:
+        seed: 0 to 2**63 - 1.
+
+    Example:
+        >>> seed_masks(3)
+    """
+    if name() == "torch":
+        import torch
+
+        torch.manual_seed(seed)
+
+
+def forget_models() -> None:
+    """Frees what Keras and the backend keep of models that are no longer used, between the trials of a search.
+
+    Example:
+        >>> forget_models()
+    """
+    keras.utils.clear_session(free_memory=True)
+    if name() == "jax":
+        import jax
+
+        jax.clear_caches()
+    if name() == "tensorflow":
+        from tensorflow.python.framework import ops
+
+        # Each trace of a `tf.custom_gradient` registers a closure there, which keeps the whole graph for good.
+        registered = ops.gradient_registry._registry
+        for gradient in [each for each in registered if each.startswith("CustomGradient-")]:
+            del registered[gradient]
+
+
+def tensorflow() -> Any:
+    """Imports TensorFlow for the engines that need it, whichever backend runs.
+
+    Returns:
+        The module.
+
+    Raises:
+        ConfigurationError: If TensorFlow is not installed.
+    """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ConfigurationError(
+            "the tf.data engine needs TensorFlow: install it (pip install -e '.[tensorflow]') or use the default "
+            "engine, which runs without"
+        )
+    import tensorflow
+
+    return tensorflow
+
+
+def gradients(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
+    """Computes a function of a tensor and the gradient of its value, by the running backend's differentiation.
+
+    Args:
+        function: From a tensor to a tensor with one value, made of Keras's operations, layers and models.
+        x: Where to take the gradient: an array or tensor of real numbers.
+
+    Returns:
+        The value and the gradient, two tensors of the backend; the gradient has the shape of `x`.
+
+    Example:
+        >>> value, gradient = gradients(lambda x: keras.ops.sum(x**2), [1.0, 2.0])
+        >>> float(value), keras.ops.convert_to_numpy(gradient).tolist()
+        (5.0, [2.0, 4.0])
+    """
+    x = keras.ops.convert_to_tensor(x)
+    if name() == "jax":
+        import jax
+
+        return jax.value_and_grad(function)(x)
+    if name() == "torch":
+        import torch
+
+        x = x.detach().requires_grad_(True)
+        with torch.enable_grad():
+            value = function(x)
+        return value.detach(), torch.autograd.grad(value, x)[0]
+    with tensorflow().GradientTape() as tape:
+        tape.watch(x)
+        value = function(x)
+    return value, tape.gradient(value, x)
+
+
+def read_torch_file(path: Path) -> dict[str, np.ndarray]:
+    """Reads the tensors of a file that torch saved, on any backend; nothing pickled in it is executed.
+
+    Args:
+        path: A file with a dictionary of tensors, such as a `state_dict`.
+
+    Returns:
+        Name -> array; brain floats (bfloat16) as float32.
+
+    Raises:
+        ConfigurationError: If torch is not installed.
+        DataError: If the file is damaged or holds anything else.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigurationError(
+            f"reading {path} needs torch: install it (pip install -e '.[torch]') or use a .safetensors file"
+        )
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        # torch's own words go on for many lines, and advise to execute the file.
+        raise DataError("torch cannot read the file as plain tensors", file=path) from error
+    if not isinstance(content, dict) or not all(torch.is_tensor(value) for value in content.values()):
+        raise DataError("the file holds something else than tensors", file=path, expected="a state_dict")
+    return {
+        name: (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
+        for name, value in content.items()
+    }
