@@ -1,5 +1,6 @@
 """The one place that knows which Keras backend is running."""
 
+from kmodels.backend.masks import shorten_masks
 from kmodels.backend.on_jax import allow_compilation, take_several_steps, use_fast_randoms
 from kmodels.backend.on_torch import (
     arrange_kernels,
@@ -30,6 +31,7 @@ __all__ = [
     "quicken_training",
     "read_torch_file",
     "seed_masks",
+    "shorten_masks",
     "steps_per_execution",
     "take_several_steps",
     "tensorflow",

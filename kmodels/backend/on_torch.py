@@ -162,8 +162,7 @@ def quicken_training(model: keras.Model) -> None:
 
     Keras on torch runs the Python of every layer at each step, which for a small network takes longer than its
     arithmetic. Here the forward pass and the loss are recorded once for each shape of a batch (`make_fx`) and
-    replayed; gradients, optimiser and metrics stay Keras's, and dropout takes its masks from torch's generator, as
-    Keras's does, but with fewer bits for each. A batch with sample weights takes Keras's own step. Does
+    replayed; gradients, optimiser and metrics stay Keras's. A batch with sample weights takes Keras's own step. Does
     nothing on other backends, nor for a model whose step cannot be replayed: with layers that are not Keras's own, or
     that draw random numbers from a seed in Python.
 
@@ -235,20 +234,6 @@ def _record(model: keras.Model, weights: list, state: list, values: tuple) -> An
             if (before.dtype, before.device, before.layout) == (after.dtype, after.device, after.layout):
                 node.replace_all_uses_with(node.args[0])
                 graph.graph.erase_node(node)
-        elif str(node.target) == "aten.dropout.default":
-            node.target = _dropout
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
-
-
-def _dropout(x: Any, rate: float, training: bool) -> Any:
-    """Dropout whose mask takes 16 random bits an element: a fifth of the time of torch's own on a CPU."""
-    import torch
-
-    if x.device.type != "cpu":
-        return torch.nn.functional.dropout(x, rate, training)
-    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    dropped = round(rate * 2**16)
-    mask = (bits[: x.numel()].view(x.shape) >= dropped - 2**15).to(x.dtype)
-    return x * mask.mul_(2**16 / (2**16 - dropped))

@@ -1,81 +1,11 @@
-import gc
-import subprocess
-import sys
-import weakref
-
 import keras
 import numpy as np
 import pytest
 
 from kmodels import backend, training
-from kmodels.errors import ConfigurationError
-from kmodels.features import Categorical
-from kmodels.models.embedding import Embedded, embedding_regressor
-from kmodels.pipelines import Batches
 from kmodels.reference import adam
 
-
-def test_name_is_the_worker_s(backend_name):
-    assert backend.name() == backend_name == keras.backend.backend()
-
-
-def test_only_tensorflow_takes_several_steps_at_once(backend_name):
-    assert (backend.steps_per_execution() > 1) == (backend_name == "tensorflow")
-
-
-def test_seeded_masks_are_the_same_again(backend_name):
-    layer = keras.layers.Dropout(0.5)
-    masks = []
-    for seed in (3, 3, 4):
-        backend.seed_masks(seed)
-        masks.append(keras.ops.convert_to_numpy(layer(np.ones((4, 50), "float32"), training=True)))
-    if backend_name == "torch":
-        np.testing.assert_array_equal(masks[0], masks[1])
-    assert (masks[1] != masks[2]).any()
-
-
-def test_without_tensorflow_the_error_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(backend.running.importlib.util, "find_spec", lambda name, package=None: None)
-    with pytest.raises(ConfigurationError, match="install it"):
-        backend.tensorflow()
-
-
-def test_kmodels_does_not_import_tensorflow_on_other_backends(backend_name):
-    """It takes seconds and hundreds of MB, and need not be installed."""
-    if backend_name == "tensorflow":
-        pytest.skip("it is the backend")
-    code = (
-        "import sys; sys.modules['tensorflow'] = None\n"
-        "import keras, numpy as np\n"
-        "from kmodels import models, pipelines, serving, training\n"
-        "from kmodels.evaluation import recommender\n"
-        "ids = {'user_id': np.zeros(4, 'int32'), 'item_id': np.zeros(4, 'int32')}\n"
-        "model = models.neumf(3, 4, dropout=0.1)\n"
-        "training.initialize(model, 0)\n"
-        "training.compile_model(model, keras.optimizers.Adam())\n"
-        "batches = pipelines.Batches(ids, np.zeros(4), batch_size=2)\n"
-        "import tempfile; from pathlib import Path; folder = Path(tempfile.mkdtemp())\n"
-        "training.fit(model, batches, batches, epochs=2, folder=folder, callbacks=training.plateau_callbacks())\n"
-        "training.save(model, folder / 'm.keras'); keras.saving.load_model(folder / 'm.keras')\n"
-        "training.predict(model, batches)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-
-
-def test_gradients_are_those_of_the_closed_form():
-    rng = np.random.default_rng(0)
-    x, weights = rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(3, 2)).astype("float32")
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="tanh", use_bias=False)])
-    model.set_weights([weights])
-    value, gradient = backend.gradients(lambda rows: keras.ops.sum(model(rows, training=False) ** 2), x)
-    hidden = np.tanh(x @ weights)
-    np.testing.assert_allclose(float(value), (hidden**2).sum(), rtol=1e-5)
-    expected = (2 * hidden * (1 - hidden**2)) @ weights.T
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(gradient), expected, rtol=0, atol=1e-5)
-
-
-# --- the recorded step on torch
+# --- the recorded step
 
 
 def small_model(**dropout):
@@ -119,79 +49,7 @@ def test_the_recorded_step_is_kerass_own_for_every_shape_of_batch(weighted):
         np.testing.assert_allclose(weight, own, rtol=0, atol=1e-6)
 
 
-def test_dropout_of_the_recorded_step_drops_its_share_and_makes_up_for_it():
-    """On ones, dropped with probability 0.3, the squared distance to 1 is 0.3 / 0.7 on average, that of the mean 0."""
-    x = keras.Input((64,), name="x")
-    dropped = keras.layers.Dropout(0.3, name="dropped")(x)
-    model = keras.Model({"x": x}, keras.layers.Dense(64, use_bias=False, name="same")(dropped))
-    training.initialize(model, seed=0)
-    model.get_layer("same").set_weights([np.eye(64, dtype="float32")])
-    mean = keras.metrics.MeanMetricWrapper(lambda target, said: keras.ops.mean(said, axis=-1), name="mean")
-    training.compile_model(model, keras.optimizers.SGD(0.0), metrics=[mean])
-    backend.seed_masks(0)
-    ones = np.ones((2048, 64), "float32")
-    losses, means = zip(*(model.train_on_batch({"x": ones}, ones) for _ in range(4)), strict=True)
-    np.testing.assert_allclose(losses, 0.3 / 0.7, atol=0.008)  # 2.8 standard errors of 131,072 draws: 0.0025
-    np.testing.assert_allclose(means, 1.0, atol=0.008)  # 0.0018
-    assert len(set(losses)) == 4
-
-
-# --- several steps in one call on JAX
-
-
-def many_batches(steps):
-    inputs, target = table(8 * steps)
-    return Batches(inputs, target, batch_size=8)
-
-
-def test_several_steps_in_one_call_end_as_one_by_one(backend_name):
-    """70 batches: four calls of 16 and six steps; twice, with dropout's state and the metrics of an epoch."""
-    results = []
-    for several in (True, False):
-        model = dropped_model()
-        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
-        model.evaluate(many_batches(70), verbose=0)  # what was made for single steps must not be used for several
-        if several:
-            backend.take_several_steps(model, batches=70)
-        assert (model.steps_per_execution == 16) == (several and backend_name == "jax")
-        backend.seed_masks(0)
-        history = model.fit(many_batches(70), validation_data=many_batches(3), epochs=2, shuffle=False, verbose=0)
-        results.append((history.history, model.predict(many_batches(20), verbose=0)))
-    (logs, said), (own_logs, own_said) = results
-    for name, values in logs.items():
-        np.testing.assert_allclose(values, own_logs[name], rtol=1e-5)
-    np.testing.assert_allclose(said, own_said, rtol=0, atol=1e-5)
-
-
-def dropped_model():
-    x = keras.Input((3,), name="x")
-    hidden = keras.layers.Dropout(0.2, name="dropped")(keras.layers.Dense(4, activation="relu", name="a")(x))
-    model = keras.Model({"x": x}, keras.layers.Dense(1, name="b")(hidden))
-    training.initialize(model, seed=0)
-    return model
-
-
-def test_long_steps_and_short_epochs_are_taken_one_by_one():
-    for model, batches in ((conv_net(), 1000), (dropped_model(), 63)):
-        model.compile("sgd", "mse")
-        backend.take_several_steps(model, batches)
-        assert model.steps_per_execution == 1
-
-
-def test_batches_of_unequal_or_large_shape_are_not_stacked(backend_name, monkeypatch):
-    """Their steps are single ones within the call: the result is the same."""
-    monkeypatch.setattr(backend.on_jax, "_LARGE_CALL", 16 * 8 * (3 + 1) * 4 - 1)
-    stacked = []
-    monkeypatch.setattr(backend.on_jax.np, "stack", lambda arrays: stacked.append(arrays))
-    model = dropped_model()
-    model.compile("sgd", "mse")
-    backend.take_several_steps(model, batches=64)
-    model.fit(many_batches(64), shuffle=False, verbose=0)
-    assert not stacked
-    assert int(model.optimizer.iterations) == 64
-
-
-# --- torch's own Adam
+# --- Adam
 
 
 @pytest.mark.parametrize("kind", ["Adam", "AdamW"])
@@ -232,7 +90,7 @@ def test_only_torchs_adam_without_amsgrad_is_replaced(backend_name):
         assert ("_parallel_update_step" in vars(optimizer)) == expected
 
 
-# --- torch's own ways with pictures
+# --- pictures
 
 
 def conv_net(seed=0):
@@ -330,22 +188,3 @@ def test_pictures_stay_channels_last_and_are_convolved_and_pooled_by_the_formula
     np.testing.assert_array_equal(pooled, pictures.reshape(2, 3, 3, 3, 3, 3).max((2, 4)))
     if backend_name == "torch":
         assert pooled.is_contiguous()
-
-
-def test_a_forgotten_model_leaves_nothing_behind():
-    def graphs():
-        gc.collect()
-        return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
-
-    def trained():
-        model = embedding_regressor([], embeddings=[Embedded(Categorical("user", 5), l2=1e-4)], dim=2, hidden=(4,))
-        training.compile_model(model, keras.optimizers.Adam())
-        model.fit({"user": np.arange(4, dtype="int32")}, np.ones(4, "float32"), verbose=0)
-        return weakref.ref(model)
-
-    backend.forget_models()
-    before = graphs()
-    model = trained()
-    backend.forget_models()
-    assert graphs() == before  # only TensorFlow has any
-    assert model() is None

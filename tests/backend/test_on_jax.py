@@ -1,0 +1,60 @@
+import keras
+import numpy as np
+
+from kmodels import backend, training
+from kmodels.pipelines import Batches
+
+
+def many_batches(steps):
+    rng = np.random.default_rng(0)
+    x, target = rng.normal(size=(8 * steps, 3)).astype("float32"), rng.normal(size=8 * steps).astype("float32")
+    return Batches({"x": x}, target, batch_size=8)
+
+
+def test_several_steps_in_one_call_end_as_one_by_one(backend_name):
+    """70 batches: four calls of 16 and six steps; twice, with dropout's state and the metrics of an epoch."""
+    results = []
+    for several in (True, False):
+        model = dropped_model()
+        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+        model.evaluate(many_batches(70), verbose=0)  # what was made for single steps must not be used for several
+        if several:
+            backend.take_several_steps(model, batches=70)
+        assert (model.steps_per_execution == 16) == (several and backend_name == "jax")
+        backend.seed_masks(0)
+        history = model.fit(many_batches(70), validation_data=many_batches(3), epochs=2, shuffle=False, verbose=0)
+        results.append((history.history, model.predict(many_batches(20), verbose=0)))
+    (logs, said), (own_logs, own_said) = results
+    for name, values in logs.items():
+        np.testing.assert_allclose(values, own_logs[name], rtol=1e-5)
+    np.testing.assert_allclose(said, own_said, rtol=0, atol=1e-5)
+
+
+def dropped_model():
+    x = keras.Input((3,), name="x")
+    hidden = keras.layers.Dropout(0.2, name="dropped")(keras.layers.Dense(4, activation="relu", name="a")(x))
+    model = keras.Model({"x": x}, keras.layers.Dense(1, name="b")(hidden))
+    training.initialize(model, seed=0)
+    return model
+
+
+def test_long_steps_and_short_epochs_are_taken_one_by_one():
+    picture = keras.Input((4, 4, 1))
+    convolved = keras.Model(picture, keras.layers.Conv2D(2, 3)(picture))
+    for model, batches in ((convolved, 1000), (dropped_model(), 63)):
+        model.compile("sgd", "mse")
+        backend.take_several_steps(model, batches)
+        assert model.steps_per_execution == 1
+
+
+def test_batches_of_unequal_or_large_shape_are_not_stacked(backend_name, monkeypatch):
+    """Their steps are single ones within the call: the result is the same."""
+    monkeypatch.setattr(backend.on_jax, "_LARGE_CALL", 16 * 8 * (3 + 1) * 4 - 1)
+    stacked = []
+    monkeypatch.setattr(backend.on_jax.np, "stack", lambda arrays: stacked.append(arrays))
+    model = dropped_model()
+    model.compile("sgd", "mse")
+    backend.take_several_steps(model, batches=64)
+    model.fit(many_batches(64), shuffle=False, verbose=0)
+    assert not stacked
+    assert int(model.optimizer.iterations) == 64
