@@ -1,4 +1,4 @@
-"""Compile, fit and resume: one way for every family, on every backend."""
+"""Fitting: callbacks, progress, a checkpoint after each epoch, and going on from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import time
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,70 +26,7 @@ _CALLBACK_STATE = {
     kc.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
 }
 ENGINES = ("pydataset", "tf.data")
-PRECISIONS = ("float32", "mixed_bfloat16")
 _CHECKPOINT, _HISTORY = "checkpoint.npz", "history.csv"
-
-
-def initialize(model: keras.Model, seed: int) -> None:
-    """Sets a new model's weights from NumPy draws, bit-identical on every backend.
-
-    Each weight is drawn from its own layer's initialiser (normal, uniform, Glorot, He and LeCun, zeros, ones,
-    constant) with a generator keyed by (seed, the weight's path), so that tables of equal shape differ and adding a
-    layer leaves the others as they were. The random state of dropout is set likewise.
-
-    Args:
-        model: A built model.
-        seed: Seed of the draws, 0 or more.
-
-    Raises:
-        ConfigurationError: If a layer has an initialiser that is not among these.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
-        >>> initialize(model, seed=0)
-        >>> model.get_weights()[0].shape
-        (3, 2)
-    """
-    for layer in model._flatten_layers(include_self=False):
-        for variable in layer.variables:
-            rng = np.random.default_rng((seed, zlib.crc32(f"{layer.name}/{variable.name}".encode())))
-            initializer = getattr(layer, f"{variable.name}_initializer", None)
-            if variable.name == "seed_generator_state":
-                variable.assign(rng.integers(2**31, size=variable.shape).astype(variable.dtype))
-            elif initializer is not None:
-                variable.assign(_draw(initializer, tuple(variable.shape), rng).astype(variable.dtype))
-
-
-def _draw(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    init = keras.initializers
-    match initializer:
-        case init.Zeros():
-            return np.zeros(shape)
-        case init.Ones():
-            return np.ones(shape)
-        case init.Constant():
-            return np.full(shape, initializer.value)
-        case init.RandomNormal():
-            return rng.normal(initializer.mean, initializer.stddev, shape)
-        case init.RandomUniform():
-            return rng.uniform(initializer.minval, initializer.maxval, shape)
-        case init.VarianceScaling():
-            receptive = int(np.prod(shape[:-2]))
-            fan_in, fan_out = shape[-2] * receptive, shape[-1] * receptive
-            fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[initializer.mode]
-            variance = initializer.scale / max(1.0, fan)
-            if initializer.distribution == "uniform":
-                return rng.uniform(-np.sqrt(3 * variance), np.sqrt(3 * variance), shape)
-            if initializer.distribution == "untruncated_normal":
-                return rng.normal(0, np.sqrt(variance), shape)
-            # Two standard deviations of a normal, redrawn outside; .8796 is what truncation leaves of its deviation.
-            draws = rng.normal(size=shape)
-            while (outside := np.abs(draws) > 2).any():
-                draws[outside] = rng.normal(size=int(outside.sum()))
-            return draws * np.sqrt(variance) / 0.87962566103423978
-    raise ConfigurationError(
-        f"initialize() draws normal, uniform, variance-scaling and constant initialisers. Received: {initializer!r}"
-    )
 
 
 def plateau_callbacks(monitor: str = "val_rmse", *, factor: float = 0.5, patience: int = 2, stop: int = 5) -> list:
@@ -130,71 +66,6 @@ def best_weights(monitor: str = "val_rmse", *, stop: int = 10_000) -> kc.EarlySt
         5
     """
     return kc.EarlyStopping(monitor, patience=stop, mode="min", restore_best_weights=True)
-
-
-def in_precision(model: keras.Model, policy: str) -> keras.Model:
-    """The same model computing in another precision: the same weights, which stay float32, and float32 outputs.
-
-    With "mixed_bfloat16" the layers between compute in bfloat16, which is quicker for convolutions where the processor
-    has instructions for it (AVX-512 BF16 or AMX; `lscpu` lists them) and has to be imitated elsewhere. Back in
-    "float32", a trained model predicts and is saved as any other.
-
-    Args:
-        model: An uncompiled or a trained Functional model.
-        policy: "float32" or "mixed_bfloat16".
-
-    Returns:
-        A new, uncompiled model.
-
-    Raises:
-        ConfigurationError: If the policy is another.
-
-    Source: Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
-
-    Example:
-        >>> x = keras.Input((3,), name="x")
-        >>> model = keras.Model(x, keras.layers.Dense(1)(keras.layers.Dense(4, name="hidden")(x)))
-        >>> in_precision(model, "mixed_bfloat16").get_layer("hidden").compute_dtype
-        'bfloat16'
-    """
-    if policy not in PRECISIONS:
-        raise ConfigurationError(f"the precision must be one of {', '.join(PRECISIONS)}. Received: {policy!r}")
-    last = {output._keras_history.operation.name for output in model.outputs}
-
-    def converted(layer: keras.layers.Layer) -> keras.layers.Layer:
-        dtype = "float32" if layer.name in last else policy
-        return type(layer).from_config(layer.get_config() | {"dtype": dtype})
-
-    # A copy of a compiled model would be compiled, too, and be saved with its optimiser where it is part of another.
-    bare = keras.Model(model.input, model.output, name=model.name)
-    result = keras.models.clone_model(bare, clone_function=converted)
-    result.set_weights(model.get_weights())
-    return result
-
-
-def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metrics: Sequence[Any] = ("rmse",)) -> None:
-    """Compiles a model for speed on the running backend; the arithmetic stays Keras's.
-
-    Args:
-        model: The model, changed in place.
-        optimizer: A Keras optimiser.
-        loss: A Keras loss. Default "mse".
-        metrics: Keras metrics; "rmse" is the root mean squared error without penalties. Default ("rmse",).
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        >>> compile_model(model, keras.optimizers.Adam(1e-3))
-    """
-    chosen = [keras.metrics.RootMeanSquaredError(name="rmse") if metric == "rmse" else metric for metric in metrics]
-    backend.use_fast_randoms()
-    backend.allow_compilation(model)
-    backend.keep_channels_last()
-    backend.fuse_normalization(model)
-    backend.shorten_masks(model)
-    model.compile(optimizer=optimizer, loss=loss, metrics=chosen, steps_per_execution=backend.steps_per_execution())
-    backend.fuse_adam(model.optimizer)
-    backend.arrange_kernels(model)
-    backend.quicken_training(model)
 
 
 def fit(
@@ -397,49 +268,3 @@ class _Checkpoint(kc.Callback):
                 self._best[str(i)] = [arrays[f"best_{i}/{j}"] for j in range(count)]
                 if self.done:
                     model.set_weights(self._best[str(i)])
-
-
-def save(model: keras.Model, path: Path) -> None:
-    """Saves a Functional model so that it loads on any backend, with Keras alone.
-
-    Without its optimiser: a model compiled on torch holds torch's own class of it, which other backends cannot load.
-    To train on, compile what `keras.saving.load_model` gives.
-
-    Args:
-        model: The model.
-        path: A file ending in `.keras`; an earlier one is replaced.
-
-    Example:
-        >>> import tempfile
-        >>> x = keras.Input((3,), name="x")
-        >>> path = Path(tempfile.mkdtemp()) / "model.keras"
-        >>> save(keras.Model(x, keras.layers.Dense(1)(x)), path)
-        >>> keras.saving.load_model(path).count_params()
-        4
-    """
-    temporary = path.with_name(f"{path.stem}.tmp.keras")
-    keras.Model(model.input, model.output, name=model.name).save(temporary)
-    os.replace(temporary, path)
-
-
-def predict(model: keras.Model, batches: Batches) -> np.ndarray:
-    """Predicts all rows, after the checks of `pipelines.check_inputs`.
-
-    Args:
-        model: A Functional model with one output.
-        batches: The rows, unshuffled; a target is ignored.
-
-    Returns:
-        float32 (rows,) for a model with one number a row, else (rows, ...).
-
-    Raises:
-        DataError: If the data does not fit the model.
-        ConfigurationError: If the batches are shuffled.
-    """
-    if batches.shuffle:
-        raise ConfigurationError("predictions need batches in the data's own order. Received: shuffle=True")
-    check_inputs(model, batches)
-    backend.allow_compilation(model)
-    with own_errors(batches):
-        result = np.asarray(model.predict(batches, verbose=0))
-    return result[:, 0] if result.shape[1:] == (1,) else result

@@ -1,0 +1,19 @@
+"""Compile, fit and resume: one way for every family, on every backend."""
+
+from kmodels.training.compiling import PRECISIONS, compile_model, in_precision
+from kmodels.training.fitting import ENGINES, best_weights, fit, plateau_callbacks
+from kmodels.training.trained import predict, save
+from kmodels.training.weights import initialize
+
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "best_weights",
+    "compile_model",
+    "fit",
+    "in_precision",
+    "initialize",
+    "plateau_callbacks",
+    "predict",
+    "save",
+]

@@ -1,0 +1,59 @@
+"""What is done with a trained model: predicting and saving."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kmodels import backend
+from kmodels.errors import ConfigurationError
+from kmodels.pipelines import Batches, check_inputs, own_errors
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Saves a Functional model so that it loads on any backend, with Keras alone.
+
+    Without its optimiser: a model compiled on torch holds torch's own class of it, which other backends cannot load.
+    To train on, compile what `keras.saving.load_model` gives.
+
+    Args:
+        model: The model.
+        path: A file ending in `.keras`; an earlier one is replaced.
+
+    Example:
+        >>> import tempfile
+        >>> x = keras.Input((3,), name="x")
+        >>> path = Path(tempfile.mkdtemp()) / "model.keras"
+        >>> save(keras.Model(x, keras.layers.Dense(1)(x)), path)
+        >>> keras.saving.load_model(path).count_params()
+        4
+    """
+    temporary = path.with_name(f"{path.stem}.tmp.keras")
+    keras.Model(model.input, model.output, name=model.name).save(temporary)
+    os.replace(temporary, path)
+
+
+def predict(model: keras.Model, batches: Batches) -> np.ndarray:
+    """Predicts all rows, after the checks of `pipelines.check_inputs`.
+
+    Args:
+        model: A Functional model with one output.
+        batches: The rows, unshuffled; a target is ignored.
+
+    Returns:
+        float32 (rows,) for a model with one number a row, else (rows, ...).
+
+    Raises:
+        DataError: If the data does not fit the model.
+        ConfigurationError: If the batches are shuffled.
+    """
+    if batches.shuffle:
+        raise ConfigurationError("predictions need batches in the data's own order. Received: shuffle=True")
+    check_inputs(model, batches)
+    backend.allow_compilation(model)
+    with own_errors(batches):
+        result = np.asarray(model.predict(batches, verbose=0))
+    return result[:, 0] if result.shape[1:] == (1,) else result

@@ -1,0 +1,73 @@
+"""Initial weights from NumPy, the same on every backend."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from kmodels.errors import ConfigurationError
+
+
+def initialize(model: keras.Model, seed: int) -> None:
+    """Sets a new model's weights from NumPy draws, bit-identical on every backend.
+
+    Each weight is drawn from its own layer's initialiser (normal, uniform, Glorot, He and LeCun, zeros, ones,
+    constant) with a generator keyed by (seed, the weight's path), so that tables of equal shape differ and adding a
+    layer leaves the others as they were. The random state of dropout is set likewise.
+
+    Args:
+        model: A built model.
+        seed: Seed of the draws, 0 or more.
+
+    Raises:
+        ConfigurationError: If a layer has an initialiser that is not among these.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+        >>> initialize(model, seed=0)
+        >>> model.get_weights()[0].shape
+        (3, 2)
+    """
+    for layer in model._flatten_layers(include_self=False):
+        for variable in layer.variables:
+            rng = np.random.default_rng((seed, zlib.crc32(f"{layer.name}/{variable.name}".encode())))
+            initializer = getattr(layer, f"{variable.name}_initializer", None)
+            if variable.name == "seed_generator_state":
+                variable.assign(rng.integers(2**31, size=variable.shape).astype(variable.dtype))
+            elif initializer is not None:
+                variable.assign(_draw(initializer, tuple(variable.shape), rng).astype(variable.dtype))
+
+
+def _draw(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    init = keras.initializers
+    match initializer:
+        case init.Zeros():
+            return np.zeros(shape)
+        case init.Ones():
+            return np.ones(shape)
+        case init.Constant():
+            return np.full(shape, initializer.value)
+        case init.RandomNormal():
+            return rng.normal(initializer.mean, initializer.stddev, shape)
+        case init.RandomUniform():
+            return rng.uniform(initializer.minval, initializer.maxval, shape)
+        case init.VarianceScaling():
+            receptive = int(np.prod(shape[:-2]))
+            fan_in, fan_out = shape[-2] * receptive, shape[-1] * receptive
+            fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[initializer.mode]
+            variance = initializer.scale / max(1.0, fan)
+            if initializer.distribution == "uniform":
+                return rng.uniform(-np.sqrt(3 * variance), np.sqrt(3 * variance), shape)
+            if initializer.distribution == "untruncated_normal":
+                return rng.normal(0, np.sqrt(variance), shape)
+            # Two standard deviations of a normal, redrawn outside; .8796 is what truncation leaves of its deviation.
+            draws = rng.normal(size=shape)
+            while (outside := np.abs(draws) > 2).any():
+                draws[outside] = rng.normal(size=int(outside.sum()))
+            return draws * np.sqrt(variance) / 0.87962566103423978
+    raise ConfigurationError(
+        f"initialize() draws normal, uniform, variance-scaling and constant initialisers. Received: {initializer!r}"
+    )
