@@ -1,6 +1,5 @@
 """The one place that knows which Keras backend is running."""
 
-from kmodels.backend.masks import shorten_masks
 from kmodels.backend.on_jax import allow_compilation, take_several_steps, use_fast_randoms
 from kmodels.backend.on_torch import (
     arrange_kernels,
@@ -8,6 +7,7 @@ from kmodels.backend.on_torch import (
     fuse_normalization,
     keep_channels_last,
     quicken_training,
+    shorten_masks,
 )
 from kmodels.backend.running import (
     forget_models,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from kmodels.backend.running import name
+
+_LEVELS = 2**16
 
 
 def fuse_normalization(model: keras.Model) -> None:
@@ -155,6 +158,48 @@ def fuse_adam(optimizer: keras.optimizers.Optimizer) -> None:
         )
 
     optimizer._parallel_update_step = update
+
+
+def shorten_masks(model: keras.Model) -> None:
+    """On torch, has dropout decide on each element by 16 random bits, which are cheaper to draw than torch's own.
+
+    The rate is rounded to a multiple of 2⁻¹⁶, and what stays is divided by the share that stays, so that the mean is
+    kept. The bits come from torch's generator, as Keras's do. Layers with a seed or a `noise_shape` keep Keras's way.
+    Does nothing on other backends, whose masks take no longer than shorter ones would.
+
+    Args:
+        model: A built model, whose layers' `call` is replaced.
+
+    Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 2014.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5)])
+        >>> shorten_masks(model)
+        >>> sorted({float(x) for x in keras.ops.ravel(model(keras.ops.ones((40, 3)), training=True))})
+        [0.0, 2.0]
+    """
+    if name() != "torch":
+        return
+    for layer in model._flatten_layers(include_self=False):
+        plain = type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.seed is None
+        if plain and 0 < round(layer.rate * _LEVELS) < _LEVELS:
+            layer.call = _short(layer)
+
+
+def _short(layer: Any) -> Callable[..., Any]:
+    import torch
+
+    dropped = round(layer.rate * _LEVELS)
+
+    def call(inputs: Any, training: bool = False) -> Any:
+        if not training:
+            return inputs
+        # Four masks' elements in each number; all numbers of 64 bits but the largest.
+        words = torch.randint(-(2**63), 2**63 - 1, (math.ceil(inputs.numel() / 4),), device=inputs.device)
+        bits = words.view(torch.int16)[: inputs.numel()].view(inputs.shape)
+        return inputs * ((bits >= dropped - _LEVELS // 2).to(inputs.dtype) * (_LEVELS / (_LEVELS - dropped)))
+
+    return call
 
 
 def quicken_training(model: keras.Model) -> None:
