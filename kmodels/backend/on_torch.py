@@ -165,7 +165,7 @@ def shorten_masks(model: keras.Model) -> None:
 
     The rate is rounded to a multiple of 2⁻¹⁶, and what stays is divided by the share that stays, so that the mean is
     kept. The bits come from torch's generator, as Keras's do. Layers with a seed or a `noise_shape` keep Keras's way.
-    Does nothing on other backends, whose masks take no longer than shorter ones would.
+    Does nothing on other backends.
 
     Args:
         model: A built model, whose layers' `call` is replaced.
