@@ -93,7 +93,7 @@ def write(
         folder,
         record,
         title="Fashion-MNIST: which network to take",
-        intro=f"{len(models)} convolutional networks were trained on the same {data['split']['train']:,} pictures in "
+        intro=f"Convolutional networks ({len(models)}) were trained on the same {data['split']['train']:,} pictures in "
         f"the same order. Which epoch of each is kept, and which network is chosen, was decided on "
         f"{data['split']['validation']:,} validation pictures; the test pictures were used once, for the figures "
         f"below. Times are of this run on {record['backend']}, one network after the other.",
