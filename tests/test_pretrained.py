@@ -132,7 +132,7 @@ def test_torch_files_with_anything_but_tensors_are_refused_and_not_executed(mode
 
 def test_without_torch_the_error_says_what_to_do(model, tmp_path, monkeypatch):
     (tmp_path / "w.pth").touch()
-    monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name, package=None: None)
+    monkeypatch.setattr(backend.running.importlib.util, "find_spec", lambda name, package=None: None)
     with pytest.raises(ConfigurationError, match=r"needs torch: install it .* or use a .safetensors file"):
         load_torchvision_weights(model, tmp_path / "w.pth")
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from kmodels import explain
+from kmodels import explain, training
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.explain import shapley as module
 
@@ -90,7 +90,8 @@ def test_the_sum_is_exact_for_few_coalitions_and_the_seed_decides():
 def test_a_network_with_another_input_is_explained_at_the_row_s_own_value(monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", 50)  # several blocks
     x, gate = keras.Input((5,), name="x"), keras.Input((3,), name="gate")
-    model = keras.Model([x, gate], keras.layers.Dense(3, activation="tanh")(x) * gate)
+    model = keras.Model([x, gate], keras.layers.Dense(3, activation="tanh", name="mixed")(x) * gate)
+    training.initialize(model, seed=0)
     gates = np.array([[1, 0, 2], [0, 0, 0], [5, 1, 1]], "float32")
     inputs = {"x": ROWS.astype("float32"), "gate": gates}
     found = explain.shap_values(model.predict_on_batch, inputs, "x", BACKGROUND, SINGLE)

@@ -56,7 +56,9 @@ def test_both_engines_train_the_same_model(tmp_path):
 def test_without_tensorflow_the_error_says_what_to_do(monkeypatch, tmp_path):
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        backend.importlib.util, "find_spec", lambda name, *rest: None if name == "tensorflow" else find(name, *rest)
+        backend.running.importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "tensorflow" else find(name, *rest),
     )
     with pytest.raises(ConfigurationError, match=r"install it \(pip install -e '.\[tensorflow\]'\)"):
         tf_data(Batches(INPUTS, TARGET))
