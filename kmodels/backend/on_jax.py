@@ -51,9 +51,9 @@ def allow_compilation(model: keras.Model) -> None:
 def take_several_steps(model: keras.Model, batches: int) -> None:
     """On JAX and a CPU, trains a compiled model by calls of 16 steps, where steps are small and many.
 
-    Entering a compiled step takes time, and weights are copied on the way in and out; with 16 in a loop inside
-    (`lax.scan`) that is paid once, and two steps at a time of the loop spare its own copies. The steps are Keras's, on
-    the same batches in the same order. Does nothing on other backends, for fewer than 64 batches an epoch, which would
+    Entering a compiled step takes time; a call with a loop of 16 inside (`lax.scan`) takes it once. The steps are
+    Keras's, on the same batches in the same order. Batches that differ in shape or are large are taken one by one all
+    the same. Does nothing on other backends, for fewer than 64 batches an epoch, which would
     not make up for the longer compilation, or for a model with convolutions, whose steps are long.
 
     Args:

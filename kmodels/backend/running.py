@@ -31,7 +31,8 @@ def steps_per_execution() -> int:
     """Says how many training steps one call into the backend should run.
 
     TensorFlow spends about as long on entering a compiled step as on a small network's arithmetic, so it takes
-    several at once; torch must take one, and JAX gains nothing from more.
+    several at once. Torch must take one, and JAX gains nothing from Keras's way of taking more (`take_several_steps` is
+    another).
 
     Returns:
         Value for `model.compile(steps_per_execution=...)`.
