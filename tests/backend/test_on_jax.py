@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from kmodels import backend, training
 from kmodels.pipelines import Batches
@@ -22,9 +23,23 @@ def test_several_steps_in_one_call_end_as_one_by_one(backend_name):
             backend.take_several_steps(model, batches=70)
         assert (model.steps_per_execution == 16) == (several and backend_name == "jax")
         backend.seed_masks(0)
-        history = model.fit(many_batches(70), validation_data=many_batches(3), epochs=2, shuffle=False, verbose=0)
-        results.append((history.history, model.predict(many_batches(20), verbose=0)))
-    (logs, said), (own_logs, own_said) = results
+        seen: dict[int, float] = {}
+        record = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda step, logs, seen=seen: seen.update({step: float(logs["loss"])})
+        )
+        history = model.fit(
+            many_batches(70),
+            validation_data=many_batches(3),
+            epochs=2,
+            shuffle=False,
+            verbose=0,
+            callbacks=[record],
+        )
+        results.append((history.history, model.predict(many_batches(20), verbose=0), seen))
+    (logs, said, seen), (own_logs, own_said, own_seen) = results
+    assert len(seen) == (5 if backend_name == "jax" else 70)
+    for step, loss in list(seen.items())[:4]:
+        assert loss == pytest.approx(own_seen[step], rel=1e-5)
     for name, values in logs.items():
         np.testing.assert_allclose(values, own_logs[name], rtol=1e-5)
     np.testing.assert_allclose(said, own_said, rtol=0, atol=1e-5)
