@@ -53,8 +53,7 @@ def take_several_steps(model: keras.Model, batches: int) -> None:
 
     Entering a compiled step takes time; a call with a loop of 16 inside (`lax.scan`) takes it once. The steps are
     Keras's, on the same batches in the same order. Batches that differ in shape or are large are taken one by one all
-    the same. Does nothing on other backends, for fewer than 64 batches an epoch, which would
-    not make up for the longer compilation, or for a model with convolutions, whose steps are long.
+    the same. Does nothing on other backends, for fewer than 64 batches an epoch, or for a model with convolutions.
 
     Args:
         model: A compiled model, whose `steps_per_execution` and training function are replaced.
