@@ -43,6 +43,7 @@ def _asked() -> str:
 _ASKED = _asked()
 # The conftest of a folder that is named on the command line may import Keras before the first hook below is called, and
 # that in the process, too, which only starts the workers.
+os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
 if _ASKED in BACKENDS:
     os.environ["KERAS_BACKEND"] = _ASKED
 for _name in BACKENDS if _ASKED == "auto" else _ASKED.split(","):
@@ -71,7 +72,6 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if not found or (missing and asked != "auto"):
         raise pytest.UsageError(f"not installed: {', '.join(missing)}. Install one: pip install -e '.[jax,test]'")
     config.stash[_FOUND], config.stash[_MISSING] = found, missing
-    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     if len(found) == 1 or config.getoption("usepdb"):
         os.environ["KERAS_BACKEND"] = found[0]
         return

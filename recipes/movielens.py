@@ -192,7 +192,7 @@ if __name__ == "__main__":
     flags.add_argument("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")
     which = "l2: the model's own penalty in the loss (default); decoupled: AdamW's, 0.01; none"
     flags.add_argument("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help=which)
-    which = "what makes the batches; default: pydataset"
-    flags.add_argument("--engine", choices=training.ENGINES, default="pydataset", help=which)
+    which = "what serves the batches; default: tf.data on TensorFlow, pydataset on the others"
+    flags.add_argument("--engine", choices=training.ENGINES, help=which)
     cli.add_search_flags(flags)
     cli.run(main, flags.parse_args())

@@ -1,9 +1,9 @@
 """The one place that knows which Keras backend is running."""
 
+from kmodels.backend.adam import fuse_adam
 from kmodels.backend.on_jax import allow_compilation, take_several_steps, use_fast_randoms
 from kmodels.backend.on_torch import (
     arrange_kernels,
-    fuse_adam,
     fuse_normalization,
     keep_channels_last,
     quicken_training,

@@ -108,58 +108,6 @@ def arrange_kernels(model: keras.Model) -> None:
             variable.value.data = variable.value.data.permute(3, 0, 1, 2).contiguous().permute(1, 2, 3, 0)
 
 
-def fuse_adam(optimizer: keras.optimizers.Optimizer) -> None:
-    """On torch and a CPU, has Adam and AdamW update each weight in one pass over memory, by torch's own kernel.
-
-    Keras takes ten passes, half of them into new memory. The same formula: Keras adds epsilon to the root of the
-    uncorrected second moment and torch to that of the corrected one, so torch gets the epsilon that makes up for it.
-    AMSGrad, weights that do not lie in memory as their
-    gradients do, and other optimisers keep Keras's steps. Does nothing on other backends.
-
-    Args:
-        optimizer: A Keras optimiser, whose update is replaced.
-
-    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, section 2 (the efficient order).
-
-    Example:
-        >>> fuse_adam(keras.optimizers.Adam(1e-3))
-    """
-    if name() != "torch" or not isinstance(optimizer, keras.optimizers.Adam) or optimizer.amsgrad:
-        return
-    import torch
-
-    stock = optimizer._parallel_update_step
-
-    def update(grads: list, variables: list, learning_rate: Any) -> None:
-        which = [optimizer._get_variable_index(variable) for variable in variables]
-        values = [variable.value for variable in variables]
-        moments = [[of[i].value for i in which] for of in (optimizer._momentums, optimizer._velocities)]
-        # The kernel goes through memory without regard to strides.
-        alike = all(
-            len({tensor.stride() for tensor in each}) == 1 for each in zip(values, grads, *moments, strict=True)
-        )
-        if not alike or any(value.device.type != "cpu" for value in values):
-            stock(grads, variables, learning_rate)
-            return
-        step = int(optimizer.iterations) + 1
-        torch._fused_adam_(
-            values,
-            grads,
-            *moments,
-            [],
-            [torch.tensor(float(step))] * len(values),
-            lr=float(learning_rate),
-            beta1=optimizer.beta_1,
-            beta2=optimizer.beta_2,
-            weight_decay=0.0,
-            eps=optimizer.epsilon / (1 - optimizer.beta_2**step) ** 0.5,
-            amsgrad=False,
-            maximize=False,
-        )
-
-    optimizer._parallel_update_step = update
-
-
 def shorten_masks(model: keras.Model) -> None:
     """On torch, has dropout decide on each element by 16 random bits, which are cheaper to draw than torch's own.
 

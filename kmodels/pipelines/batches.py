@@ -45,6 +45,7 @@ class Batches(keras.utils.PyDataset):
 
     Attributes:
         on_batch: Called whenever a batch is made, such as a progress bar's `update`; None by default.
+        in_background: Whether a part makes its inputs in the background.
         failure: What the making of a batch last raised, for `own_errors`; None while nothing has.
 
     Raises:
@@ -89,7 +90,8 @@ class Batches(keras.utils.PyDataset):
         self.failure: Exception | None = None
         # A part without `begin` does nothing until its arrays are waited for.
         self._begins = [getattr(part, "begin", partial(partial, part)) for part in self.parts]
-        self._ahead = READ_AHEAD if any(hasattr(part, "begin") for part in self.parts) else 0
+        self.in_background = any(hasattr(part, "begin") for part in self.parts)
+        self._ahead = READ_AHEAD if self.in_background else 0
         self._lock = Lock()  # tf.data asks for two batches at once
         self.set_epoch(0)
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kmodels import backend
 from kmodels.pipelines.batches import Batches
+
+_TOGETHER = 16
+_LARGE = 2**20  # bytes
 
 
 def tf_data(batches: Batches) -> Any:
     """Serves batches through tf.data, which makes the next ones while a step runs.
 
-    The batches are those of the argument, in its order. It pays where making a batch takes long beside the step.
+    The batches are those of the argument, in its order. Small ones that no part makes in the background are fetched
+    from Python 16 at a time. Where all batches are of one size, it is part of the dataset's type, which lets
+    TensorFlow simplify a model's graph.
 
     Args:
         batches: What to serve; `set_epoch` on it also works on the result.
@@ -26,13 +33,30 @@ def tf_data(batches: Batches) -> Any:
     structure = batches[0]
     flat = tf.nest.flatten(structure)
     dtypes = [array.dtype for array in flat]
+    equal = batches.drop_remainder or batches.rows % batches.batch_size == 0
+    full = len(batches) if equal else len(batches) - 1
 
-    def cut(index: Any) -> Any:
-        arrays = tf.numpy_function(lambda i: tf.nest.flatten(batches[i]), [index], dtypes)
+    def fetch(index: Any, get: Any, *leading: int | None) -> Any:
+        arrays = tf.numpy_function(get, [index], dtypes)
         for array, example in zip(arrays, flat, strict=True):
-            array.set_shape((None, *example.shape[1:]))
+            array.set_shape((*leading, *example.shape[1:]))
         return tf.nest.pack_sequence_as(structure, arrays)
 
-    dataset = tf.data.Dataset.range(len(batches)).map(cut, num_parallel_calls=2, deterministic=True).prefetch(4)
+    def one(index: Any) -> Any:
+        return fetch(index, lambda i: tf.nest.flatten(batches[i]), batches.batch_size if equal else None)
+
+    def several(first: Any) -> Any:
+        def get(first: int) -> list[np.ndarray]:
+            got = [tf.nest.flatten(batches[i]) for i in range(first, min(first + _TOGETHER, full))]
+            return [np.stack(column) for column in zip(*got, strict=True)]
+
+        return fetch(first, get, None, batches.batch_size)
+
+    if batches.in_background or sum(array.nbytes for array in flat) > _LARGE:
+        dataset = tf.data.Dataset.range(len(batches)).map(one, num_parallel_calls=2, deterministic=True).prefetch(4)
+    else:
+        dataset = tf.data.Dataset.range(0, full, _TOGETHER).map(several).unbatch()
+        dataset = dataset.concatenate(tf.data.Dataset.range(full, len(batches)).map(one)) if not equal else dataset
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
     dataset.set_epoch = batches.set_epoch
     return dataset

@@ -78,7 +78,7 @@ def fit(
     callbacks: Sequence[kc.Callback] = (),
     resume: bool = False,
     seed: int = 0,
-    engine: str = "pydataset",
+    engine: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Fits a compiled model, with a progress bar, `history.csv` and a checkpoint after each epoch.
@@ -96,7 +96,8 @@ def fit(
         callbacks: Keras callbacks; see `plateau_callbacks` and `best_weights`. Default ().
         resume: Whether to go on from the folder's checkpoint, if it has one. Default False.
         seed: Seed of dropout. Default 0.
-        engine: "pydataset" or "tf.data". Default "pydataset".
+        engine: "pydataset", "tf.data", or None for "tf.data" on TensorFlow where no part of the batches works in the
+            background, and "pydataset" otherwise. Default None.
         progress: Whether to show a progress bar, or where there is no terminal a line for each epoch. Default True.
 
     Returns:
@@ -107,6 +108,8 @@ def fit(
         ConfigurationError: If the engine is unknown or the checkpoint is of another model.
         TrainingError: If the loss is not a finite number.
     """
+    if engine is None:
+        engine = "tf.data" if backend.name() == "tensorflow" and not train.in_background else "pydataset"
     if engine not in ENGINES:
         raise ConfigurationError(f"engine must be one of {', '.join(ENGINES)}. Received: engine={engine!r}")
     check_inputs(model, train)

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from kmodels import backend, training
-from kmodels.reference import adam
 
 # --- the recorded step
 
@@ -112,47 +111,6 @@ def test_unusual_layers_keep_kerass_way(backend_name):
         (with_dropout(1.0), False),
     ):
         assert ("call" in vars(layer)) == expected
-
-
-# --- Adam
-
-
-@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
-@pytest.mark.parametrize("laid_out", ["alike", "differently"])
-def test_fused_adam_is_the_formula_whatever_lies_how_in_memory(kind, laid_out, backend_name):
-    """Five steps with a large epsilon and a falling rate; AdamW shrinks the weights before each."""
-    rng = np.random.default_rng(0)
-    values = [rng.normal(size=shape).astype("float32") for shape in ((3, 2, 4, 5), (7,))]
-    variables = [keras.Variable(value) for value in values]
-    rate = keras.optimizers.schedules.InverseTimeDecay(0.1, decay_steps=1, decay_rate=0.5)
-    optimizer = getattr(keras.optimizers, kind)(rate, beta_1=0.8, beta_2=0.95, epsilon=0.01)
-    optimizer.build(variables)
-    backend.fuse_adam(optimizer)
-    if laid_out == "differently" and backend_name == "torch":
-        kernel = variables[0].value
-        kernel.data = kernel.data.permute(3, 0, 1, 2).contiguous().permute(1, 2, 3, 0)
-    weights, state = dict(enumerate(values)), None
-    for number in range(5):
-        learning_rate = 0.1 / (1 + 0.5 * number)
-        grads = {i: rng.normal(size=value.shape).astype("float32") for i, value in weights.items()}
-        optimizer.apply([keras.ops.convert_to_tensor(grad) for grad in grads.values()], variables)
-        if kind == "AdamW":
-            weights = {i: value * (1 - 0.004 * learning_rate) for i, value in weights.items()}
-        settings = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 0.01}
-        weights, state = adam.step(weights, grads, state, learning_rate=learning_rate, **settings)
-    for i, variable in enumerate(variables):
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), weights[i], rtol=0, atol=2e-6)
-
-
-def test_only_torchs_adam_without_amsgrad_is_replaced(backend_name):
-    for optimizer, expected in (
-        (keras.optimizers.Adam(), backend_name == "torch"),
-        (keras.optimizers.AdamW(), backend_name == "torch"),
-        (keras.optimizers.Adam(amsgrad=True), False),
-        (keras.optimizers.Nadam(), False),
-    ):
-        backend.fuse_adam(optimizer)
-        assert ("_parallel_update_step" in vars(optimizer)) == expected
 
 
 # --- pictures

@@ -1,0 +1,105 @@
+"""Adam's update by the running backend's own kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kmodels.backend.running import name
+
+
+def fuse_adam(optimizer: keras.optimizers.Optimizer) -> None:
+    """On TensorFlow, and on torch with a CPU, has Adam and AdamW update a weight in one pass, by the backend's kernel.
+
+    Keras takes ten passes over memory. The formula is the same. Other optimisers and AMSGrad keep Keras's steps; so do
+    gradients of a few rows of a table, weights under a `tf.distribute` strategy, and weights that do not lie in torch's
+    memory as their gradients do. Does nothing on JAX, whose compiler joins the passes.
+
+    Args:
+        optimizer: A Keras optimiser, whose update is replaced.
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, section 2 (the efficient order).
+
+    Example:
+        >>> fuse_adam(keras.optimizers.Adam(1e-3))
+    """
+    if not isinstance(optimizer, keras.optimizers.Adam) or optimizer.amsgrad:
+        return
+    if name() == "torch":
+        _fuse_on_torch(optimizer)
+    if name() == "tensorflow":
+        _fuse_on_tensorflow(optimizer)
+
+
+def _fuse_on_torch(optimizer: keras.optimizers.Adam) -> None:
+    import torch
+
+    stock = optimizer._parallel_update_step
+
+    def update(grads: list, variables: list, learning_rate: Any) -> None:
+        which = [optimizer._get_variable_index(variable) for variable in variables]
+        values = [variable.value for variable in variables]
+        moments = [[of[i].value for i in which] for of in (optimizer._momentums, optimizer._velocities)]
+        # The kernel goes through memory without regard to strides.
+        alike = all(
+            len({tensor.stride() for tensor in each}) == 1 for each in zip(values, grads, *moments, strict=True)
+        )
+        if not alike or any(value.device.type != "cpu" for value in values):
+            stock(grads, variables, learning_rate)
+            return
+        step = int(optimizer.iterations) + 1
+        torch._fused_adam_(
+            values,
+            grads,
+            *moments,
+            [],
+            [torch.tensor(float(step))] * len(values),
+            lr=float(learning_rate),
+            beta1=optimizer.beta_1,
+            beta2=optimizer.beta_2,
+            weight_decay=0.0,
+            # Keras adds epsilon to the root of the uncorrected second moment, torch to that of the corrected one.
+            eps=optimizer.epsilon / (1 - optimizer.beta_2**step) ** 0.5,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    optimizer._parallel_update_step = update
+
+
+def _fuse_on_tensorflow(optimizer: keras.optimizers.Adam) -> None:
+    import tensorflow as tf
+
+    stock = optimizer.update_step
+
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if isinstance(gradient, tf.IndexedSlices) or tf.distribute.has_strategy():
+            stock(gradient, variable, learning_rate)
+            return
+        i = optimizer._get_variable_index(variable)
+        moments = optimizer._momentums[i], optimizer._velocities[i]
+        step, rate, beta_1, beta_2, epsilon = (
+            tf.cast(number, variable.dtype)
+            for number in (
+                optimizer.iterations + 1,
+                learning_rate,
+                optimizer.beta_1,
+                optimizer.beta_2,
+                optimizer.epsilon,
+            )
+        )
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=moments[0].value.handle,
+            v=moments[1].value.handle,
+            beta1_power=beta_1**step,
+            beta2_power=beta_2**step,
+            lr=rate,
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=epsilon,
+            grad=tf.cast(gradient, variable.dtype),
+        )
+
+    optimizer.update_step = update_step
