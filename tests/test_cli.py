@@ -64,17 +64,27 @@ def test_what_jax_compiles_is_kept_in_the_cache(monkeypatch, tmp_path):
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "/elsewhere"
 
 
-def test_small_operations_get_a_thread_each_unless_the_user_says_otherwise(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "value", "own"),
+    [
+        ("TF_NUM_INTRAOP_THREADS", "1", "3"),
+        ("XLA_FLAGS", "--xla_backend_optimization_level=2", "--xla_cpu_multi_thread_eigen=false"),
+    ],
+)
+def test_small_operations_change_the_backends_settings_unless_the_user_has_his_own(name, value, own, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     installed(monkeypatch, "tensorflow")
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    for other in ("TF_NUM_INTRAOP_THREADS", "XLA_FLAGS"):
+        monkeypatch.setenv(other, "0")  # for monkeypatch to undo
+        monkeypatch.delenv(other)
+    monkeypatch.setenv(name, own)
     cli.choose_backend(small_operations=True)
-    assert os.environ["TF_NUM_INTRAOP_THREADS"] == "3"
-    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+    assert os.environ[name] == own
+    monkeypatch.delenv(name)
     cli.choose_backend()
-    assert "TF_NUM_INTRAOP_THREADS" not in os.environ
+    assert name not in os.environ
     cli.choose_backend(small_operations=True)
-    assert os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
+    assert os.environ[name] == value
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def test_several_steps_in_one_call_end_as_one_by_one(backend_name):
         results.append((history.history, model.predict(many_batches(20), verbose=0), seen))
     (logs, said, seen), (own_logs, own_said, own_seen) = results
     assert len(seen) == (5 if backend_name == "jax" else 70)
-    for step, loss in list(seen.items())[:4]:
-        assert loss == pytest.approx(own_seen[step], rel=1e-5)
+    for step, loss in seen.items():
+        assert loss == pytest.approx(own_seen[min(step, 69)], rel=1e-5)  # Keras counts the last call as 16 steps, too
     for name, values in logs.items():
         np.testing.assert_allclose(values, own_logs[name], rtol=1e-5)
     np.testing.assert_allclose(said, own_said, rtol=0, atol=1e-5)
