@@ -32,8 +32,7 @@ def choose_backend(*, small_operations: bool = False) -> str:
     Args:
         small_operations: For networks of small matrices: whether TensorFlow should run operations beside each other,
             a thread each, and not split every one between threads, and XLA should optimise its programs at level 2,
-            not 3, which makes shorter ones. `TF_NUM_INTRAOP_THREADS` and `XLA_FLAGS`, where they are set, go first.
-            Default False.
+            not 3. `TF_NUM_INTRAOP_THREADS` and `XLA_FLAGS`, where they are set, go first. Default False.
 
     Returns:
         "jax", "torch" or "tensorflow".
