@@ -56,7 +56,8 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
         table = ratings.encode_ratings(data.ratings, data.users, data.items, split.train)
         stars = data.ratings["rating"].to_numpy()
     with cli.timed(seconds, "fit"):
-        model = models.neumf_enhanced(table.n_users, table.n_items, n_genres=table.item_table["genres"].shape[1])
+        with training.undrawn():
+            model = models.neumf_enhanced(table.n_users, table.n_items, n_genres=table.item_table["genres"].shape[1])
         training.initialize(model, seed=0)
         training.compile_model(model, keras.optimizers.Adam(1e-3))
         inputs = RatingInputs.of(model, table, stars, split.train)

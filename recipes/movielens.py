@@ -125,6 +125,7 @@ def make_split(data: movielens.MovieLens, args: argparse.Namespace) -> splits.Sp
     return splits.make(args.split, users, items, times, seed=args.seed, in_test=data.given_splits.get(args.fold))
 
 
+@training.undrawn()
 def build(
     args: argparse.Namespace, table: ratings.EncodedRatings, settings: dict, mean: float = 0.0, steps: int = 1
 ) -> keras.Model:

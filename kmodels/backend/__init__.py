@@ -1,7 +1,7 @@
 """The one place that knows which Keras backend is running."""
 
 from kmodels.backend.adam import fuse_adam
-from kmodels.backend.on_jax import allow_compilation, take_several_steps, use_fast_randoms
+from kmodels.backend.on_jax import allow_compilation, take_several_steps, unroll_masks, use_fast_randoms
 from kmodels.backend.on_torch import (
     arrange_kernels,
     fuse_normalization,
@@ -35,5 +35,6 @@ __all__ = [
     "steps_per_execution",
     "take_several_steps",
     "tensorflow",
+    "unroll_masks",
     "use_fast_randoms",
 ]

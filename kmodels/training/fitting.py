@@ -19,6 +19,7 @@ from tqdm import tqdm
 from kmodels import backend
 from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.pipelines import Batches, check_inputs, own_errors, tf_data
+from kmodels.training.weights import undrawn
 
 # What a callback of Keras knows beside its settings; all of it comes back when a run is resumed.
 _CALLBACK_STATE = {
@@ -114,7 +115,8 @@ def fit(
         raise ConfigurationError(f"engine must be one of {', '.join(ENGINES)}. Received: engine={engine!r}")
     check_inputs(model, train)
     check_inputs(model, validation)
-    model.optimizer.build(model.trainable_variables)
+    with undrawn():
+        model.optimizer.build(model.trainable_variables)
     backend.take_several_steps(model, len(train))
     checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress)
     path = Path(folder) / _CHECKPOINT

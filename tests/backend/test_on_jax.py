@@ -73,3 +73,43 @@ def test_batches_of_unequal_or_large_shape_are_not_stacked(backend_name, monkeyp
     model.fit(many_batches(64), shuffle=False, verbose=0)
     assert not stacked
     assert int(model.optimizer.iterations) == 64
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.2, 0.3, 0.5, 0.999])
+@pytest.mark.parametrize("shape", [(64, 32), (6, 5), (4, 3, 7), (5, 4)])
+def test_unrolled_masks_are_those_that_keras_draws(shape, rate):
+    backend.use_fast_randoms()
+    layer = keras.layers.Dropout(rate)
+    model = keras.Sequential([keras.Input(shape[1:]), layer])
+    before = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+    drawn = []
+    for unrolled in (False, True):
+        if unrolled:
+            backend.unroll_masks(model)
+        for variable, value in zip(model.variables, before, strict=True):
+            variable.assign(value)
+        backend.seed_masks(0)
+        ones = np.ones(shape, "float32")
+        drawn.append([keras.ops.convert_to_numpy(model(ones, training=True)) for _ in range(2)])
+    np.testing.assert_array_equal(*drawn)
+    assert (drawn[0][0] != drawn[0][1]).any() or rate in (0.001, 0.999)
+    np.testing.assert_array_equal(model(ones, training=False), ones)
+
+
+def test_masks_that_jax_would_draw_otherwise_stay_keras(backend_name, monkeypatch):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
+    backend.unroll_masks(model)
+    monkeypatch.setattr(backend.on_jax, "_threefry", lambda *_: pytest.fail("drawn the unrolled way"))
+    if backend_name == "jax":
+        import jax
+
+        with jax.threefry_partitionable(True):
+            model(np.ones((2, 4), "float32"), training=True)
+
+
+def test_settings_that_the_compiler_does_not_know_are_left_out(backend_name, monkeypatch):
+    if backend_name != "jax":
+        return
+    assert backend.on_jax._known_options.__wrapped__() == backend.on_jax._SMALL_NETWORKS
+    monkeypatch.setattr(backend.on_jax, "_SMALL_NETWORKS", {"xla_of_another_release": 1})
+    assert backend.on_jax._known_options.__wrapped__() is None
