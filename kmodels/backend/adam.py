@@ -36,14 +36,22 @@ def _fuse_on_torch(optimizer: keras.optimizers.Adam) -> None:
     import torch
 
     stock = optimizer._parallel_update_step
+    known: dict[tuple[int, ...], list[list]] = {}
+
+    def tensors(variables: list) -> list[list]:
+        which = [optimizer._get_variable_index(variable) for variable in variables]
+        moments = [[of[i].value for i in which] for of in (optimizer._momentums, optimizer._velocities)]
+        return [[variable.value for variable in variables], *moments]
 
     def update(grads: list, variables: list, learning_rate: Any) -> None:
-        which = [optimizer._get_variable_index(variable) for variable in variables]
-        values = [variable.value for variable in variables]
-        moments = [[of[i].value for i in which] for of in (optimizer._momentums, optimizer._velocities)]
+        key = tuple(map(id, variables))
+        if key not in known:
+            known[key] = tensors(variables)
+        values, *moments = known[key]
         # The kernel goes through memory without regard to strides.
         alike = all(
-            len({tensor.stride() for tensor in each}) == 1 for each in zip(values, grads, *moments, strict=True)
+            value.stride() == grad.stride() == m.stride() == v.stride()
+            for value, grad, m, v in zip(values, grads, *moments, strict=True)
         )
         if not alike or any(value.device.type != "cpu" for value in values):
             stock(grads, variables, learning_rate)

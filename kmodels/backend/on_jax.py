@@ -16,8 +16,8 @@ from kmodels.backend.running import name
 STEPS = 16  #: Training steps in one call, see `take_several_steps`.
 _FEW_BATCHES = 4 * STEPS
 _LARGE_CALL = 2**24  # bytes
-# XLA's thread pool splits a small matrix product, YNN's kernels for them take one thread; its reductions are the quicker
-# ones. (The optimiser's level is not for here to lower: steps with long loops become half as quick.)
+# XLA's thread pool splits a small matrix product, YNN's kernels for them take one thread; its reductions are quicker.
+# (The optimiser's level is not for here to lower: steps with long loops become half as quick.)
 _SMALL_NETWORKS = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
     "xla_cpu_prefer_vector_width": 512,
@@ -42,9 +42,9 @@ def use_fast_randoms() -> None:
 def unroll_masks(model: keras.Model) -> None:
     """On JAX and a CPU, draws dropout's random numbers in one pass over memory; the numbers are the same.
 
-    For a CPU, JAX leaves the rounds of its generator in a loop, which is compiled sooner and takes longer. An odd number of
-    rows, a `noise_shape`, and settings of JAX under which other numbers are drawn keep Keras's way. Does nothing on
-    other backends.
+    For a CPU, JAX leaves the rounds of its generator in a loop, which is compiled sooner and takes longer. An odd
+    number of rows, a `noise_shape`, and settings of JAX under which other numbers are drawn keep Keras's way. Does
+    nothing on other backends.
 
     Args:
         model: A built model, whose layers' `call` is replaced.
@@ -87,8 +87,8 @@ def _unrolled(layer: Any) -> Callable[..., Any]:
 def _threefry(key: Any, x: Any, y: Any) -> tuple[Any, Any]:
     keys = key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA)
     x, y = x + keys[0], y + keys[1]
-    for i, rotations in enumerate(((13, 15, 26, 6), (17, 29, 16, 24), (13, 15, 26, 6), (17, 29, 16, 24), (13, 15, 26, 6))):
-        for rotation in rotations:
+    for i in range(5):
+        for rotation in ((13, 15, 26, 6), (17, 29, 16, 24))[i % 2]:
             x = x + y
             y = (y << rotation | y >> (32 - rotation)) ^ x
         x, y = x + keys[(i + 1) % 3], y + keys[(i + 2) % 3] + np.uint32(i + 1)

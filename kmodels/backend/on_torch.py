@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -153,11 +154,11 @@ def _short(layer: Any) -> Callable[..., Any]:
 def quicken_training(model: keras.Model) -> None:
     """On torch, trains a compiled model by the graph of tensor operations that its layers make.
 
-    Keras on torch runs the Python of every layer at each step, which for a small network takes longer than its
-    arithmetic. Here the forward pass and the loss are recorded once for each shape of a batch (`make_fx`) and
-    replayed; gradients, optimiser and metrics stay Keras's. A batch with sample weights takes Keras's own step. Does
-    nothing on other backends, nor for a model whose step cannot be replayed: with layers that are not Keras's own, or
-    that draw random numbers from a seed in Python.
+    Keras on torch runs the Python of every layer and metric at each step, which for a small network takes longer than
+    its arithmetic. Here the forward pass, the loss and the metrics are recorded once for each shape of a batch
+    (`make_fx`) and replayed; gradients and optimiser stay Keras's, as do metrics that are no means. A batch with sample
+    weights takes Keras's own step. Does nothing on other backends, nor for a model whose step cannot be replayed: with
+    layers that are not Keras's own, or that draw random numbers from a seed in Python.
 
     Args:
         model: A compiled model, whose `train_step` is replaced.
@@ -176,26 +177,17 @@ def quicken_training(model: keras.Model) -> None:
 
     def train_step(data: Any) -> Any:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        # `train_on_batch` hands over NumPy arrays, which a recording would keep as constants.
-        x, y = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
-        shapes = tuple((tuple(tensor.shape), tensor.dtype) for tensor in keras.tree.flatten((x, y)))
         if sample_weight is not None:
             return stock(model, data)
-        weights, state = model.trainable_variables, model.non_trainable_variables
-        values = [variable.value for variable in weights], [variable.value for variable in state], x, y
-        if shapes not in graphs:
+        # `train_on_batch` hands over NumPy arrays, which a recording would keep as constants.
+        tensors = [keras.ops.convert_to_tensor(array) for array in keras.tree.flatten((x, y))]
+        # Compiled anew, a model has another train function, and may train other weights.
+        key = model.train_function, *((tensor.shape, tensor.dtype) for tensor in tensors)
+        if key not in graphs:
             # Recording runs the pass once: its dropout must not use up random numbers of the training.
             with torch.random.fork_rng():
-                graphs[shapes] = _record(model, weights, state, values)
-        loss, y_pred, new_state = graphs[shapes](*values)
-        model.zero_grad()
-        loss.backward()
-        with torch.no_grad():
-            for variable, value in zip(state, new_state, strict=True):
-                variable.value.copy_(value)
-            model._loss_tracker.update_state(loss, sample_weight=shapes[0][0][0])
-            model.optimizer.apply([value.grad for value in values[0]], weights)
-            return model.compute_metrics(x, y, y_pred, None)
+                graphs[key] = _record(model, *keras.tree.pack_sequence_as((x, y), tensors))
+        return graphs[key](tensors)
 
     model.train_step = train_step
 
@@ -207,19 +199,90 @@ def _can_be_replayed(layer: keras.layers.Layer) -> bool:
     return type(layer).__module__.startswith("keras.src.") and not layer._seed_generators
 
 
-def _record(model: keras.Model, weights: list, state: list, values: tuple) -> Any:
-    """The graph of (weights, state, x, y) -> (loss, predictions, new state)."""
+def _record(model: keras.Model, x: Any, y: Any) -> Callable[[list], dict[str, Any]]:
+    """A training step on tensors of these shapes."""
+    import torch
+
+    weights = model.trainable_variables
+    state = [*model.non_trainable_variables, *model.metrics_variables]
+    values = [variable.value for variable in (*weights, *state)]
+    # An L2 penalty's gradient, 2 · factor · weight, is added in one pass over memory; autograd takes five.
+    penalised: dict[float, list] = {}
+    for variable in weights:
+        if type(variable.regularizer) is keras.regularizers.L2 and variable.regularizer.l2:
+            penalised.setdefault(float(variable.regularizer.l2), []).append(variable)
+    rows = keras.tree.flatten(x)[0].shape[0]
+    means = all(_is_plain_mean(metric) for metric in model.metrics)
+    shown: dict[str, Any] = {}
+    changed: list[int] = []
+
+    def forward(*flat: Any) -> list:
+        values_, (x_, y_) = flat[: len(values)], keras.tree.pack_sequence_as((x, y), list(flat[len(values) :]))
+        with keras.StatelessScope(state_mapping=list(zip([*weights, *state], values_, strict=True))) as scope:
+            y_pred = model(x_, training=True)
+            loss = model._compute_loss(x=x_, y=y_, y_pred=y_pred, sample_weight=None, training=True)
+            model._loss_tracker.update_state(keras.ops.stop_gradient(loss), sample_weight=rows)
+            logs = {"y_pred": y_pred}
+            if means:
+                logs = model.compute_metrics(x_, y_, keras.tree.map_structure(keras.ops.stop_gradient, y_pred), None)
+        old, new = values_[len(weights) :], [scope.get_current_value(variable) for variable in state]
+        changed[:] = [i for i in range(len(state)) if new[i] is not old[i]]
+        shown.update(logs)
+        return [loss, *(new[i] for i in changed), *keras.tree.flatten(logs)]
+
+    tensors = keras.tree.flatten((x, y))
+    with _off_tape([variable for group in penalised.values() for variable in group]):
+        replay = _replay(forward, [*values, *tensors])
+    updated, structure = [values[len(weights) + i] for i in changed], dict(shown)
+
+    def step(tensors: list) -> dict[str, Any]:
+        for value in values[: len(weights)]:
+            value.grad = None
+        loss, *results = replay(*values, *tensors)
+        loss.backward()
+        with torch.no_grad():
+            for factor, group in penalised.items():
+                decayed = [variable.value for variable in group]
+                for value in decayed:
+                    value.grad = torch.zeros_like(value) if value.grad is None else value.grad
+                torch._foreach_add_([value.grad for value in decayed], decayed, alpha=2 * factor)
+            torch._foreach_copy_(updated, results[: len(updated)])
+            model.optimizer.apply([value.grad for value in values[: len(weights)]], weights)
+            logs = keras.tree.pack_sequence_as(structure, results[len(updated) :])
+            if means:
+                return logs
+            x_, y_ = keras.tree.pack_sequence_as((x, y), tensors)
+            return model.compute_metrics(x_, y_, logs["y_pred"], None)
+
+    return step
+
+
+@contextmanager
+def _off_tape(weights: list) -> Iterator[None]:
+    """Inside, autograd does not see the penalties of some weights."""
+    penalties = [variable.regularizer for variable in weights]
+    for variable, penalty in zip(weights, penalties, strict=True):
+        variable.regularizer = lambda value, penalty=penalty: penalty(keras.ops.stop_gradient(value))
+    try:
+        yield
+    finally:
+        for variable, penalty in zip(weights, penalties, strict=True):
+            variable.regularizer = penalty
+
+
+def _is_plain_mean(metric: Any) -> bool:
+    """Whether all that a metric does at a step is to add up numbers, so that it can be recorded."""
+    if hasattr(metric, "metrics"):
+        return all(_is_plain_mean(each) for each in metric.metrics)
+    return isinstance(metric, keras.metrics.Mean) and type(metric).__module__.startswith("keras.src.")
+
+
+def _replay(forward: Callable[..., list], tensors: list) -> Callable[..., list]:
+    """The operations of a function of tensors, recorded on these."""
+    import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    def forward(weight_values: list, state_values: list, x: Any, y: Any) -> tuple:
-        pairs = zip([*weights, *state], [*weight_values, *state_values], strict=True)
-        with keras.StatelessScope(state_mapping=list(pairs)) as scope:
-            y_pred = model(x, training=True)
-            loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=None, training=True)
-        new = [scope.get_current_value(variable) for variable in state]
-        return loss, y_pred, [old if value is None else value for old, value in zip(state_values, new, strict=True)]
-
-    graph = make_fx(forward, pre_dispatch=True)(*values)
+    graph = make_fx(forward, pre_dispatch=True)(*tensors)
     for node in graph.graph.nodes:
         # Half of the operations are casts to the dtype and device that a tensor has already.
         if str(node.target).startswith("aten.to."):
@@ -228,5 +291,6 @@ def _record(model: keras.Model, weights: list, state: list, values: tuple) -> An
                 node.replace_all_uses_with(node.args[0])
                 graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
+    graph.graph.set_codegen(torch.fx.graph.CodeGen())  # arguments and results are lists: nothing to take apart
     graph.recompile()
-    return graph
+    return graph.forward

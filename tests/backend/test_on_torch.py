@@ -7,10 +7,12 @@ from kmodels import backend, training
 # --- the recorded step
 
 
-def small_model(**dropout):
+def small_model(penalty=None, **dropout):
     x = keras.Input((3,), name="x")
-    hidden = keras.layers.Dropout(0.0, **dropout)(keras.layers.Dense(4, activation="relu", name="a")(x))
-    model = keras.Model({"x": x}, keras.layers.Dense(1, name="b")(hidden))
+    hidden = keras.layers.Dense(4, activation="relu", kernel_regularizer=penalty, name="a")(x)
+    hidden = keras.layers.Dropout(0.0, **dropout)(hidden)
+    top = keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.0), name="b")
+    model = keras.Model({"x": x}, top(hidden))
     training.initialize(model, seed=0)
     return model
 
@@ -28,17 +30,22 @@ def test_only_torch_and_only_models_without_seeds_in_python_are_recorded(backend
         assert ("train_step" in vars(model)) == expected
 
 
+@pytest.mark.parametrize("penalty", [None, keras.regularizers.L2(0.3), keras.regularizers.L1(0.3)])
+@pytest.mark.parametrize("metric", ["mae", keras.metrics.R2Score])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_recorded_step_is_kerass_own_for_every_shape_of_batch(weighted):
+def test_the_recorded_step_is_kerass_own_for_every_shape_of_batch(weighted, metric, penalty):
+    """Loss, metrics over the steps so far, and weights; also a metric that is no mean, and penalties."""
     results = []
     for quick in (True, False):
-        model = small_model()
-        model.compile(keras.optimizers.Adam(0.05), "mse", metrics=["mae"])
+        model = small_model(penalty)
+        metrics = [metric if isinstance(metric, str) else metric()]
+        model.compile(keras.optimizers.Adam(0.05), "mse", metrics=metrics)
         if quick:
             backend.quicken_training(model)
         logs = []
         for step, rows in enumerate((8, 5, 8, 8, 5)):
             inputs, target = table(rows, seed=step)
+            target = target[:, None]
             weight = np.linspace(0, 1, rows).astype("float32") if weighted else None
             logs.append(model.train_on_batch(inputs, target, sample_weight=weight))
         results.append((np.array(logs), model.get_weights()))
@@ -46,6 +53,31 @@ def test_the_recorded_step_is_kerass_own_for_every_shape_of_batch(weighted):
     np.testing.assert_allclose(logs, own_logs, rtol=1e-5)
     for weight, own in zip(weights, own_weights, strict=True):
         np.testing.assert_allclose(weight, own, rtol=0, atol=1e-6)
+
+
+def test_a_penalty_moves_a_weight_that_the_loss_does_not():
+    """One step of SGD at rate 1 on inputs of zeros: the kernel becomes w - 2 · 0.1 · w, and keeps its penalty."""
+    model = small_model(keras.regularizers.L2(0.1))
+    kernel = model.get_layer("a").get_weights()[0]
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    backend.quicken_training(model)
+    loss = model.train_on_batch({"x": np.zeros((5, 3), "float32")}, np.zeros(5, "float32"))
+    np.testing.assert_allclose(loss, 0.1 * (kernel**2).sum(), rtol=1e-5)
+    np.testing.assert_allclose(model.get_layer("a").get_weights()[0], 0.8 * kernel, rtol=1e-5)
+    assert model.get_layer("a").kernel.regularizer.l2 == pytest.approx(0.1)
+
+
+def test_a_layer_frozen_after_some_steps_stays_as_it_is():
+    model = small_model()
+    model.compile("sgd", "mse")
+    backend.quicken_training(model)
+    model.train_on_batch(*table(8))
+    model.get_layer("a").trainable = False
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.train_on_batch(*table(8, seed=1))
+    moved = [bool((new != old).any()) for new, old in zip(model.get_weights(), before, strict=True)]
+    assert moved == [False, False, True, True]
 
 
 # --- dropout
