@@ -14,64 +14,40 @@ from kmodels import cli
 BACKEND = cli.choose_backend(small_operations=True)
 
 import argparse
-from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
-import pandas as pd
 
 from kmodels import models, training
 from kmodels.datasets import movielens
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import factorization, recommender
-from kmodels.pipelines import Batches, RatingInputs
+from kmodels.pipelines import RatedFilms
 from kmodels.preprocessing import encoders, ratings, splits
 from kmodels.report import movielens as story
 from kmodels.report import run_folder, search
 from kmodels.serving import catalogue_scores
 
-STARS = 5  # the models predict rating / 5
 # Of the history model; `tuning.spaces.neumf_space` says what each is. With --tune they are searched for.
 SETTINGS = {"learning_rate": 2e-3, "dim": 32, "hidden": (32,), "dropout": 0.3, "vector_dropout": 0.2, "l2": 1e-4}
 EPOCHS = {"history": 13, "enhanced": 30}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The ratings as they are, how they are split, as inputs of the model, and the mean target."""
-
-    stars: np.ndarray
-    split: splits.Split
-    inputs: RatingInputs
-    mean: float
-
-    def training(self, args: argparse.Namespace) -> tuple[Batches, Batches]:
-        """Batches of the training and of the validation rows."""
-        rows, target = self.split, self.stars / STARS
-        how = {"batch_size": args.batch_size, "shuffle": True, "seed": args.seed, "drop_remainder": True}
-        train = self.inputs.rows(rows.train, target[rows.train], **how)
-        return train, self.inputs.rows(rows.validation, target[rows.validation], batch_size=4096)
-
-    def predict(self, model: keras.Model, rows: np.ndarray) -> np.ndarray:
-        """Stars of some rows."""
-        return np.clip(training.predict(model, self.inputs.rows(rows, batch_size=4096)) * STARS, 0.5, STARS)
 
 
 def main(args: argparse.Namespace) -> None:
     timing: dict[str, float] = {}
     if args.tune and (args.model, args.weight_decay) != ("history", "l2"):
         raise ConfigurationError("--tune searches for the settings of --model history with --weight-decay l2")
+    if args.refit and args.model != "history":
+        raise ConfigurationError("--refit is for --model history: validation rows steer how enhanced is trained")
     args.epochs = args.epochs or EPOCHS[args.model]
     if args.data == "sample":
         print(cli.SAMPLE_NOTICE)
     with cli.timed(timing, "load_s"):
         data = movielens.filter_ratings(movielens.load(args.data), min_ratings=5)
     with cli.timed(timing, "prepare_s"):
-        split = make_split(data, args)
-        table = ratings.encode_ratings(data.ratings, data.users, data.items, split.train)
-        stars = data.ratings["rating"].to_numpy()
-        inputs = RatingInputs.of(build(args, table, SETTINGS), table, stars, split.train)
-        problem = Problem(stars, split, inputs, mean=float(stars[split.train].mean()) / STARS)
+        problem = RatedFilms.of(data, make_split(data, args), partial(build, args, settings=SETTINGS))
+        table, stars, split, inputs = problem.table, problem.stars, problem.split, problem.inputs
     if args.tune:
         from kmodels import tuning  # needs KerasTuner, an extra
 
@@ -87,10 +63,13 @@ def main(args: argparse.Namespace) -> None:
         model, history = fit(args, problem, settings)
         training.save(model, folder / "model.keras")
     with cli.timed(timing, "evaluate_s"):
-        predicted = {part: problem.predict(model, getattr(split, part)) for part in ("validation", "test")}
+        predicted = {part: predict(problem, model, getattr(split, part)) for part in ("validation", "test")}
         catalogue = catalogue_scores(model, inputs.users(), inputs.items())
         judged = (table.user_id, table.item_id, stars, split, predicted, catalogue)
         results, per_user = recommender.evaluate(*judged, n_users=table.n_users, n_items=table.n_items)
+    if args.refit:
+        with cli.timed(timing, "refit_s"):
+            results["refit"] = refit(args, data, split, settings, int(history["val_rmse"].argmin()) + 1)
     samples_per_s = len(split.train) * len(history) / history["seconds"].sum()
     record = {
         "recipe": "movielens",
@@ -119,10 +98,8 @@ def main(args: argparse.Namespace) -> None:
 
 def make_split(data: movielens.MovieLens, args: argparse.Namespace) -> splits.Split:
     users, items, times = (data.ratings[name] for name in ("user_id", "item_id", "timestamp"))
-    if args.split == "given" and args.fold not in data.given_splits:
-        known = ", ".join(data.given_splits) or "none: it is ML-100K's own files that bring some"
-        raise ConfigurationError(f"the data has no split --fold {args.fold}; it has {known}")
-    return splits.make(args.split, users, items, times, seed=args.seed, in_test=data.given_splits.get(args.fold))
+    in_test = movielens.given_split(data, args.fold) if args.split == "given" else None
+    return splits.make(args.split, users, items, times, seed=args.seed, in_test=in_test)
 
 
 @training.undrawn()
@@ -145,32 +122,52 @@ def build(
     return model
 
 
-def fit(args: argparse.Namespace, problem: Problem, settings: dict) -> tuple[keras.Model, pd.DataFrame]:
-    train, validation = problem.training(args)
-    model = build(args, problem.inputs.table, settings, problem.mean, len(train))
+def predict(problem: RatedFilms, model: keras.Model, rows: np.ndarray) -> np.ndarray:
+    return problem.in_stars(training.predict(model, problem.batches(rows)))
+
+
+def fit(args: argparse.Namespace, problem: RatedFilms, settings: dict, unwatched: int = 0) -> tuple:
+    """Trains as long as `--epochs` says and keeps the best on validation, or `unwatched` epochs without looking."""
+    train, validation = problem.fitting(batch_size=args.batch_size, seed=args.seed)
+    model = build(args, problem.table, settings, problem.mean, len(train))
     training.initialize(model, args.seed)
+    how = {"folder": args.out, "resume": args.resume, "seed": args.seed, "engine": args.engine}
+    if unwatched:
+        return model, training.fit(model, train, None, epochs=unwatched, **how)
     keep = [training.best_weights()] if args.model == "history" else training.plateau_callbacks(patience=2, stop=5)
-    how = {"epochs": args.epochs, "callbacks": keep, "resume": args.resume, "seed": args.seed, "engine": args.engine}
-    return model, training.fit(model, train, validation, folder=args.out, **how)
+    return model, training.fit(model, train, validation, epochs=args.epochs, callbacks=keep, **how)
 
 
-def score(args: argparse.Namespace, problem: Problem, settings: dict, seed: int) -> dict[str, float]:
+def refit(args: argparse.Namespace, data: movielens.MovieLens, split: splits.Split, settings: dict, best: int) -> dict:
+    """The same settings on training and validation rows together, for the best number of epochs; kept in `refit`."""
+    both = splits.Split(np.union1d(split.train, split.validation), split.validation, split.test)
+    problem = RatedFilms.of(data, both, partial(build, args, settings=settings))
+    again = argparse.Namespace(**vars(args) | {"out": args.out / "refit"})
+    again.out.mkdir(exist_ok=True)
+    model, _ = fit(again, problem, settings, unwatched=best)
+    training.save(model, again.out / "model.keras")
+    encoders.save_encoders(problem.table.encoders, again.out / "encoders.json")
+    of_test = problem.table.user_id[split.test], problem.stars[split.test], predict(problem, model, split.test)
+    return {"rows": len(both.train), "epochs": best, "test": recommender.rate(*of_test)[0]}
+
+
+def score(args: argparse.Namespace, problem: RatedFilms, settings: dict, seed: int) -> dict[str, float]:
     """Errors of the model with these settings, trained with another seed on the same rows."""
     kind = "default" if settings == SETTINGS else "tuned"
     again = argparse.Namespace(**vars(args) | {"seed": seed, "out": args.out / "payoff" / f"{kind}_{seed}"})
     again.out.mkdir(parents=True, exist_ok=True)  # each has its own checkpoint
     model, _ = fit(again, problem, settings)
-    errors = factorization.score(problem.stars, problem.split, lambda rows: problem.predict(model, rows))
+    errors = factorization.score(problem.stars, problem.split, partial(predict, problem, model))
     return errors["test"] | {"validation_rmse": errors["validation"]["rmse"]}
 
 
-def search_settings(args: argparse.Namespace, problem: Problem, sha256: str) -> tuple | None:
+def search_settings(args: argparse.Namespace, problem: RatedFilms, sha256: str) -> tuple | None:
     """The best settings, and what the record and the report say of the search; in a worker process nothing."""
     from kmodels import tuning
 
-    train, validation = problem.training(args)
+    train, validation = problem.fitting(batch_size=args.batch_size, seed=args.seed)
     found = tuning.search(
-        lambda hp: build(args, problem.inputs.table, tuning.neumf_space(hp), problem.mean, len(train)),
+        lambda hp: build(args, problem.table, tuning.neumf_space(hp), problem.mean, len(train)),
         train,
         validation,
         objective="val_rmse",
@@ -195,5 +192,7 @@ if __name__ == "__main__":
     flags.add_argument("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help=which)
     which = "what serves the batches; default: tf.data on TensorFlow, pydataset on the others"
     flags.add_argument("--engine", choices=training.ENGINES, help=which)
+    which = "also train on training and validation rows together, for the best number of epochs, and judge that model"
+    flags.add_argument("--refit", action="store_true", help=which)
     cli.add_search_flags(flags)
     cli.run(main, flags.parse_args())

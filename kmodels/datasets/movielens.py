@@ -260,6 +260,30 @@ def summary(data: MovieLens) -> dict[str, Any]:
     }
 
 
+def given_split(data: MovieLens, name: str) -> npt.NDArray[np.bool_]:
+    """Finds a split that came with the data.
+
+    Args:
+        data: The tables.
+        name: Such as ``"u1"``.
+
+    Returns:
+        (ratings,), True for the rows of its test file.
+
+    Raises:
+        ConfigurationError: If the data has no such split.
+
+    Example:
+        >>> given_split(load("sample"), "u1")
+        Traceback (most recent call last):
+        kmodels.errors.ConfigurationError: the data has no split u1; it has none: ML-100K's own files bring some
+    """
+    if name not in data.given_splits:
+        known = ", ".join(data.given_splits) or "none: ML-100K's own files bring some"
+        raise ConfigurationError(f"the data has no split {name}; it has {known}")
+    return data.given_splits[name]
+
+
 def time_features(timestamps: npt.ArrayLike) -> pd.DataFrame:
     """Splits timestamps into the parts of their date in UTC.
 

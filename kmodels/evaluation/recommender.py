@@ -76,29 +76,55 @@ def evaluate(
     found = test[(ratings[test] >= liked) & (items[test] > 0)]
     asked = np.unique(users[found])
 
-    def rate(rows: npt.NDArray[np.int64], stars: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
-        per_user = ranking.rated_ranking(users[rows], ratings[rows], stars, threshold=liked)
-        metrics = regression.regression_metrics(ratings[rows], stars)
-        return metrics | {"rmse_normalised": metrics["rmse"] / top} | _means(per_user), per_user
+    def of_rows(rows: npt.NDArray[np.int64], stars: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
+        return rate(users[rows], ratings[rows], stars, liked=liked, top=top)
 
     def rank(score: Callable[[npt.NDArray[np.int64]], npt.ArrayLike]) -> Metrics:
         return _means(
             ranking.catalogue_ranking(score, asked, users[found], items[found], users[seen], items[seen], n_items)
         )
 
-    of_test, of_model = rate(test, predicted["test"])
+    of_test, of_model = of_rows(test, predicted["test"])
     per_user = {"model": of_model}
     beside: dict[str, Metrics] = {"popularity": rank(baselines.fit_popularity(items[train], n_items).scores)}
     for name, baseline in rating_baselines.items():
-        beside[name], per_user[name] = rate(test, baseline.predict(users[test], items[test]))
+        beside[name], per_user[name] = of_rows(test, baseline.predict(users[test], items[test]))
         if name != "global_mean":
             beside[name] |= rank(baseline.scores)
     results = {
         "test": of_test | rank(scores),
-        "validation": rate(validation, predicted["validation"])[0],
+        "validation": of_rows(validation, predicted["validation"])[0],
         "baselines": beside,
     }
     return results, per_user
+
+
+def rate(
+    users: npt.ArrayLike, ratings: npt.ArrayLike, predicted: npt.ArrayLike, *, liked: float = 4.0, top: float = 5.0
+) -> tuple[Metrics, pd.DataFrame]:
+    """Judges predictions of some rows: rating errors, and how the rows of each user are ranked.
+
+    Args:
+        users: (rows,) user ids.
+        ratings: (rows,) stars.
+        predicted: (rows,) predictions of them.
+        liked: Lowest rating of an item worth finding, in stars. Default 4.0.
+        top: Highest rating there is, by which the normalised error is divided. Default 5.0.
+
+    Returns:
+        The metrics, those of ranking as means over users, and the table of `ranking.rated_ranking`.
+
+    Raises:
+        DataError: If arrays differ in length or a prediction is not finite.
+
+    Example:
+        >>> metrics, _ = rate([1, 1, 2], [5.0, 3.0, 4.0], [4.5, 3.0, 4.0])
+        >>> round(metrics["rmse"], 3), metrics["ndcg_at_10"]
+        (0.289, 1.0)
+    """
+    per_user = ranking.rated_ranking(users, ratings, predicted, threshold=liked)
+    metrics = regression.regression_metrics(ratings, predicted)
+    return metrics | {"rmse_normalised": metrics["rmse"] / top} | _means(per_user), per_user
 
 
 def _means(per_user: pd.DataFrame) -> Metrics:

@@ -9,6 +9,7 @@ from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.interactions import Interactions
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.places import Places
+from kmodels.pipelines.rated_films import RatedFilms
 from kmodels.pipelines.ratings import RatingInputs
 from kmodels.pipelines.spending import Spending
 from kmodels.pipelines.tf_data import tf_data
@@ -25,6 +26,7 @@ __all__ = [
     "Lookup",
     "Pictures",
     "Places",
+    "RatedFilms",
     "RatingInputs",
     "Spending",
     "check_inputs",

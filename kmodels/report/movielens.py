@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from kmodels.report import html, model_card, rating
-from kmodels.report.fragments import Section
+from kmodels.report.fragments import Section, paragraphs
+from kmodels.report.tables import frame
 
 _INPUTS = {
     "user_id": "id of the vocabulary in `encoders.json`, 0 for an unknown user",
@@ -39,7 +40,11 @@ def text(record: Mapping[str, Any]) -> str:
     rows = {record["model"]["name"]: record["test"], **record["baselines"]}
     table = pd.DataFrame(rows).T.reindex(columns=_SHOWN)
     about = f"{record['data']['split_name']}, {record['data']['split']['test']:,} ratings"
-    return f"\nTest split ({about}), in stars:\n{table.to_string(float_format='{:.4f}'.format, na_rep='-')}"
+    lines = f"\nTest split ({about}), in stars:\n{table.to_string(float_format='{:.4f}'.format, na_rep='-')}"
+    if again := record.get("refit"):
+        figures = ", ".join(f"{name} {again['test'][name]:.4f}" for name in _SHOWN if name in again["test"])
+        lines += f"\nTrained again on {again['rows']:,} ratings, those of validation included: {figures}"
+    return lines
 
 
 def write(
@@ -71,6 +76,8 @@ def write(
         DataError: If the history lacks a column or arrays differ in length.
     """
     data = record["data"]
+    if "refit" in record:
+        sections = [_refit(record), *sections]
     html.write_report(
         folder,
         record,
@@ -101,3 +108,18 @@ def write(
         ],
         output="(batch, 1) float32, the rating divided by 5",
     )
+
+
+def _refit(record: Mapping[str, Any]) -> Section:
+    before, again = record["test"], record["refit"]
+    rows = {
+        f"chosen on validation, {record['data']['split']['train']:,} ratings": before,
+        f"trained again, {again['rows']:,} ratings": again["test"],
+    }
+    table = pd.DataFrame(rows).T.reindex(columns=list(again["test"]))
+    told = (
+        f"With everything chosen, the model was trained once more for {again['epochs']} epochs on training and "
+        "validation rows together, and judged on the same test rows. It is in the folder refit. Every other figure and "
+        "picture of this page is of the model before, and the baselines too saw the training rows alone."
+    )
+    return Section("Trained again with the validation rows", paragraphs(told) + frame(table, name="model"))

@@ -72,7 +72,7 @@ def best_weights(monitor: str = "val_rmse", *, stop: int = 10_000) -> kc.EarlySt
 def fit(
     model: keras.Model,
     train: Batches,
-    validation: Batches,
+    validation: Batches | None,
     *,
     epochs: int,
     folder: Path,
@@ -91,7 +91,7 @@ def fit(
     Args:
         model: A built and compiled model.
         train: Training batches; `set_epoch` is called on them.
-        validation: Validation batches.
+        validation: Validation batches, or None to train without any.
         epochs: Number of epochs, those before a resumed run's last checkpoint included.
         folder: Where `checkpoint.npz` and `history.csv` go; must exist.
         callbacks: Keras callbacks; see `plateau_callbacks` and `best_weights`. Default ().
@@ -113,8 +113,9 @@ def fit(
         engine = "tf.data" if backend.name() == "tensorflow" and not train.in_background else "pydataset"
     if engine not in ENGINES:
         raise ConfigurationError(f"engine must be one of {', '.join(ENGINES)}. Received: engine={engine!r}")
-    check_inputs(model, train)
-    check_inputs(model, validation)
+    given = [train] if validation is None else [train, validation]
+    for batches in given:
+        check_inputs(model, batches)
     with undrawn():
         model.optimizer.build(model.trainable_variables)
     backend.take_several_steps(model, len(train))
@@ -129,10 +130,10 @@ def fit(
         every = [*callbacks, checkpoint]
         quiet = all(_is_per_epoch(callback) for callback in every)
         try:
-            with own_errors(train, validation):
+            with own_errors(*given):
                 model.fit(
                     serve(train),
-                    validation_data=serve(validation),
+                    validation_data=None if validation is None else serve(validation),
                     epochs=epochs,
                     initial_epoch=len(checkpoint.history),
                     shuffle=False,

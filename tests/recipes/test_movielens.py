@@ -11,6 +11,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -192,7 +193,8 @@ def test_damaged_data_ends_with_2_and_says_where(what, data, tmp_path, refused, 
         (["--model", "giant"], "argument --model: invalid choice: 'giant'"),
         (["--engine", "magic"], "argument --engine: invalid choice: 'magic'"),
         (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1"),
-        (["--split", "given"], "the data has no split --fold u1"),
+        (["--split", "given"], "the data has no split u1"),
+        (["--refit", "--model", "enhanced"], "--refit is for --model history"),
         (["--tune", "random", "--model", "enhanced"], "--tune searches for the settings of --model history"),
         (["--tune", "random", "--weight-decay", "none"], "--tune searches for the settings of --model history"),
         (["--resume"], "there is no config.json in it"),
@@ -313,7 +315,7 @@ def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default
 
 
 def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_path, here):
-    flags = ["--data", small, "--epochs", 12, "--batch-size", 128]
+    flags = ["--data", small, "--epochs", 12, "--batch-size", 128, "--refit"]
     stopped, unbroken = tmp_path / "stopped", tmp_path / "unbroken"
     process = subprocess.Popen(
         command("--out", stopped, *flags), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ
@@ -334,7 +336,49 @@ def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_pa
     assert here("--out", stopped, *flags, "--resume") == 0
     assert here("--out", unbroken, *flags) == 0
     records = [json.loads((folder / "metrics.json").read_text()) for folder in (stopped, unbroken)]
-    for group in ("test", "validation", "baselines", "model", "data"):
+    for group in ("test", "validation", "baselines", "model", "data", "refit"):
         assert records[0][group] == records[1][group]
     one, other = (pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (stopped, unbroken))
     pd.testing.assert_frame_equal(one, other, check_exact=True)
+    refit, rows = records[0]["refit"], records[0]["data"]["split"]
+    assert refit["rows"] == rows["train"] + rows["validation"]
+    assert refit["epochs"] == one["val_rmse"].argmin() + 1
+    assert set(refit["test"]) >= ERRORS | RANKS
+    again = pd.read_csv(stopped / "refit" / "history.csv")
+    assert len(again) == refit["epochs"]
+    assert "val_rmse" not in again
+    assert "Trained again with the validation rows" in (stopped / "report.html").read_text()
+    assert by_hand(stopped / "refit", small) == pytest.approx(refit["test"]["rmse"], rel=1e-4)
+
+
+def by_hand(folder, source) -> float:
+    """The test error of a model of histories: its file and its encoders, the histories made dense from the ratings."""
+    import keras
+
+    from kmodels.datasets import movielens
+    from kmodels.preprocessing import encoders, splits
+    from kmodels.preprocessing.ratings import encode_ratings
+
+    data = movielens.filter_ratings(movielens.load(source), min_ratings=5)
+    model = keras.saving.load_model(folder / "model.keras")
+    known = encoders.load_encoders(folder / "encoders.json")
+    users, items, stars = (data.ratings[name] for name in ("user_id", "item_id", "rating"))
+    split = splits.random_per_user(users, items, seed=0)
+    seen = np.concatenate([split.train, split.validation])
+    ids = known["user_id"].transform(users), known["item_id"].transform(items)
+    above = np.zeros((known["user_id"].size, known["item_id"].size), "float32")
+    rated = np.zeros_like(above)
+    above[ids[0][seen], ids[1][seen]] = (stars - stars.iloc[seen].mean()).iloc[seen]
+    rated[ids[0][seen], ids[1][seen]] = 1
+    inputs = {"user_id": ids[0][split.test], "item_id": ids[1][split.test]}
+    for name, values, ones, owner in (
+        ("user_history", above, rated, ids[0]),
+        ("item_history", above.T, rated.T, ids[1]),
+    ):
+        weight = 1 / np.sqrt(ones.sum(axis=1, keepdims=True) + 1)
+        inputs[name] = (np.concatenate([values, ones], axis=1) * weight)[owner[split.test]]
+    table = encode_ratings(data.ratings, data.users, data.items, seen)
+    inputs |= {name: values[table.user_row[split.test]] for name, values in table.user_table.items()}
+    inputs |= {name: values[table.item_row[split.test]] for name, values in table.item_table.items()}
+    said = model.predict({tensor.name: inputs[tensor.name] for tensor in model.inputs}, verbose=0)[:, 0]
+    return float(np.sqrt(np.mean((np.clip(said * 5, 0.5, 5) - stars.iloc[split.test]) ** 2)))
