@@ -54,7 +54,8 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
         split = splits.random_per_user(data.ratings["user_id"], data.ratings["item_id"], seed=0)
     with cli.timed(seconds, "encode"):
         table = ratings.encode_ratings(data.ratings, data.users, data.items, split.train)
-        stars = data.ratings["rating"].to_numpy()
+        stars = data.ratings["rating"].to_numpy(copy=True)
+        del data  # the encoded ratings are all that is needed from here on
     with cli.timed(seconds, "fit"):
         with training.undrawn():
             model = models.neumf_enhanced(table.n_users, table.n_items, n_genres=table.item_table["genres"].shape[1])

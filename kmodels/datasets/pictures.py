@@ -176,7 +176,9 @@ def read_picture(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint
 def _decode(image: Image.Image, height: int, width: int) -> npt.NDArray[np.uint8]:
     """Turns an opened file into RGB pixels, upright, of the size asked for."""
     on_side = image.getexif().get(_ORIENTATION) in _ON_SIDE
-    image.draft(None, (2 * height, 2 * width) if on_side else (2 * width, 2 * height))
+    least = (2 * height, 2 * width) if on_side else (2 * width, 2 * height)
+    if image.width >= 2 * least[0] and image.height >= 2 * least[1]:
+        image.draft(None, least)  # which takes its time also where there is nothing to leave out
     image.load()
     # Asked again: of a TIFF file, Pillow applies the orientation itself while loading and then forgets it.
     turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
