@@ -180,7 +180,10 @@ def quicken_training(model: keras.Model) -> None:
         if sample_weight is not None:
             return stock(model, data)
         # `train_on_batch` hands over NumPy arrays, which a recording would keep as constants.
-        tensors = [keras.ops.convert_to_tensor(array) for array in keras.tree.flatten((x, y))]
+        tensors = [
+            array if isinstance(array, torch.Tensor) else keras.ops.convert_to_tensor(array)
+            for array in keras.tree.flatten((x, y))
+        ]
         # Compiled anew, a model has another train function, and may train other weights.
         key = model.train_function, *((tensor.shape, tensor.dtype) for tensor in tensors)
         if key not in graphs:
