@@ -106,7 +106,7 @@ def random_per_user(
     shares = exact_shares(validation, test)
     users, items = _ids(users, "users"), _ids(items, "items")
     _check_lengths(users=users, items=items)
-    order = np.lexsort((items, _hash(seed, users, items), users))
+    order = _random_order(seed, users, items)
     _check_distinct(order, users=users, items=items)
     return _cut(users, order, *shares)
 
@@ -291,6 +291,19 @@ def _hash(seed: int, users: IntArray, items: IntArray) -> npt.NDArray[np.uint64]
 
     start = np.array([seed % 2**64], np.uint64)
     return mix(mix(mix(start) ^ users.view(np.uint64)) ^ items.view(np.uint64))
+
+
+def _random_order(seed: int, users: IntArray, items: IntArray) -> npt.NDArray[np.intp]:
+    """Rows by user, those of a user by hash; rows of equal hash by item."""
+    hashes = _hash(seed, users, items)
+    if int(users.max()) - int(users.min()) < 2**24:
+        # One sort of numbers is quicker than one of three columns, and as good where no two are alike.
+        numbers = (users - users.min()).astype(np.uint64) << np.uint64(40) | hashes >> np.uint64(24)
+        order = np.argsort(numbers)
+        ordered = numbers[order]
+        if (ordered[1:] > ordered[:-1]).all():
+            return order
+    return np.lexsort((items, hashes, users))
 
 
 def _time_order(

@@ -249,3 +249,19 @@ def test_oldest_first_refuses_what_has_no_order():
         splits.oldest_first([])
     with pytest.raises(DataError, match="too few rows to leave one for training; expected at least 2; received 1"):
         splits.oldest_first([3])
+
+
+@pytest.mark.parametrize("spread", [1, 2**40])
+def test_the_random_order_is_that_of_user_hash_and_item(spread):
+    """Ids far apart, for which the three columns are sorted, and close ones, for which one number is."""
+    rng = np.random.default_rng(0)
+    users, items = np.divmod(rng.permutation(40_000), 200)
+    users, items = users.astype(np.int64) * spread, items.astype(np.int64)
+    expected = np.lexsort((items, splits._hash(3, users, items), users))
+    np.testing.assert_array_equal(splits._random_order(3, users, items), expected)
+
+
+def test_rows_alike_in_the_hash_are_ordered_by_item(monkeypatch):
+    monkeypatch.setattr(splits, "_hash", lambda seed, users, items: np.full(len(users), 5, np.uint64))
+    items = np.array([4, 1, 3, 2])
+    assert splits._random_order(0, np.array([2, 2, 1, 1]), items).tolist() == [3, 2, 1, 0]
