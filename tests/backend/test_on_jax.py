@@ -96,15 +96,19 @@ def test_unrolled_masks_are_those_that_keras_draws(shape, rate):
     np.testing.assert_array_equal(model(ones, training=False), ones)
 
 
-def test_masks_that_jax_would_draw_otherwise_stay_keras(backend_name, monkeypatch):
+def test_masks_that_jax_would_draw_otherwise_stay_kerass(backend_name, monkeypatch):
+    if backend_name != "jax":
+        return
+    import jax
+
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
     backend.unroll_masks(model)
-    monkeypatch.setattr(backend.on_jax, "_threefry", lambda *_: pytest.fail("drawn the unrolled way"))
-    if backend_name == "jax":
-        import jax
-
-        with jax.threefry_partitionable(True):
+    calls, stock = [], backend.on_jax._threefry
+    monkeypatch.setattr(backend.on_jax, "_threefry", lambda *words: calls.append(1) or stock(*words))
+    for partitionable, expected in ((True, 0), (False, 1)):
+        with jax.threefry_partitionable(partitionable):
             model(np.ones((2, 4), "float32"), training=True)
+        assert len(calls) == expected
 
 
 def test_settings_that_the_compiler_does_not_know_are_left_out(backend_name, monkeypatch):
