@@ -12,8 +12,9 @@ works. Nothing trains, so the figures are what each side can give at most.
 With --source above twice the size, kmodels lets a JPEG be unpacked at a half, a quarter or an eighth (draft mode),
 which is less work and gives other pixels; --draft lets the torch side do so too.
 
-Each side is a process of its own; the files are in the system's page cache for all. All rounds run in this one call, by
-turns, and the best of each side counts. Needs a quiet machine: the load is printed.
+Each side is a process of its own; the files are in the system's page cache for all. In each round all sides run by
+turns, and each rate is divided by the DataLoader's best first epoch of that round; the medians of the rounds count, as
+a shared machine's speed changes from round to round. Needs a quiet machine: the load is printed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -126,7 +128,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="height and width that they are resized to")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", default="0,2", help="the torch side's numbers of worker processes")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--draft", action="store_true", help="let the torch side use JPEG's draft mode, too")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -135,32 +137,37 @@ def main() -> None:
         child(args)
         return
     sides = [*(f"torch:{n}" for n in args.workers.split(",")), "kmodels:nothing kept", "kmodels:memory", "kmodels:disk"]
-    best: dict[str, dict[str, float]] = {side: {} for side in sides}
+    rounds: list[dict[str, dict[str, float]]] = []
     checksums: set[int] = set()
     with tempfile.TemporaryDirectory() as scratch:
         generate(Path(scratch), args.pictures, args.source)
         environment = {"KERAS_BACKEND": "torch", **os.environ}
         for number in range(args.rounds):
             print(f"round {number + 1} of {args.rounds}, load average {os.getloadavg()[0]:.2f}", flush=True)
+            rounds.append({})
             for side in sides:
                 command = [sys.executable, __file__, *sys.argv[1:], "--folder", scratch, "--child", side]
                 done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
                 result = json.loads(done.stdout.splitlines()[-1])
                 checksums.add(result.pop("checksum"))
-                for name, rate in result.items():
-                    best[side][name] = max(rate, best[side].get(name, 0))
+                rounds[-1][side] = result
     same = "the same pixels on all sides" if len(checksums) == 1 else "NOT the same pixels on all sides"
     print(f"\n{args.pictures} JPEG files of {args.source} x {args.source} to {args.size} x {args.size}: {same}")
-    show(best)
+    show(rounds)
 
 
-def show(best: dict[str, dict[str, float]]) -> None:
-    reference = max(rate for side, rates in best.items() if side.startswith("torch") for rate in rates.values())
-    print(f"{'':22s}{'':26s}{'pictures/s':>12s}{'ratio':>8s}  to the torch side's best, {reference:.0f}/s")
-    for side, rates in best.items():
-        for name, rate in rates.items():
-            print(f"{side:22s}{name:26s}{rate:12.0f}{rate / reference:8.2f}")
-    print(f"load average at the end {os.getloadavg()[0]:.2f}; {os.cpu_count()} cores")
+def show(rounds: list[dict[str, dict[str, float]]]) -> None:
+    reference = [max(rates["first epoch"] for side, rates in each.items() if "torch" in side) for each in rounds]
+    print(f"{'':22s}{'':26s}{'pictures/s':>12s}{'ratio':>8s}  to the DataLoader's best first epoch")
+    for side, names in rounds[0].items():
+        for name in names:
+            rates = [each[side][name] for each in rounds]
+            ratios = [rate / base for rate, base in zip(rates, reference, strict=True)]
+            print(
+                f"{side:22s}{name:26s}{statistics.median(rates):12.0f}{statistics.median(ratios):8.2f}"
+                f"  {min(ratios):.2f} to {max(ratios):.2f}"
+            )
+    print(f"medians of {len(rounds)} rounds; load average at the end {os.getloadavg()[0]:.2f}; {os.cpu_count()} cores")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def test_every_format(tmp_path, name):
     path = save(tmp_path / name, Image.fromarray(scene()), **options)
     decoded = read_picture(path, (48, 64))
     assert decoded.dtype == np.uint8
-    assert decoded.flags.writeable
+    assert decoded.flags.c_contiguous and not decoded.flags.writeable
     assert np.abs(decoded.astype(int) - scene()).max() <= (6 if name == "a.jpg" else 0)
 
 
@@ -261,6 +261,16 @@ def test_decompression_bomb_where_warnings_are_errors(tmp_path):
         warnings.simplefilter("error")
         with pytest.raises(DataError, match="too large"):
             read_picture(tmp_path / "bomb.png", (8, 8))
+
+
+def test_a_file_too_large_to_be_read_at_once(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
+    path = save(tmp_path / "n.png", Image.fromarray(noise))
+    assert path.stat().st_size > 2**18
+    assert np.array_equal(read_picture(path, (320, 320)), noise)
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(DataError, match=r"n\.png: the picture is damaged"):
+        read_picture(path, (320, 320))
 
 
 def test_missing_file_and_folder(tmp_path):

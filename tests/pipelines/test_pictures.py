@@ -219,6 +219,14 @@ def test_each_file_is_decoded_once_where_memory_has_room(paths, decoded):
     assert sorted(decoded) == [path.name for path in paths]
 
 
+def test_a_picture_that_comes_twice_in_a_batch_is_kept_once(paths):
+    pictures = Pictures(paths, SIZE, memory=3 * BYTES, workers=1)
+    np.testing.assert_array_equal(pictures(np.array([7, 7, 7, 2, 7, 2]))["image"], expected(paths, [7, 7, 7, 2, 7, 2]))
+    pictures(np.array([4, 5]))
+    assert np.flatnonzero(pictures._store.place >= 0).tolist() == [2, 4, 7]
+    np.testing.assert_array_equal(pictures(np.arange(ROWS))["image"], expected(paths))
+
+
 @pytest.mark.parametrize("room", [0, 1, 9])
 def test_memory_is_bounded_and_what_fits_is_found_again(paths, decoded, room):
     pictures = Pictures(paths, SIZE, memory=room * BYTES + BYTES - 1)
