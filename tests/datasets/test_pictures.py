@@ -33,7 +33,8 @@ def test_every_format(tmp_path, name):
     path = save(tmp_path / name, Image.fromarray(scene()), **options)
     decoded = read_picture(path, (48, 64))
     assert decoded.dtype == np.uint8
-    assert decoded.flags.c_contiguous and not decoded.flags.writeable
+    assert decoded.flags.c_contiguous
+    assert not decoded.flags.writeable
     assert np.abs(decoded.astype(int) - scene()).max() <= (6 if name == "a.jpg" else 0)
 
 
