@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +32,10 @@ def choose_backend(*, small_operations: bool = False) -> str:
     Args:
         small_operations: For networks of small matrices: whether TensorFlow should run operations beside each other,
             a thread each, and not split every one between threads, and XLA should optimise its programs at level 2,
-            not 3. `TF_NUM_INTRAOP_THREADS` and `XLA_FLAGS`, where they are set, go first. Default False.
+            not 3. `TF_NUM_INTRAOP_THREADS` and `XLA_FLAGS`, where they are set, go first. On Linux, a process that
+            runs TensorFlow then also becomes a batch job (SCHED_BATCH), unless it has a policy of its own: its threads
+            do not preempt each other when they wake, and a step does not wait for the system's next tick.
+            Default False.
 
     Returns:
         "jax", "torch" or "tensorflow".
@@ -58,11 +61,20 @@ def choose_backend(*, small_operations: bool = False) -> str:
     if small_operations:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=2")
+        if os.environ["KERAS_BACKEND"] == "tensorflow":
+            _become_batch_job()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(download.cache_folder() / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if not asked:
         print(f"Backend: {installed[0]} (of those installed: {', '.join(installed)}; KERAS_BACKEND chooses)")
     return os.environ["KERAS_BACKEND"]
+
+
+def _become_batch_job() -> None:
+    # Threads that are started later inherit the policy; TensorFlow starts its own when it first computes.
+    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with suppress(PermissionError):  # some containers forbid the call
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,6 +1,7 @@
 import argparse
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def test_what_jax_compiles_is_kept_in_the_cache(monkeypatch, tmp_path):
 def test_small_operations_change_the_backends_settings_unless_the_user_has_his_own(name, value, own, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     installed(monkeypatch, "tensorflow")
+    monkeypatch.setattr(cli, "_become_batch_job", lambda: None)  # which could not be undone
     for other in ("TF_NUM_INTRAOP_THREADS", "XLA_FLAGS"):
         monkeypatch.setenv(other, "0")  # for monkeypatch to undo
         monkeypatch.delenv(other)
@@ -85,6 +87,27 @@ def test_small_operations_change_the_backends_settings_unless_the_user_has_his_o
     assert name not in os.environ
     cli.choose_backend(small_operations=True)
     assert os.environ[name] == value
+
+
+@pytest.mark.parametrize(
+    ("backend", "before", "small", "after"),
+    [
+        ("tensorflow", "SCHED_OTHER", True, "SCHED_BATCH"),
+        ("tensorflow", "SCHED_OTHER", False, "SCHED_OTHER"),
+        ("tensorflow", "SCHED_IDLE", True, "SCHED_IDLE"),
+        ("jax", "SCHED_OTHER", True, "SCHED_OTHER"),
+    ],
+)
+def test_small_operations_make_tensorflow_a_batch_job(backend, before, small, after):
+    code = f"""
+import os
+os.sched_setscheduler(0, os.{before}, os.sched_param(0))
+from kmodels import cli
+cli.importlib.util.find_spec = lambda name: True
+cli.choose_backend(small_operations={small})
+assert os.sched_getscheduler(0) == os.{after}, os.sched_getscheduler(0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"KERAS_BACKEND": backend})
 
 
 @pytest.mark.parametrize(

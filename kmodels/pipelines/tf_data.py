@@ -57,6 +57,6 @@ def tf_data(batches: Batches) -> Any:
     else:
         dataset = tf.data.Dataset.range(0, full, _TOGETHER).map(several).unbatch()
         dataset = dataset.concatenate(tf.data.Dataset.range(full, len(batches)).map(one)) if not equal else dataset
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)
     dataset.set_epoch = batches.set_epoch
     return dataset
