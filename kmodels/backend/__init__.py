@@ -1,14 +1,11 @@
 """The one place that knows which Keras backend is running."""
 
 from kmodels.backend.adam import fuse_adam
+from kmodels.backend.masks import shorten_masks
+from kmodels.backend.normalization import fuse_normalization
 from kmodels.backend.on_jax import allow_compilation, take_several_steps, unroll_masks, use_fast_randoms
-from kmodels.backend.on_torch import (
-    arrange_kernels,
-    fuse_normalization,
-    keep_channels_last,
-    quicken_training,
-    shorten_masks,
-)
+from kmodels.backend.on_tensorflow import fuse_penalties
+from kmodels.backend.on_torch import arrange_kernels, keep_channels_last, quicken_training
 from kmodels.backend.running import (
     forget_models,
     gradients,
@@ -25,6 +22,7 @@ __all__ = [
     "forget_models",
     "fuse_adam",
     "fuse_normalization",
+    "fuse_penalties",
     "gradients",
     "keep_channels_last",
     "name",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,58 +9,6 @@ from typing import Any
 import keras
 
 from kmodels.backend.running import name
-
-_LEVELS = 2**16
-
-
-def fuse_normalization(model: keras.Model) -> None:
-    """On torch, normalises batches by torch's own kernel, in fewer passes over the data than Keras's steps.
-
-    The same arithmetic: batch statistics in training, moving ones otherwise, updated as Keras does it, by the biased
-    variance. A layer that normalises another axis than the last or renormalises, and a call with a mask, keep Keras's
-    steps. Does nothing on other backends.
-
-    Args:
-        model: A built model, whose layers' `call` is replaced.
-
-    Example:
-        >>> import numpy as np
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization()])
-        >>> fuse_normalization(model)
-        >>> tuple(model(np.ones((2, 3), "float32"), training=True).shape)
-        (2, 3)
-    """
-    if name() != "torch":
-        return
-    for layer in model._flatten_layers(include_self=False):
-        if type(layer) is keras.layers.BatchNormalization and layer.axis == -1 and not layer.renorm:
-            layer.call = _fused(layer)
-
-
-def _fused(layer: Any) -> Callable[..., Any]:
-    import torch
-
-    def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if mask is not None:
-            return type(layer).call(layer, inputs, training=training, mask=mask)
-        moving = layer.moving_mean, layer.moving_variance
-        mean, variance = (keras.ops.cast(variable, "float32") for variable in moving)
-        scale, offset = (None if weight is None else keras.ops.cast(weight, "float32") for weight in _affine(layer))
-        x = inputs.movedim(-1, 1)
-        if not (training and layer.trainable):
-            x = torch.nn.functional.batch_norm(x, mean, variance, scale, offset, False, 0.0, layer.epsilon)
-        else:
-            x, batch_mean, inverse = torch.native_batch_norm(x, scale, offset, None, None, True, 0.0, layer.epsilon)
-            found = batch_mean.detach(), inverse.detach().pow(-2) - layer.epsilon
-            for variable, old, new in zip(moving, (mean, variance), found, strict=True):
-                variable.assign(old * layer.momentum + new * (1.0 - layer.momentum))
-        return keras.ops.cast(x.movedim(1, -1), layer.compute_dtype)
-
-    return call
-
-
-def _affine(layer: Any) -> tuple[Any, Any]:
-    return layer.gamma if layer.scale else None, layer.beta if layer.center else None
 
 
 def keep_channels_last() -> None:
@@ -107,48 +54,6 @@ def arrange_kernels(model: keras.Model) -> None:
     for variable in [*(layer.kernel for layer in layers), *model.optimizer.variables]:
         if tuple(variable.shape) in shapes:
             variable.value.data = variable.value.data.permute(3, 0, 1, 2).contiguous().permute(1, 2, 3, 0)
-
-
-def shorten_masks(model: keras.Model) -> None:
-    """On torch, has dropout decide on each element by 16 random bits, which are cheaper to draw than torch's own.
-
-    The rate is rounded to a multiple of 2⁻¹⁶, and what stays is divided by the share that stays, so that the mean is
-    kept. The bits come from torch's generator, as Keras's do. Layers with a seed or a `noise_shape` keep Keras's way.
-    Does nothing on other backends.
-
-    Args:
-        model: A built model, whose layers' `call` is replaced.
-
-    Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 2014.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5)])
-        >>> shorten_masks(model)
-        >>> sorted({float(x) for x in keras.ops.ravel(model(keras.ops.ones((40, 3)), training=True))})
-        [0.0, 2.0]
-    """
-    if name() != "torch":
-        return
-    for layer in model._flatten_layers(include_self=False):
-        plain = type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.seed is None
-        if plain and 0 < round(layer.rate * _LEVELS) < _LEVELS:
-            layer.call = _short(layer)
-
-
-def _short(layer: Any) -> Callable[..., Any]:
-    import torch
-
-    dropped = round(layer.rate * _LEVELS)
-
-    def call(inputs: Any, training: bool = False) -> Any:
-        if not training:
-            return inputs
-        # Four masks' elements in each number; all numbers of 64 bits but the largest.
-        words = torch.randint(-(2**63), 2**63 - 1, (math.ceil(inputs.numel() / 4),), device=inputs.device)
-        bits = words.view(torch.int16)[: inputs.numel()].view(inputs.shape)
-        return inputs * ((bits >= dropped - _LEVELS // 2).to(inputs.dtype) * (_LEVELS / (_LEVELS - dropped)))
-
-    return call
 
 
 def quicken_training(model: keras.Model) -> None:

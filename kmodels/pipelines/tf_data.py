@@ -42,9 +42,12 @@ def tf_data(batches: Batches) -> Any:
             array.set_shape((*leading, *example.shape[1:]))
         return tf.nest.pack_sequence_as(structure, arrays)
 
+    # TensorFlow would look for Python's control flow in them, which takes a third of a second.
+    @tf.autograph.experimental.do_not_convert
     def one(index: Any) -> Any:
         return fetch(index, lambda i: tf.nest.flatten(batches[i]), batches.batch_size if equal else None)
 
+    @tf.autograph.experimental.do_not_convert
     def several(first: Any) -> Any:
         def get(first: int) -> list[np.ndarray]:
             got = [tf.nest.flatten(batches[i]) for i in range(first, min(first + _TOGETHER, full))]

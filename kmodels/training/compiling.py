@@ -72,6 +72,7 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     backend.keep_channels_last()
     backend.fuse_normalization(model)
     backend.shorten_masks(model)
+    backend.fuse_penalties(model)
     backend.unroll_masks(model)
     model.compile(optimizer=optimizer, loss=loss, metrics=chosen, steps_per_execution=backend.steps_per_execution())
     backend.fuse_adam(model.optimizer)
