@@ -54,6 +54,16 @@ def predict(model: keras.Model, batches: Batches) -> np.ndarray:
         raise ConfigurationError("predictions need batches in the data's own order. Received: shuffle=True")
     check_inputs(model, batches)
     backend.allow_compilation(model)
-    # Not model.predict, for which TensorFlow first draws one graph of as many steps as training takes in a call.
-    result = np.concatenate([model.predict_on_batch(batches[i][0]) for i in range(len(batches))])
+    # Not model.predict, for which TensorFlow first draws one graph of as many steps as training takes in a call. The
+    # last batch is filled up with its last row, as JAX and TensorFlow would compile the model anew for its size.
+    size = min(batches.batch_size, batches.rows)
+    parts = [model.predict_on_batch(_filled(batches[i][0], size)) for i in range(len(batches))]
+    result = np.concatenate(parts)[: batches.rows]
     return result[:, 0] if result.shape[1:] == (1,) else result
+
+
+def _filled(inputs: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+    rows = len(next(iter(inputs.values())))
+    if rows == size:
+        return inputs
+    return {name: array[np.minimum(np.arange(size), rows - 1)] for name, array in inputs.items()}

@@ -17,6 +17,17 @@ def test_predict_gives_one_number_a_row_in_the_datas_order():
     np.testing.assert_allclose(predicted, 2 * values[:, 0] + 1)
 
 
+@pytest.mark.parametrize(("rows", "size"), [(7, 3), (6, 3), (2, 2)])
+def test_predict_shows_the_model_batches_of_one_size(rows, size, monkeypatch):
+    x = keras.Input((1,), name="x")
+    model = keras.Model({"x": x}, keras.layers.Dense(1)(x))
+    seen = []
+    monkeypatch.setattr(model, "predict_on_batch", lambda inputs: seen.append(len(inputs["x"])) or inputs["x"])
+    values = np.arange(rows, dtype="float32")[:, None]
+    np.testing.assert_array_equal(training.predict(model, Batches({"x": values}, batch_size=3)), values[:, 0])
+    assert set(seen) == {size}
+
+
 def test_predict_keeps_several_numbers_a_row():
     x = keras.Input((1,), name="x")
     model = keras.Model({"x": x}, keras.layers.Dense(2)(x))
