@@ -43,7 +43,7 @@ class MemoryStore:
 
     Example:
         >>> store = MemoryStore(2, (1, 1), memory=3)
-        >>> store.put(np.array([1, 0]), np.array([[[[1, 1, 1]]], [[[0, 0, 0]]]], np.uint8))
+        >>> store.put(np.array([1, 0]), np.array([[[[1, 1, 1]]], [[[0, 0, 0]]]], np.uint8), np.array([0, 1]))
         >>> store.place.tolist()
         [-1, 0]
     """
@@ -66,12 +66,13 @@ class MemoryStore:
         """
         return None
 
-    def put(self, rows: npt.NDArray[np.int64], pictures: Pixels) -> None:
-        """Keeps pictures as far as there is room.
+    def put(self, rows: npt.NDArray[np.int64], batch: Pixels, at: npt.NDArray[np.int64]) -> None:
+        """Keeps pictures of a batch as far as there is room.
 
         Args:
             rows: int64 (n,), their rows; a row may come more than once.
-            pictures: (n, height, width, 3), uint8.
+            batch: (batch, height, width, 3), uint8.
+            at: int64 (n,), which pictures of the batch they are.
         """
         new = []
         with self._lock:
@@ -82,7 +83,8 @@ class MemoryStore:
                     self._used += 1
                     new.append(i)
         # Outside the lock: memory that is written for the first time is slow, and the other threads would wait.
-        self.pixels[first : first + len(new)] = pictures[new]
+        # "clip" because take would otherwise fill an array of its own first; no index is out of range.
+        np.take(batch, at[new], axis=0, out=self.pixels[first : first + len(new)], mode="clip")
         self.place[rows[new]] = np.arange(first, first + len(new))
 
 
@@ -116,7 +118,7 @@ class DiskStore:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "a.png").write_bytes(b"...")
         ...     store = DiskStore([f"{folder}/a.png"], (1, 1), folder)
-        ...     store.put(np.array([0]), np.full((1, 1, 1, 3), 7, np.uint8))
+        ...     store.put(np.array([0]), np.full((1, 1, 1, 3), 7, np.uint8), np.array([0]))
         ...     later = DiskStore([f"{folder}/a.png"], (1, 1), folder)
         ...     later.find(0).tolist()
         [[[7, 7, 7]]]
@@ -190,17 +192,19 @@ class DiskStore:
         self.place[row] = row
         return picture
 
-    def put(self, rows: npt.NDArray[np.int64], pictures: Pixels) -> None:
-        """Keeps pictures, but none whose file is no longer the one that the store was made for.
+    def put(self, rows: npt.NDArray[np.int64], batch: Pixels, at: npt.NDArray[np.int64]) -> None:
+        """Keeps pictures of a batch, but none whose file is no longer the one that the store was made for.
 
         Args:
             rows: int64 (n,), their rows.
-            pictures: (n, height, width, 3), uint8, decoded from the files.
+            batch: (batch, height, width, 3), uint8, decoded from the files.
+            at: int64 (n,), which pictures of the batch they are.
 
         Raises:
             DataError: If a file is gone, or the store cannot be written.
         """
-        for row, picture in zip(rows.tolist(), pictures, strict=True):
+        for row, i in zip(rows.tolist(), at.tolist(), strict=True):
+            picture = batch[i]
             if _mark(self._paths[row]) != self._marks[row]:
                 continue
             try:

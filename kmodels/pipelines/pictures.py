@@ -170,7 +170,7 @@ class Pictures:
             result[positions[i]] = picture
         if decoded:
             # Together: Python changes threads at each copy of a picture, and a quarter of the time went there.
-            self._store.put(rows[decoded], result[positions[decoded]])
+            self._store.put(rows[decoded], result, positions[decoded])
 
 
 class _Threads:
