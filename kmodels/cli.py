@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import logging
 import math
 import os
 import shlex
@@ -58,6 +59,7 @@ def choose_backend(*, small_operations: bool = False) -> str:
         _stop("no backend is installed, install one of them: pip install -e '.[jax]'")
     os.environ["KERAS_BACKEND"] = asked or installed[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").addFilter(_is_news)
     if small_operations:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=2")
@@ -68,6 +70,11 @@ def choose_backend(*, small_operations: bool = False) -> str:
     if not asked:
         print(f"Backend: {installed[0]} (of those installed: {', '.join(installed)}; KERAS_BACKEND chooses)")
     return os.environ["KERAS_BACKEND"]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # A recipe makes several models, and TensorFlow takes their first calls for one function compiled over and over.
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _become_batch_job() -> None:

@@ -1,5 +1,6 @@
 import argparse
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -50,6 +51,20 @@ def test_else_the_first_installed_one_is_taken_and_named(monkeypatch, capsys, fo
     installed(monkeypatch, *found)
     assert cli.choose_backend() == chosen == os.environ["KERAS_BACKEND"]
     assert capsys.readouterr().out.startswith(f"Backend: {chosen} (of those installed: ")
+
+
+def test_tensorflow_says_nothing_of_the_models_that_a_recipe_makes(backend_name, monkeypatch, caplog):
+    monkeypatch.setenv("KERAS_BACKEND", backend_name)
+    cli.choose_backend()
+    if backend_name == "tensorflow":
+        import tensorflow as tf
+
+        for i in range(8):
+            tf.function(lambda x: x + 1)(tf.zeros(i))
+    else:
+        logging.getLogger("tensorflow").warning("5 out of the last 5 calls to f triggered tf.function retracing.")
+    logging.getLogger("tensorflow").warning("Something else.")
+    assert caplog.messages == ["Something else."]
 
 
 def test_what_jax_compiles_is_kept_in_the_cache(monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ from kmodels.pipelines import Batches
 
 
 def catalogue_scores(
-    model: keras.Model, users: Batches, items: Batches, *, block: int = 262_144
+    model: keras.Model, users: Batches, items: Batches, *, block: int = 65_536
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Prepares a fitted NeuMF to score all items for any user.
 
@@ -23,7 +23,7 @@ def catalogue_scores(
         model: A model of `models.neumf` or one of its variants.
         users: The user inputs of the model, one row for each row of the users' table, unshuffled.
         items: The item inputs, one row for each row of the items' table, unshuffled.
-        block: Pairs scored at a time, which bounds the memory. Default 262144.
+        block: Pairs scored at a time, which bounds the memory. Default 65536.
 
     Returns:
         A function from user ids, (n,) integers, to scores, float32 (n, n_items), in the target's unit.
@@ -48,9 +48,7 @@ def catalogue_scores(
             some = user_ids[start : start + step]
             pairs = [np.repeat(part[some], n_items, axis=0) for part in user_parts]
             pairs += [np.tile(part, (len(some), 1)) for part in item_parts]
-            result[start : start + step] = np.asarray(head.predict(pairs, batch_size=16_384, verbose=0)).reshape(
-                len(some), n_items
-            )
+            result[start : start + step] = head.predict_on_batch(pairs).reshape(len(some), n_items)
         return result
 
     return score
