@@ -315,7 +315,7 @@ def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default
 
 
 def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_path, here):
-    flags = ["--data", small, "--epochs", 12, "--batch-size", 128, "--refit"]
+    flags = ["--data", small, "--epochs", 8, "--batch-size", 128, "--refit"]
     stopped, unbroken = tmp_path / "stopped", tmp_path / "unbroken"
     process = subprocess.Popen(
         command("--out", stopped, *flags), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ
