@@ -13,6 +13,7 @@ with other work beside it torch's threads wait for each other and every ratio is
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import resource
@@ -45,6 +46,7 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
     from kmodels.pipelines import RatingInputs
     from kmodels.preprocessing import ratings, splits
 
+    gc.freeze()  # as `cli.run` does for a recipe
     with cli.timed(seconds, "load"):
         data = movielens.read(folder)
     with cli.timed(seconds, "prepare"):

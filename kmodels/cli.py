@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import logging
 import math
@@ -209,6 +210,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     Raises:
         SystemExit: With code 0 or 2; after Ctrl-C the process ends at once.
     """
+    gc.freeze()  # what was imported stays; to look through it for garbage again and again takes tenths of a second
     try:
         main(arguments)
     except KModelsError as error:

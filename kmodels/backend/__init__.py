@@ -3,7 +3,7 @@
 from kmodels.backend.adam import fuse_adam
 from kmodels.backend.masks import shorten_masks
 from kmodels.backend.normalization import fuse_normalization
-from kmodels.backend.on_jax import allow_compilation, take_several_steps, unroll_masks, use_fast_randoms
+from kmodels.backend.on_jax import allow_compilation, compile_sooner, take_several_steps
 from kmodels.backend.on_tensorflow import fuse_penalties
 from kmodels.backend.on_torch import arrange_kernels, keep_channels_last, quicken_training
 from kmodels.backend.running import (
@@ -19,6 +19,7 @@ from kmodels.backend.running import (
 __all__ = [
     "allow_compilation",
     "arrange_kernels",
+    "compile_sooner",
     "forget_models",
     "fuse_adam",
     "fuse_normalization",
@@ -33,6 +34,4 @@ __all__ = [
     "steps_per_execution",
     "take_several_steps",
     "tensorflow",
-    "unroll_masks",
-    "use_fast_randoms",
 ]

@@ -67,13 +67,11 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
         >>> compile_model(model, keras.optimizers.Adam(1e-3))
     """
     chosen = [keras.metrics.RootMeanSquaredError(name="rmse") if metric == "rmse" else metric for metric in metrics]
-    backend.use_fast_randoms()
     backend.allow_compilation(model)
     backend.keep_channels_last()
     backend.fuse_normalization(model)
     backend.shorten_masks(model)
     backend.fuse_penalties(model)
-    backend.unroll_masks(model)
     model.compile(optimizer=optimizer, loss=loss, metrics=chosen, steps_per_execution=backend.steps_per_execution())
     backend.fuse_adam(model.optimizer)
     backend.arrange_kernels(model)

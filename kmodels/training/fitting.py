@@ -119,6 +119,7 @@ def fit(
     with undrawn():
         model.optimizer.build(model.trainable_variables)
     backend.take_several_steps(model, len(train))
+    backend.compile_sooner(model)
     checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress)
     path = Path(folder) / _CHECKPOINT
     if resume and path.exists():

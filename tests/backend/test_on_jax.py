@@ -75,45 +75,33 @@ def test_batches_of_unequal_or_large_shape_are_not_stacked(backend_name, monkeyp
     assert int(model.optimizer.iterations) == 64
 
 
-@pytest.mark.parametrize("rate", [0.001, 0.2, 0.3, 0.5, 0.999])
-@pytest.mark.parametrize("shape", [(64, 32), (6, 5), (4, 3, 7), (5, 4)])
-def test_unrolled_masks_are_those_that_keras_draws(shape, rate):
-    backend.use_fast_randoms()
-    layer = keras.layers.Dropout(rate)
-    model = keras.Sequential([keras.Input(shape[1:]), layer])
-    before = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
-    drawn = []
-    for unrolled in (False, True):
-        if unrolled:
-            backend.unroll_masks(model)
-        for variable, value in zip(model.variables, before, strict=True):
-            variable.assign(value)
-        backend.seed_masks(0)
-        ones = np.ones(shape, "float32")
-        drawn.append([keras.ops.convert_to_numpy(model(ones, training=True)) for _ in range(2)])
-    np.testing.assert_array_equal(*drawn)
-    assert (drawn[0][0] != drawn[0][1]).any() or rate in (0.001, 0.999)
-    np.testing.assert_array_equal(model(ones, training=False), ones)
+def test_validation_and_prediction_compiled_sooner_say_what_kerass_do(backend_name):
+    """Also for the rows that do not fill a last batch, and where steps are taken 16 at a time."""
+    x = np.random.default_rng(0).normal(size=(515, 3)).astype("float32")
+    rows = Batches({"x": x}, x[:, 0] - x[:, 1], batch_size=8)
+    found = []
+    for sooner in (False, True):
+        model = dropped_model()
+        model.compile("adam", "mse", metrics=["mae"])
+        model.evaluate(rows, verbose=0)  # what was made before must not be used any longer
+        if sooner:
+            backend.take_several_steps(model, batches=70)
+            backend.compile_sooner(model)
+        assert ("make_predict_function" in vars(model)) == (sooner and backend_name == "jax")
+        logs = model.evaluate(rows, verbose=0, return_dict=True)
+        said = model.predict(rows, verbose=0), model.predict_on_batch({"x": x[:5]})
+        found.append((logs, *said, model.evaluate(rows, verbose=0, return_dict=True)))
+    (logs, said, few, again), (own_logs, own_said, own_few, _) = found
+    assert logs == pytest.approx(own_logs, rel=1e-5)
+    assert again == pytest.approx(logs, rel=1e-6)
+    np.testing.assert_allclose(said, own_said, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(few, own_few, rtol=0, atol=1e-6)
+    assert said.shape == (515, 1)
 
 
-def test_masks_that_jax_would_draw_otherwise_stay_kerass(backend_name, monkeypatch):
+def test_settings_that_the_compiler_does_not_know_are_left_out(backend_name):
     if backend_name != "jax":
         return
-    import jax
-
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
-    backend.unroll_masks(model)
-    calls, stock = [], backend.on_jax._threefry
-    monkeypatch.setattr(backend.on_jax, "_threefry", lambda *words: calls.append(1) or stock(*words))
-    for partitionable, expected in ((True, 0), (False, 1)):
-        with jax.threefry_partitionable(partitionable):
-            model(np.ones((2, 4), "float32"), training=True)
-        assert len(calls) == expected
-
-
-def test_settings_that_the_compiler_does_not_know_are_left_out(backend_name, monkeypatch):
-    if backend_name != "jax":
-        return
-    assert backend.on_jax._known_options.__wrapped__() == backend.on_jax._SMALL_NETWORKS
-    monkeypatch.setattr(backend.on_jax, "_SMALL_NETWORKS", {"xla_of_another_release": 1})
-    assert backend.on_jax._known_options.__wrapped__() is None
+    for options in (backend.on_jax._SMALL_NETWORKS, backend.on_jax._FEW_CALLS):
+        assert backend.on_jax._known(options) == dict(options)
+    assert backend.on_jax._known((("xla_of_another_release", 1),)) is None
