@@ -14,6 +14,7 @@ from kmodels.backend.running import (
     seed_masks,
     steps_per_execution,
     tensorflow,
+    without_tensorflow,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "steps_per_execution",
     "take_several_steps",
     "tensorflow",
+    "without_tensorflow",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,28 @@ def tensorflow() -> Any:
     import tensorflow
 
     return tensorflow
+
+
+@contextmanager
+def without_tensorflow() -> Iterator[None]:
+    """Keeps Keras from importing TensorFlow, for seconds and hundreds of MB, while it saves or copies a model.
+
+    On every backend it asks of each setting whether it is one of TensorFlow's types. Where TensorFlow is the backend or
+    is imported already, nothing changes.
+
+    Example:
+        >>> with without_tensorflow():
+        ...     config = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]).get_config()
+    """
+    from keras.src.utils import module_utils
+
+    known = module_utils.tensorflow._available
+    if name() != "tensorflow" and "tensorflow" not in sys.modules:
+        module_utils.tensorflow._available = False
+    try:
+        yield
+    finally:
+        module_utils.tensorflow._available = known
 
 
 def gradients(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:

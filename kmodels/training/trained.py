@@ -32,7 +32,8 @@ def save(model: keras.Model, path: Path) -> None:
         4
     """
     temporary = path.with_name(f"{path.stem}.tmp.keras")
-    keras.Model(model.input, model.output, name=model.name).save(temporary)
+    with backend.without_tensorflow():
+        keras.Model(model.input, model.output, name=model.name).save(temporary)
     os.replace(temporary, path)
 
 

@@ -1,4 +1,5 @@
 import gc
+import importlib.util
 import subprocess
 import sys
 import weakref
@@ -43,8 +44,7 @@ def test_kmodels_does_not_import_tensorflow_on_other_backends(backend_name):
     if backend_name == "tensorflow":
         pytest.skip("it is the backend")
     code = (
-        "import sys; sys.modules['tensorflow'] = None\n"
-        "import keras, numpy as np\n"
+        "import sys, keras, numpy as np\n"
         "from kmodels import models, pipelines, serving, training\n"
         "from kmodels.evaluation import recommender\n"
         "ids = {'user_id': np.zeros(4, 'int32'), 'item_id': np.zeros(4, 'int32')}\n"
@@ -56,6 +56,20 @@ def test_kmodels_does_not_import_tensorflow_on_other_backends(backend_name):
         "training.fit(model, batches, batches, epochs=2, folder=folder, callbacks=training.plateau_callbacks())\n"
         "training.save(model, folder / 'm.keras'); keras.saving.load_model(folder / 'm.keras')\n"
         "training.predict(model, batches)\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+def test_keras_finds_tensorflow_again_after_it_was_kept_from_it():
+    code = (
+        "import keras, sys; from kmodels import backend\n"
+        "with backend.without_tensorflow(): keras.layers.Dense(1).get_config()\n"
+        "assert keras.layers.IntegerLookup(vocabulary=[3])([3]) == 1\n"
+        "with backend.without_tensorflow(): pass\n"
+        "assert keras.layers.Hashing(2)([3]) < 2 and 'tensorflow' in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
