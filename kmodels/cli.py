@@ -203,16 +203,27 @@ def command() -> str:
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> NoReturn:
     """Runs a recipe and ends the program: 0, 2 after bad input (one line, no traceback), 130 after Ctrl-C.
 
+    Where its output is cut off, as by `| head`, it ends with 141 as the shell's own commands do.
+
     Args:
         main: The recipe.
         arguments: What its parser gave.
 
     Raises:
-        SystemExit: With code 0 or 2; after Ctrl-C the process ends at once.
+        SystemExit: With code 0, 2 or 141; after Ctrl-C the process ends at once.
     """
     gc.freeze()  # what was imported stays; to look through it for garbage again and again takes tenths of a second
     try:
         main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        try:
+            print(flush=True)  # is it this pipe?
+        except BrokenPipeError:
+            # What is left to be written goes nowhere, or Python would complain of it once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(141) from None
+        raise
     except KModelsError as error:
         _stop(str(error))
     except KeyboardInterrupt:

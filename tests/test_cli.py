@@ -249,6 +249,32 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(monkeypatch, capsys, resume
     assert line.endswith("recipes/movielens.py --out 'my runs' --resume")
 
 
+def cut_off(recipe: str, stdout: int) -> subprocess.CompletedProcess:
+    script = (
+        "import argparse, os; from kmodels import cli\n"
+        "reading, broken = os.pipe(); os.close(reading)\n"
+        f"cli.run(lambda _: {recipe}, argparse.Namespace(resume=False))\n"
+    )
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("length", [1, 100_000])
+def test_output_that_is_cut_off_ends_with_141_and_no_word(length):
+    """As `python recipes/... | head` does."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = cut_off(f"print('a' * {length})", writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_another_pipe_that_breaks_is_an_error_as_any_other():
+    done = cut_off("os.write(broken, b'a')", subprocess.PIPE)
+    assert done.returncode == 1
+    assert "BrokenPipeError" in done.stderr
+
+
 def test_a_mistake_in_the_program_keeps_its_traceback():
     def main(arguments: argparse.Namespace) -> None:
         raise ZeroDivisionError

@@ -174,7 +174,9 @@ def describe(name: str, unit: str = "stars") -> Metric:
 
 
 def number(value: object, *, like: float | None = None) -> str:
-    """Write a value of a table: four decimals, fewer from ten on, separators in a large count, a dash for none.
+    """Write a value of a table: four decimals, fewer from ten on, two digits of what is below a thousandth.
+
+    A large count has separators, None is a dash.
 
     Args:
         value: Number, text, bool, None or a list of them, NumPy's included.
@@ -197,7 +199,7 @@ def number(value: object, *, like: float | None = None) -> str:
     if isinstance(value, float):
         size = abs(value if like is None else like)
         if 1e-12 < size < 1e-3:  # what is smaller is the rounding of a zero
-            return f"{value:.4g}"
+            return f"{value:.2g}"
         decimals = 4 if size < 10 else 2 if size < 1000 else 1
         return f"{value:,.{decimals}f}"
     if isinstance(value, list | tuple):

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from kmodels.report import html, model_card, rating
 from kmodels.report.fragments import Section, paragraphs
+from kmodels.report.glossary import best, describe
 from kmodels.report.tables import frame
 
 _INPUTS = {
@@ -116,10 +117,12 @@ def _refit(record: Mapping[str, Any]) -> Section:
         f"chosen on validation, {record['data']['split']['train']:,} ratings": before,
         f"trained again, {again['rows']:,} ratings": again["test"],
     }
-    table = pd.DataFrame(rows).T[["rmse", "mae", "r2", "precision_at_10", "ndcg_at_10", "map_at_10"]]
+    shown = ["rmse", "mae", "r2", "precision_at_10", "ndcg_at_10", "map_at_10"]
+    bold = [best({name: test[metric] for name, test in rows.items()}, describe(metric).better) for metric in shown]
+    table = pd.DataFrame(rows).T[shown].rename(columns=lambda metric: describe(metric).label)
     told = (
         f"With everything chosen, the model was trained once more for {again['epochs']} epochs on training and "
         "validation rows together, and judged on the same test rows. It is in the folder refit. Every other figure and "
         "picture of this page is of the model before, and the baselines too saw the training rows alone."
     )
-    return Section("Trained again with the validation rows", paragraphs(told) + frame(table, name="model"))
+    return Section("Trained again with the validation rows", paragraphs(told) + frame(table, name="model", bold=bold))
