@@ -233,6 +233,8 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         sys.stderr.flush()
         # Not by SystemExit: TensorFlow's input threads may then wait for ever in the interpreter's last clean-up.
         os._exit(130)
+    finally:
+        gc.unfreeze()  # for a process that runs several recipes
     raise SystemExit(0)
 
 

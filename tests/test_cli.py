@@ -1,4 +1,5 @@
 import argparse
+import gc
 import importlib.util
 import logging
 import os
@@ -215,6 +216,14 @@ def test_a_recipe_that_ends_well_exits_with_0():
         cli.run(seen.append, flags("--seed", "4"))
     assert ended.value.code == 0
     assert seen[0].seed == 4
+
+
+def test_the_garbage_collector_looks_through_everything_again_after_a_recipe():
+    during = []
+    with pytest.raises(SystemExit):
+        cli.run(lambda _: during.append(gc.get_freeze_count()), flags())
+    assert during[0] > 0
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize(
