@@ -21,7 +21,7 @@ _SMALL_NETWORKS = (
     ("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_REDUCE"),
     ("xla_cpu_prefer_vector_width", 512),
 )
-_FEW_CALLS = (("xla_cpu_use_fusion_emitters", False),)
+_FEW_CALLS = (("xla_cpu_use_fusion_emitters", False),)  # for what is called a few dozen times an epoch
 
 
 def allow_compilation(model: keras.Model) -> None:
