@@ -23,23 +23,25 @@ from kmodels import models, training
 from kmodels.datasets import movielens
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import factorization, recommender
+from kmodels.features import Numeric
 from kmodels.pipelines import RatedFilms
 from kmodels.preprocessing import encoders, ratings, splits
+from kmodels.preprocessing.sessions import WINDOWS
 from kmodels.report import movielens as story
 from kmodels.report import run_folder, search
 from kmodels.serving import catalogue_scores
 
-# Of the history model; `tuning.spaces.neumf_space` says what each is. With --tune they are searched for.
+# Of the models of histories; `tuning.spaces.neumf_space` says what each is. With --tune they are searched for.
 SETTINGS = {"learning_rate": 2e-3, "dim": 32, "hidden": (32,), "dropout": 0.3, "vector_dropout": 0.2, "l2": 1e-4}
-EPOCHS = {"history": 13, "enhanced": 30}
+EPOCHS = {"session": 13, "history": 13, "enhanced": 30}
 
 
 def main(args: argparse.Namespace) -> None:
     timing: dict[str, float] = {}
-    if args.tune and (args.model, args.weight_decay) != ("history", "l2"):
-        raise ConfigurationError("--tune searches for the settings of --model history with --weight-decay l2")
-    if args.refit and args.model != "history":
-        raise ConfigurationError("--refit is for --model history: validation rows steer how enhanced is trained")
+    if args.tune and (args.model == "enhanced" or args.weight_decay != "l2"):
+        raise ConfigurationError("--tune is for --model session and history, with --weight-decay l2")
+    if args.refit and args.model == "enhanced":
+        raise ConfigurationError("--refit is not for --model enhanced: validation rows steer how it is trained")
     args.epochs = args.epochs or EPOCHS[args.model]
     if args.data == "sample":
         print(cli.SAMPLE_NOTICE)
@@ -106,12 +108,14 @@ def make_split(data: movielens.MovieLens, args: argparse.Namespace) -> splits.Sp
 def build(
     args: argparse.Namespace, table: ratings.EncodedRatings, settings: dict, mean: float = 0.0, steps: int = 1
 ) -> keras.Model:
-    """Each model is trained its own way: the history model on a cosine, NeuMF-Enhanced by plateaus."""
+    """Each model is trained its own way: those of histories on a cosine, NeuMF-Enhanced by plateaus."""
     sizes, penalty = (table.n_users, table.n_items), {} if args.weight_decay == "l2" else {"l2": 0.0}
-    if args.model == "history":
+    if args.model != "enhanced":
         how = {name: value for name, value in settings.items() if name != "learning_rate"} | penalty
         features = {"user_features": table.user_features, "item_features": table.item_features}
-        model = models.neumf_history(*sizes, **features, mean=mean, **how)
+        context = [Numeric("session", len(WINDOWS))] if args.model == "session" else []
+        how |= {"context_features": context, "mean": mean, "name": f"neumf_{args.model}"}
+        model = models.neumf_history(*sizes, **features, **how)
         rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], args.epochs * steps)
     elif table.user_table:
         model, rate = models.neumf_enhanced(*sizes, n_genres=table.item_table["genres"].shape[1], **penalty), 1e-3
@@ -134,7 +138,7 @@ def fit(args: argparse.Namespace, problem: RatedFilms, settings: dict, unwatched
     how = {"folder": args.out, "resume": args.resume, "seed": args.seed, "engine": args.engine}
     if unwatched:
         return model, training.fit(model, train, None, epochs=unwatched, **how)
-    keep = [training.best_weights()] if args.model == "history" else training.plateau_callbacks(patience=2, stop=5)
+    keep = training.plateau_callbacks(patience=2, stop=5) if args.model == "enhanced" else [training.best_weights()]
     return model, training.fit(model, train, validation, epochs=args.epochs, callbacks=keep, **how)
 
 
@@ -171,7 +175,7 @@ def search_settings(args: argparse.Namespace, problem: RatedFilms, sha256: str) 
         train,
         validation,
         objective="val_rmse",
-        about=f"{sha256}, {args.split} split {args.fold}, batches of {args.batch_size}",
+        about=f"{args.model}, {sha256}, {args.split} split {args.fold}, batches of {args.batch_size}",
         **cli.searched(args),
     )
     if found is None:
@@ -183,8 +187,9 @@ def search_settings(args: argparse.Namespace, problem: RatedFilms, sha256: str) 
 
 if __name__ == "__main__":
     flags = cli.parser("movielens", __doc__.splitlines()[0])
-    which = "history: factorisation from both rating histories (default); enhanced: the network NeuMF-Enhanced"
-    flags.add_argument("--model", choices=tuple(EPOCHS), default="history", help=which)
+    which = "session: factorisation from both rating histories and what the user gave around that time (default); "
+    which += "history: without the times; enhanced: the network NeuMF-Enhanced"
+    flags.add_argument("--model", choices=tuple(EPOCHS), default="session", help=which)
     which = "test rows: 15%% of each user's at random (default), the latest 15%%, the last one, or the data's own"
     flags.add_argument("--split", choices=splits.METHODS, default="random", help=which)
     flags.add_argument("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")

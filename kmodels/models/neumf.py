@@ -1,7 +1,8 @@
 """Neural matrix factorisation for ratings: user and item vectors, side features, histories, a product and an MLP.
 
 He et al., "Neural Collaborative Filtering", WWW 2017 (the MLP and the product of the vectors); Koren, "Factorization
-Meets the Neighborhood", KDD 2008 (biases, and histories: SVD++).
+Meets the Neighborhood", KDD 2008 (biases, and histories: SVD++); Koren, "Collaborative Filtering with Temporal
+Dynamics", KDD 2009 (what belongs to the moment of a rating).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def neumf(
     dim: int = 32,
     user_features: Sequence[Feature] = (),
     item_features: Sequence[Feature] = (),
+    context_features: Sequence[Feature] = (),
     user_side_dim: int | None = None,
     item_side_dim: int | None = None,
     product: bool = False,
@@ -46,7 +48,8 @@ def neumf(
     user rated, as `MultiHot` weights or a `Bag`) given that way is SVD++'s. The same holds for items.
 
     The rating is the last layer's output, plus p · q with `product` (p ⊙ q also joins the MLP), plus a number per
-    user and one per item with `biases`.
+    user and one per item with `biases`, plus a linear function of what is known of the moment of the rating
+    (`context_features`), as in Koren's day biases.
 
     Args:
         n_users: Rows of the users' table, row 0 for unknown users included.
@@ -54,6 +57,8 @@ def neumf(
         dim: Width of p and q. Default 32.
         user_features: Features of the user, histories included. Default ().
         item_features: Features of the item. Default ().
+        context_features: Features of the moment of the rating, which are neither the user's nor the item's own.
+            Default ().
         user_side_dim: Width of the users' side projection beside p, or None to add it into p. Default None.
         item_side_dim: Width of the items' side projection beside q, or None to add it into q. Default None.
         product: Whether the vectors' product takes part. Default False.
@@ -90,7 +95,7 @@ def neumf(
         if not 0 <= rate < 1:
             raise ConfigurationError(f"{rate_name} must be at least 0 and below 1. Received: {rate_name}={rate}")
     user, item = Categorical("user_id", n_users), Categorical("item_id", n_items)
-    tensors = blocks.inputs([user, item, *user_features, *item_features])
+    tensors = blocks.inputs([user, item, *user_features, *item_features, *context_features])
 
     vectors, sides, terms = [], [], []
     for prefix, entity, features, side_dim in (
@@ -115,6 +120,12 @@ def neumf(
         vectors.append(vector)
         if biases:
             terms.append(blocks.embedding(ids, entity.size, 1, stddev=0.0, l2=l2, name=f"{prefix}_bias"))
+
+    if context_features:
+        # Named after the user: at a given moment it is the same for all items, so it belongs to the user's tower.
+        terms.append(
+            blocks.project(context_features, tensors, 1, initializer="zeros", stddev=0.0, l2=l2, name="user_context")
+        )
 
     joined = [*vectors, *sides]
     if product:
@@ -184,12 +195,14 @@ def neumf_history(
     *,
     user_features: Sequence[Feature] = (),
     item_features: Sequence[Feature] = (),
+    context_features: Sequence[Feature] = (),
     dim: int = 32,
     hidden: Sequence[int] = (32,),
     dropout: float = 0.3,
     vector_dropout: float = 0.2,
     mean: float = 0.7,
     l2: float = 1e-4,
+    name: str = "neumf_history",
 ) -> keras.Model:
     """Factorisation from both rating histories, corrected by a small MLP.
 
@@ -203,12 +216,15 @@ def neumf_history(
         n_items: Rows of the items' table, row 0 for unknown items included.
         user_features: Further features of the user, added into p. Default ().
         item_features: Further features of the item, added into q. Default ().
+        context_features: Features of the moment, such as what `preprocessing.sessions.session_surplus` gives; a
+            linear function of them is added to the rating. Default ().
         dim: Width of p and q. Default 32.
         hidden: Widths of the MLP; empty for none. Default (32,).
         dropout: Dropout after each layer of the MLP, 0 to 1. Default 0.3.
         vector_dropout: Dropout on p and q, 0 to 1. Default 0.2.
         mean: Mean target, from which the output starts. Default 0.7, for ratings divided by 5.
         l2: Factor of the penalty on every table and kernel. Default 1e-4.
+        name: Name of the model. Default "neumf_history".
 
     Returns:
         An uncompiled Functional model: inputs `user_id` and `item_id`, int32 (batch,), `user_history`, float32
@@ -228,6 +244,7 @@ def neumf_history(
         dim=dim,
         user_features=[MultiHot("user_history", 2 * n_items), *user_features],
         item_features=[MultiHot("item_history", 2 * n_users), *item_features],
+        context_features=context_features,
         product=True,
         biases=True,
         hidden=hidden,
@@ -236,7 +253,7 @@ def neumf_history(
         stddev=0.02,
         l2=l2,
         mean=mean,
-        name="neumf_history",
+        name=name,
     )
 
 
@@ -263,7 +280,8 @@ def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
     """
     names = {layer.name for layer in model.layers}
     frontier = [*model.get_layer("joined").input]
-    frontier += [model.get_layer(name).output for name in ("user_bias", "item_bias") if name in names]
+    if "rating" in names:
+        frontier += model.get_layer("rating").input
     sides: dict[str, list[blocks.Tensor]] = {"user_id": [], "item_id": []}
     sources: dict[str, set[str]] = {"user_id": set(), "item_id": set()}
     for tensor in frontier:
@@ -271,7 +289,7 @@ def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
         mine = {"user_id", "item_id"} & above
         if len(mine) == 2:
             continue
-        # A side projection hangs on no id; its layer's name says whose it is.
+        # A projection beside the vectors hangs on no id; its layer's name says whose it is.
         side = mine.pop() if mine else f"{tensor._keras_history.operation.name.split('_')[0]}_id"
         sides[side].append(tensor)
         sources[side] |= above

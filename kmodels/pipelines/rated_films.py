@@ -1,4 +1,4 @@
-"""Ratings of films split, encoded and made into batches, with side features and histories."""
+"""Ratings of films split, encoded and made into batches, with side features, histories and sessions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RatedFilms:
 
     @classmethod
     def of(cls, data: MovieLens, split: Split, build: Callable[[EncodedRatings], keras.Model]) -> RatedFilms:
-        """Encodes the ratings and collects the histories, both from the training rows.
+        """Encodes the ratings and collects histories and sessions, all from the training rows.
 
         Args:
             data: The tables.
@@ -48,7 +48,8 @@ class RatedFilms:
         """
         table = encode_ratings(data.ratings, data.users, data.items, split.train)
         stars = data.ratings["rating"].to_numpy()
-        return cls(table, stars, split, RatingInputs.of(build(table), table, stars, split.train))
+        times = data.ratings["timestamp"]
+        return cls(table, stars, split, RatingInputs.of(build(table), table, stars, split.train, timestamps=times))
 
     @property
     def mean(self) -> float:

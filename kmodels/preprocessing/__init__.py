@@ -16,6 +16,7 @@ from kmodels.preprocessing import (
     purchases,
     ratings,
     row_splits,
+    sessions,
     splits,
     target_encoding,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "purchases",
     "ratings",
     "row_splits",
+    "sessions",
     "splits",
     "target_encoding",
 ]

@@ -35,6 +35,7 @@ def loss_and_gradients(
     *,
     user: Side,
     item: Side,
+    context: Sequence[str] = (),
     product: bool = False,
     l2: float = 0.0,
     epsilon: float = 1e-5,
@@ -49,6 +50,7 @@ def loss_and_gradients(
         target: (batch,).
         user: How the user's features are used.
         item: How the item's features are used.
+        context: Names of the numeric features of the moment, in order. Default ().
         product: Whether p · q and p ⊙ q take part. Default False.
         l2: Factor of the penalty. Default 0.
         epsilon: Added to the variance in batch normalisation. Default 1e-5.
@@ -83,6 +85,7 @@ def loss_and_gradients(
     for prefix in ("user", "item"):
         if f"{prefix}_bias/embeddings" in w:
             predicted = predicted + w[f"{prefix}_bias/embeddings"][x[f"{prefix}_id"], 0]
+    predicted = predicted + _projection("user_context", context, w, x)[:, 0]
     penalised = [name for name in w if name.endswith(("/kernel", "/embeddings"))]
     loss = float(np.mean((predicted - target) ** 2) + l2 * sum((w[name] ** 2).sum() for name in penalised))
 
@@ -98,40 +101,49 @@ def loss_and_gradients(
         by_p, by_q = by_p + by_product * q, by_q + by_product * p
     by_user_side = pieces[2] if user.apart else by_p
     by_item_side = pieces[2 + user.apart] if item.apart else by_q
-    for prefix, side, by_vector, by_side in (("user", user, by_p, by_user_side), ("item", item, by_q, by_item_side)):
+    for prefix, by_vector in (("user", by_p), ("item", by_q)):
         _add_rows(gradients, w, f"{prefix}_embedding", x[f"{prefix}_id"], by_vector)
         _add_rows(gradients, w, f"{prefix}_bias", x[f"{prefix}_id"], by_output)
-        for layer, value in _side_layers(prefix, side, w, x):
+    for name, numeric, by_projection in (
+        ("user_side", user.numeric, by_user_side),
+        ("item_side", item.numeric, by_item_side),
+        ("user_context", context, by_output),
+    ):
+        for layer, value in _layers(name, numeric, w, x):
             if f"{layer}/kernel" in w:
-                gradients[f"{layer}/kernel"] = value.T @ by_side
+                gradients[f"{layer}/kernel"] = value.T @ by_projection
                 if f"{layer}/bias" in w:
-                    gradients[f"{layer}/bias"] = by_side.sum(axis=0)
+                    gradients[f"{layer}/bias"] = by_projection.sum(axis=0)
             else:
-                _add_rows(gradients, w, layer, value, by_side)
+                _add_rows(gradients, w, layer, value, by_projection)
     for name in penalised:
         gradients[name] = gradients[name] + 2 * l2 * w[name]
     return predicted, loss, gradients
 
 
-def _side_layers(prefix: str, side: Side, w: Gradients, x: Arrays) -> list[tuple[str, np.ndarray]]:
-    """The layers that project a side's features, each with what goes into it."""
-    names = dict.fromkeys(name.split("/")[0] for name in w if name.startswith(f"{prefix}_side_"))
+def _layers(name: str, numeric: Sequence[str], w: Gradients, x: Arrays) -> list[tuple[str, np.ndarray]]:
+    """The layers of a projection of features, each with what goes into it."""
     layers = []
-    for layer in names:
-        feature = layer.removeprefix(f"{prefix}_side_")
-        value = np.concatenate([x[name] for name in side.numeric], axis=1) if feature == "numeric" else x[feature]
+    for layer in dict.fromkeys(weight.split("/")[0] for weight in w if weight.startswith(f"{name}_")):
+        feature = layer.removeprefix(f"{name}_")
+        value = np.concatenate([x[one] for one in numeric], axis=1) if feature == "numeric" else x[feature]
         layers.append((layer, value))
     return layers
 
 
-def _vector(prefix: str, side: Side, w: Gradients, x: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    vector = w[f"{prefix}_embedding/embeddings"][x[f"{prefix}_id"]]
-    projected = np.zeros((len(vector), 1))
-    for layer, value in _side_layers(prefix, side, w, x):
+def _projection(name: str, numeric: Sequence[str], w: Gradients, x: Arrays) -> np.ndarray:
+    projected = np.zeros((1, 1))
+    for layer, value in _layers(name, numeric, w, x):
         if f"{layer}/kernel" in w:
             projected = projected + value @ w[f"{layer}/kernel"] + w.get(f"{layer}/bias", 0.0)
         else:
             projected = projected + w[f"{layer}/embeddings"][value]
+    return projected
+
+
+def _vector(prefix: str, side: Side, w: Gradients, x: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    vector = w[f"{prefix}_embedding/embeddings"][x[f"{prefix}_id"]]
+    projected = _projection(f"{prefix}_side", side.numeric, w, x)
     return (vector, projected) if side.apart else (vector + projected, projected)
 
 

@@ -19,6 +19,7 @@ _INPUTS = {
     "item_id": "id of the vocabulary in `encoders.json`, 0 for an unknown film",
     "user_history": "what the user rated in training: [rating less mean | ones] / sqrt(n + 1)",
     "item_history": "who rated the film in training, likewise",
+    "session": "what the user's training ratings within 15 s, 2 min and 30 min have above the expected, in stars; or 0",
 }
 _SHOWN = ["rmse", "mae", "r2", "ndcg_at_10", "catalogue_ndcg_at_10"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kmodels import models, training
-from kmodels.features import Categorical, MultiHot
+from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.reference.neumf import Side
 
 USERS, ITEMS, ROWS = 9, 7, 64
@@ -29,7 +29,17 @@ def history():
     return model, {"user": Side(), "item": Side(), "product": True, "l2": 1e-4}
 
 
-NETWORKS = {"enhanced": enhanced, "history": history}
+def session():
+    model = models.neumf_history(
+        USERS,
+        ITEMS,
+        item_features=[Numeric("length")],
+        context_features=[Numeric("session", 3), Categorical("hour", 4)],
+    )
+    return model, {"user": Side(), "item": Side(["length"]), "context": ["session"], "product": True, "l2": 1e-4}
+
+
+NETWORKS = {"enhanced": enhanced, "history": history, "session": session}
 
 
 @pytest.fixture(params=NETWORKS)
@@ -61,7 +71,7 @@ def named_weights() -> Callable:
 def _batch(model: keras.Model, seed: int = 0):
     """Ids that repeat many times, and numbers of ordinary size."""
     rng = np.random.default_rng(seed)
-    sizes = {"user_id": USERS, "item_id": ITEMS, "occupation_id": 4}
+    sizes = {"user_id": USERS, "item_id": ITEMS, "occupation_id": 4, "hour": 4}
     inputs = {}
     for tensor in model.inputs:
         if tensor.name in sizes:

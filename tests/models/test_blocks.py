@@ -123,7 +123,7 @@ def test_mlp_without_layers_is_its_input():
     assert blocks.mlp(x, ()) is x
 
 
-@pytest.mark.parametrize("name", ["enhanced", "history"])
+@pytest.mark.parametrize("name", ["enhanced", "history", "session"])
 def test_every_parameter_of_a_named_variant_receives_a_gradient(name):
     if name == "enhanced":
         # Batch normalisation takes a constant away again, so these biases of the published network have no effect.
@@ -131,10 +131,12 @@ def test_every_parameter_of_a_named_variant_receives_a_gradient(name):
         dead = {"mlp_1/bias", "mlp_2/bias", "user_side_numeric/bias", "item_side_genres/bias"}
     else:
         features = {"user_features": [Categorical("job", 3)], "item_features": [MultiHot("genres", 4)]}
+        if name == "session":
+            features["context_features"] = [Numeric("session", 2), Categorical("hour", 3)]
         model, dead = models.neumf_history(5, 6, l2=0.0, **features), set()
     inputs = {}
     for tensor in model.inputs:
-        size = {"user_id": 5, "item_id": 6, "job": 3}.get(tensor.name)
+        size = {"user_id": 5, "item_id": 6, "job": 3, "hour": 3}.get(tensor.name)
         draws = RNG.integers(0, size, 64) if size else RNG.normal(size=(64, tensor.shape[1]))
         inputs[tensor.name] = draws.astype(tensor.dtype)
     model.compile(keras.optimizers.SGD(1.0), "mse")

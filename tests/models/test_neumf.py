@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from kmodels import models
+from kmodels import models, training
 from kmodels.errors import ConfigurationError
 from kmodels.features import Bag, Categorical, MultiHot, Numeric
 from kmodels.models.neumf import towers
@@ -36,15 +36,22 @@ def test_models_are_functional_and_made_of_kerass_own_layers():
 
 
 def test_output_starts_at_the_mean_and_terms_add_up():
-    model = models.neumf(4, 5, dim=2, product=True, biases=True, hidden=(), mean=0.7)
+    context = [Numeric("session", 2), Categorical("weekday", 8)]
+    model = models.neumf(4, 5, dim=2, context_features=context, product=True, biases=True, hidden=(), mean=0.7)
     table = np.array([[0, 0], [1, 2], [0, 0], [0, 0]], "float32")
     model.get_layer("user_embedding").set_weights([table])
     model.get_layer("item_embedding").set_weights([np.vstack([table, [[3.0, 4.0]]])])
     model.get_layer("user_bias").set_weights([np.array([[0], [0.25], [0], [0]], "float32")])
     model.get_layer("output").set_weights([np.zeros((6, 1), "float32"), np.array([0.7], "float32")])
     inputs = {"user_id": np.array([1, 0], "int32"), "item_id": np.array([4, 0], "int32")}
-    predicted = keras.ops.convert_to_numpy(model(inputs))[:, 0]
-    np.testing.assert_allclose(predicted, [0.7 + 0.25 + 1 * 3 + 2 * 4, 0.7], rtol=1e-6)
+    inputs |= {"session": np.array([[0.5, -1.0], [2.0, 0.0]], "float32"), "weekday": np.array([7, 0], "int32")}
+    expected = np.array([0.7 + 0.25 + 1 * 3 + 2 * 4, 0.7])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(inputs))[:, 0], expected, rtol=1e-6)
+    # A new model takes no notice of the moment; what it learns of it is added to the rest.
+    model.get_layer("user_context_numeric").set_weights([np.array([[2.0], [3.0]]), np.array([0.125])])
+    model.get_layer("user_context_weekday").set_weights([np.arange(8.0)[:, None]])
+    of_moment = np.array([0.5 * 2 - 1 * 3 + 7, 2 * 2]) + 0.125
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(inputs))[:, 0], expected + of_moment, rtol=1e-6)
 
 
 def test_a_bag_and_a_row_of_weights_give_the_same_vector():
@@ -73,8 +80,14 @@ def test_a_bag_and_a_row_of_weights_give_the_same_vector():
 def test_towers_and_head_together_are_the_model():
     for model in (
         models.neumf_history(5, 6, user_features=[Categorical("job", 3)], item_features=[MultiHot("genres", 4)]),
+        models.neumf_history(5, 6, context_features=[Numeric("session", 2), Categorical("weekday", 3)]),
+        models.neumf(5, 6, context_features=[Numeric("session", 2)]),
         models.neumf_enhanced(5, 6, n_genres=4),
     ):
+        training.initialize(model, 1)
+        for layer in model.layers:
+            if layer.name.startswith("user_context_"):  # they start at zeros
+                layer.set_weights([np.full(weight.shape, 0.3, "float32") for weight in layer.weights])
         rng = np.random.default_rng(1)
         inputs = {}
         for tensor in model.inputs:
@@ -85,6 +98,7 @@ def test_towers_and_head_together_are_the_model():
         user, item, head = towers(model)
         assert {t.name for t in user.inputs} | {t.name for t in item.inputs} == set(inputs)
         assert not {t.name for t in user.inputs} & {t.name for t in item.inputs}
+        assert not {"user_id", "session", "weekday"} & {t.name for t in item.inputs}
         parts = []
         for tower in (user, item):
             parts += keras.tree.flatten(tower([inputs[tensor.name] for tensor in tower.inputs]))

@@ -3,9 +3,11 @@ import pandas as pd
 import pytest
 
 from kmodels import models
-from kmodels.features import Categorical, MultiHot
+from kmodels.errors import ConfigurationError
+from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import RatingInputs
 from kmodels.preprocessing.ratings import encode_ratings
+from kmodels.preprocessing.sessions import session_surplus
 
 RATINGS = pd.DataFrame(
     {"user_id": [7, 7, 9, 9, 8, 7, 5], "item_id": [1, 2, 2, 3, 1, 4, 2], "rating": [5.0, 3, 4, 1, 2, 5, 3]}
@@ -16,6 +18,7 @@ USERS = pd.DataFrame(
 ITEMS = pd.DataFrame(
     {"item_id": [4, 3, 2, 1], "genres": ["Drama", "War|Drama", "War", ""], "year": [1990, 1995, 1985, None]}
 )
+TIMES = [100, 104, 100, 5000, 7, 130, 104]
 TRAIN, REST = np.array([0, 1, 2, 3, 4]), np.array([5, 6])  # user 5 and item 4 have no training row
 
 
@@ -27,8 +30,9 @@ def made():
         table.n_items,
         user_features=[Categorical("occupation_id", 3)],
         item_features=[MultiHot("genres", 2)],
+        context_features=[Numeric("session", 3)],
     )
-    return RatingInputs.of(model, table, RATINGS["rating"], TRAIN), table
+    return RatingInputs.of(model, table, RATINGS["rating"], TRAIN, timestamps=TIMES), table
 
 
 def everything(batches):
@@ -38,7 +42,7 @@ def everything(batches):
 def test_it_makes_just_the_models_inputs(made):
     inputs, _ = made
     assert set(everything(inputs.rows(REST))) == inputs.names
-    assert set(everything(inputs.users())) == {"user_id", "user_history", "occupation_id"}
+    assert set(everything(inputs.users())) == {"user_id", "user_history", "occupation_id", "session"}
     assert set(everything(inputs.items())) == {"item_id", "item_history", "genres"}
 
 
@@ -74,6 +78,28 @@ def test_histories_hold_training_rows_only(made):
     np.testing.assert_array_equal(inputs.by_user.toarray(), inputs.by_item.toarray().T)
 
 
+def test_the_session_of_a_row_is_that_of_its_own_moment(made):
+    inputs, table = made
+    expected = session_surplus(table.user_id, table.item_id, RATINGS["rating"], TIMES, TRAIN)
+    for rows in (TRAIN, REST):
+        np.testing.assert_array_equal(everything(inputs.rows(rows))["session"], expected[rows])
+    assert expected[REST[0]].any()  # user 7 rated other films within the hour
+
+
+def test_users_outside_any_session_have_none(made):
+    inputs, table = made
+    session = everything(inputs.users())["session"]
+    assert (session.shape, session.dtype) == ((table.n_users, 3), np.float32)
+    assert not session.any()
+
+
+def test_a_session_without_timestamps_is_refused():
+    table = encode_ratings(RATINGS, USERS, ITEMS, TRAIN)
+    model = models.neumf(table.n_users, table.n_items, context_features=[Numeric("session", 3)])
+    with pytest.raises(ConfigurationError, match="'session' needs the timestamps"):
+        RatingInputs.of(model, table, RATINGS["rating"], TRAIN)
+
+
 def test_unknown_users_and_items_have_no_history_but_a_row(made):
     inputs, table = made
     for batches, history, size in (
@@ -95,6 +121,7 @@ def test_without_history_inputs_none_are_made():
     inputs = RatingInputs.of(models.neumf(table.n_users, table.n_items), table, RATINGS["rating"], TRAIN)
     assert inputs.by_user is None
     assert inputs.by_item is None
+    assert inputs.session is None
     assert set(everything(inputs.rows(TRAIN))) == {"user_id", "item_id"}
 
 

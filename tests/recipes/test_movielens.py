@@ -194,9 +194,9 @@ def test_damaged_data_ends_with_2_and_says_where(what, data, tmp_path, refused, 
         (["--engine", "magic"], "argument --engine: invalid choice: 'magic'"),
         (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1"),
         (["--split", "given"], "the data has no split u1"),
-        (["--refit", "--model", "enhanced"], "--refit is for --model history"),
-        (["--tune", "random", "--model", "enhanced"], "--tune searches for the settings of --model history"),
-        (["--tune", "random", "--weight-decay", "none"], "--tune searches for the settings of --model history"),
+        (["--refit", "--model", "enhanced"], "--refit is not for --model enhanced"),
+        (["--tune", "random", "--model", "enhanced"], "--tune is for --model session and history"),
+        (["--tune", "random", "--weight-decay", "none"], "--tune is for --model session and history"),
         (["--resume"], "there is no config.json in it"),
     ],
 )
@@ -272,11 +272,16 @@ def test_bad_input_from_the_shell(data, tmp_path):
 # --- other models, data and splits, one epoch each
 
 
-def test_the_enhanced_network_runs_through(small, tmp_path, here):
-    assert here("--out", tmp_path, "--data", small, "--epochs", 1, "--model", "enhanced", "--split", "time") == 0
+@pytest.mark.parametrize("name", ["enhanced", "history"])
+def test_the_other_models_run_through(name, small, tmp_path, here):
+    import keras
+
+    assert here("--out", tmp_path, "--data", small, "--epochs", 1, "--model", name, "--split", "time") == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["model"]["name"] == "neumf_enhanced"
+    assert metrics["model"]["name"] == f"neumf_{name}"
     assert metrics["data"]["split_name"] == "time"
+    inputs = {tensor.name for tensor in keras.saving.load_model(tmp_path / "model.keras").inputs}
+    assert ("user_history" in inputs, "session" in inputs) == (name == "history", False)
 
 
 def test_a_csv_release_runs_through(csv_release, tmp_path, here):
@@ -358,6 +363,7 @@ def by_hand(folder, source) -> float:
     from kmodels.datasets import movielens
     from kmodels.preprocessing import encoders, splits
     from kmodels.preprocessing.ratings import encode_ratings
+    from kmodels.preprocessing.sessions import session_surplus
 
     data = movielens.filter_ratings(movielens.load(source), min_ratings=5)
     model = keras.saving.load_model(folder / "model.keras")
@@ -380,5 +386,6 @@ def by_hand(folder, source) -> float:
     table = encode_ratings(data.ratings, data.users, data.items, seen)
     inputs |= {name: values[table.user_row[split.test]] for name, values in table.user_table.items()}
     inputs |= {name: values[table.item_row[split.test]] for name, values in table.item_table.items()}
+    inputs["session"] = session_surplus(*ids, stars, data.ratings["timestamp"], seen)[split.test]
     said = model.predict({tensor.name: inputs[tensor.name] for tensor in model.inputs}, verbose=0)[:, 0]
     return float(np.sqrt(np.mean((np.clip(said * 5, 0.5, 5) - stars.iloc[split.test]) ** 2)))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kmodels import models, training
-from kmodels.features import Categorical, MultiHot
+from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import Batches
 from kmodels.serving import catalogue_scores
 
@@ -12,6 +12,7 @@ RNG = np.random.default_rng(0)
 OF_USERS = {
     "user_id": np.arange(USERS, dtype="int32"),
     "job": RNG.integers(0, 3, USERS).astype("int32"),
+    "session": RNG.normal(size=(USERS, 2)).astype("float32"),
     "user_history": RNG.normal(size=(USERS, 2 * ITEMS)).astype("float32"),
 }
 OF_ITEMS = {
@@ -27,16 +28,23 @@ def build(name):
         return models.neumf_enhanced(USERS, ITEMS, n_genres=4)
     if name == "plain":
         return models.neumf(USERS, ITEMS, dim=3, hidden=(), product=True, biases=True)
+    context = [Numeric("session", 2)] if name == "session" else []
     return models.neumf_history(
-        USERS, ITEMS, user_features=[Categorical("job", 3)], item_features=[MultiHot("genres", 4)]
+        USERS,
+        ITEMS,
+        user_features=[Categorical("job", 3)],
+        item_features=[MultiHot("genres", 4)],
+        context_features=context,
     )
 
 
-@pytest.mark.parametrize("name", ["history", "enhanced", "plain"])
+@pytest.mark.parametrize("name", ["history", "session", "enhanced", "plain"])
 @pytest.mark.parametrize("block", [1, 10, 262_144])
 def test_the_scores_are_the_models_own_for_every_pair(name, block):
     model = build(name)
     training.initialize(model, 1)
+    if name == "session":
+        model.get_layer("user_context_numeric").set_weights([np.array([[0.5], [-2.0]]), np.array([0.25])])
     wanted = {tensor.name for tensor in model.inputs}
     users = OF_USERS | {name: RNG.normal(size=(n, 1)).astype("float32") for name, n in NAMES.items()}
     users = {name: values for name, values in users.items() if name in wanted}

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.preprocessing.sessions import WINDOWS, session_surplus
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    """Crowded sessions: many ratings of one second, others at the very edge of a window."""
+    rng = np.random.default_rng(0)
+    pairs = rng.permutation(9 * 40)[:200]
+    times = rng.choice([0, 15, 16, 120, 121, 1800, 1801, 10**6], 200) + rng.integers(0, 3, 200)
+    train = np.sort(rng.permutation(200)[:140])
+    return {
+        "users": pairs // 40 + 1,
+        "items": pairs % 40 + 1,
+        "ratings": rng.integers(1, 6, 200).astype("float32"),
+        "timestamps": times,
+        "train": train,
+    }
+
+
+def by_hand(users, items, ratings, timestamps, train, window, strength):
+    """The definition, row by row."""
+    mean = ratings[train].mean(dtype=float)
+
+    def of_item(item):
+        given = [ratings[j] - mean for j in train if items[j] == item]
+        return sum(given) / (len(given) + strength)
+
+    def above(row):
+        return ratings[row] - mean - of_item(items[row])
+
+    result = []
+    for row in range(len(users)):
+        others = [j for j in train if users[j] == users[row] and j != row]
+        of_user = sum(above(j) for j in others) / (len(others) + strength)
+        near = [j for j in others if abs(timestamps[j] - timestamps[row]) <= window]
+        result.append(sum(above(j) - of_user for j in near) / (len(near) + strength) if near else 0)
+    return result
+
+
+@pytest.mark.parametrize("strength", [0.5, 5.0])
+def test_it_is_the_regularised_mean_of_the_neighbours_in_time(ratings, strength):
+    windows = [0, 15, 120, 1800, 10**9]
+    found = session_surplus(**ratings, windows=windows, strength=strength)
+    assert (found.shape, found.dtype) == ((200, 5), np.float32)
+    for column, window in enumerate(windows):
+        np.testing.assert_allclose(found[:, column], by_hand(**ratings, window=window, strength=strength), atol=1e-6)
+
+
+def test_held_out_ratings_say_nothing(ratings):
+    hidden = ratings["ratings"].copy()
+    hidden[np.setdiff1d(np.arange(200), ratings["train"])] = np.nan
+    np.testing.assert_array_equal(session_surplus(**ratings), session_surplus(**ratings | {"ratings": hidden}))
+
+
+def test_a_training_row_looks_as_if_it_were_held_out(ratings):
+    """Its own rating is not in what it is given: without it only the mean of all ratings changes, by a hundredth."""
+    for row in ratings["train"][:20]:
+        without = ratings | {"train": np.setdiff1d(ratings["train"], [row])}
+        given, held_out = session_surplus(**ratings)[row], session_surplus(**without)[row]
+        np.testing.assert_allclose(given, held_out, atol=0.02)
+        changed = ratings["ratings"].copy()
+        changed[row] += 100  # a hundred and forty ratings share in it: 0.7 of the mean, and none through the row itself
+        moved = session_surplus(**ratings | {"ratings": changed})[row] - given
+        assert np.abs(moved).max() < 0.7
+
+
+def test_the_order_of_the_rows_does_not_matter(ratings):
+    order = np.random.default_rng(1).permutation(200)
+    position = np.argsort(order)
+    shuffled = {name: values[order] for name, values in ratings.items() if name != "train"}
+    found = session_surplus(**shuffled, train=position[ratings["train"]])
+    np.testing.assert_allclose(found, session_surplus(**ratings)[order], atol=1e-6)
+
+
+def test_far_from_any_other_rating_there_is_exactly_nothing():
+    found = session_surplus([1, 1, 2, 3], [1, 2, 1, 2], [1.0, 5, 4, 2], [0, 5000, 0, 0], np.array([0, 1, 2]))
+    np.testing.assert_array_equal(found, np.zeros((4, len(WINDOWS)), "float32"))
+
+
+def test_planted_sessions_are_found():
+    """Ratings that differ by a mood of their session alone: the mood is what comes out, drawn towards nothing."""
+    moods = np.array([1.0, -1.0, 0.5, -0.5])
+    users, items = np.repeat([1, 1, 2, 2], 50), np.arange(200)
+    times = np.repeat([0, 10**6, 0, 10**6], 50)
+    found = session_surplus(users, items, 3 + np.repeat(moods, 50), times, np.arange(200), windows=[60], strength=0.1)
+    # Each item is rated once, which draws 1 / 1.1 of its surplus into the item's own.
+    np.testing.assert_allclose(found[:, 0], np.repeat(moods, 50) * 0.1 / 1.1, rtol=0.04)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"windows": []}, ConfigurationError, "windows must be at least one number"),
+        ({"windows": [60, -1]}, ConfigurationError, "each 0 or more"),
+        ({"strength": 0.0}, ConfigurationError, "strength must be above 0"),
+        ({"timestamps": [1, 2]}, DataError, "differ in length"),
+        ({"train": np.array([], int)}, DataError, "there is no training row"),
+        ({"users": np.full(200, -1)}, DataError, "an id is negative"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(changed, error, message, ratings):
+    with pytest.raises(error, match=message):
+        session_surplus(**ratings | changed)
