@@ -19,7 +19,8 @@ _INPUTS = {
     "item_id": "id of the vocabulary in `encoders.json`, 0 for an unknown film",
     "user_history": "what the user rated in training: [rating less mean | ones] / sqrt(n + 1)",
     "item_history": "who rated the film in training, likewise",
-    "session": "what the user's training ratings within 15 s, 2 min and 30 min have above the expected, in stars; or 0",
+    "session": "`preprocessing.sessions.session_surplus` at that moment: by how much the user's training ratings "
+    "around it are above what was to be expected, in stars; zeros outside any session",
 }
 _SHOWN = ["rmse", "mae", "r2", "ndcg_at_10", "catalogue_ndcg_at_10"]
 
@@ -78,6 +79,9 @@ def write(
         DataError: If the history lacks a column or arrays differ in length.
     """
     data = record["data"]
+    sitting = ""
+    if "session" in {tensor.name for tensor in model.inputs}:
+        sitting = " It knows what the user gave around the same time; far from any known rating it does less well."
     if "refit" in record:
         sections = [_refit(record), *sections]
     html.write_report(
@@ -86,7 +90,7 @@ def write(
         title="MovieLens: how many stars, and which films",
         intro=f"{model.name} was trained on {data['split']['train']:,} ratings ({data['split_name']} split). The best "
         "epoch and every baseline's settings were chosen on the validation rows; the test rows were used once, for the "
-        "figures below.",
+        "figures below." + sitting,
         command=command,
         history=history,
         layers=html.layers_of(model),
@@ -99,7 +103,7 @@ def write(
         description="Predicts a user's rating of a film, divided by 5.",
         intended_use="Ranking films for the users it was trained on, research and teaching. Not for other people.",
         limitations="Ratings are of films that people chose to watch: predictions for films nobody like the user "
-        "chose are guesses. A user or film without training ratings has id 0 and only its side features.",
+        "chose are guesses. A user or film without training ratings has id 0 and only its side features." + sitting,
         data_summary=f"{data['rows']:,} ratings by {data['users']:,} users of {data['items']:,} films, read from "
         f"`{data['source']}`. MovieLens may be used for research and not redistributed without permission.",
         inputs=[
