@@ -66,6 +66,8 @@ def test_the_run_folder_is_complete(finished):
     assert len(plots) >= 4
     assert all(plot.read_bytes().startswith(b"\x89PNG") for plot in plots)
     page = (folder / "report.html").read_text()
+    assert "around the same time" in page
+    assert "around the same time" in (folder / "MODEL_CARD.md").read_text()
     assert page.count("data:image/png;base64,") >= len(plots)  # self-contained
     assert not list(folder.glob("*.tmp*"))
 
@@ -282,6 +284,8 @@ def test_the_other_models_run_through(name, small, tmp_path, here):
     assert metrics["data"]["split_name"] == "time"
     inputs = {tensor.name for tensor in keras.saving.load_model(tmp_path / "model.keras").inputs}
     assert ("user_history" in inputs, "session" in inputs) == (name == "history", False)
+    for file in ("report.html", "MODEL_CARD.md"):
+        assert "around the same time" not in (tmp_path / file).read_text()
 
 
 def test_a_csv_release_runs_through(csv_release, tmp_path, here):
