@@ -29,7 +29,7 @@ from kmodels.preprocessing import encoders, ratings, splits
 from kmodels.preprocessing.sessions import WINDOWS
 from kmodels.report import movielens as story
 from kmodels.report import run_folder, search
-from kmodels.serving import catalogue_scores
+from kmodels.serving import catalogue_scores, vectors
 
 # Of the models of histories; `tuning.spaces.neumf_space` says what each is. With --tune they are searched for.
 SETTINGS = {"learning_rate": 2e-3, "dim": 32, "hidden": (32,), "dropout": 0.3, "vector_dropout": 0.2, "l2": 1e-4}
@@ -64,6 +64,7 @@ def main(args: argparse.Namespace) -> None:
     with cli.timed(timing, "fit_s"):
         model, history = fit(args, problem, settings)
         training.save(model, folder / "model.keras")
+    np.savez(folder / "vectors.npz", **vectors(model, inputs.users(), inputs.items()))
     with cli.timed(timing, "evaluate_s"):
         predicted = {part: predict(problem, model, getattr(split, part)) for part in ("validation", "test")}
         catalogue = catalogue_scores(model, inputs.users(), inputs.items())

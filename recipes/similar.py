@@ -4,7 +4,8 @@
     python recipes/similar.py runs/purchases product_id P00069042
     python recipes/similar.py runs/movielens item_id 50
 
-Reads `model.keras` and `encoders.json` of the run folder. It takes seconds, most of them to start Keras.
+Reads `encoders.json` of the run folder and the vectors: `vectors.npz` where the recipe left one, for models whose
+vectors are more than a table's rows, else a table of `model.keras`. It takes seconds, most of them to start Keras.
 """
 
 from kmodels import cli
@@ -15,6 +16,7 @@ import argparse
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kmodels import serving
 from kmodels.errors import ConfigurationError
@@ -26,19 +28,25 @@ def main(args: argparse.Namespace) -> None:
     ids = {name: it for name, it in known.items() if isinstance(it, encoders.Vocabulary)}
     if args.column not in ids:
         raise ConfigurationError(f"the run has the ids {', '.join(ids)}. Received: {args.column}")
-    path = args.run / "model.keras"
-    if not path.is_file():
+    if not (args.run / "model.keras").is_file():
         raise ConfigurationError(f"{args.run} holds no finished run: there is no model.keras in it")
-    model = keras.saving.load_model(path, compile=False)
-    # A table bears the name of its input, or in recommenders that of what it holds: user_embedding.
-    tables = {layer.name for layer in model.layers}
-    layer = f"{args.column}_embedding"
-    if layer not in tables:
-        layer = f"{args.column.removesuffix('_id')}_embedding"
     vocabulary = ids[args.column]
     value = int(args.value) if isinstance(vocabulary.values[0], int) and args.value.isdigit() else args.value
-    found = serving.similar(serving.embedding_table(model, layer), vocabulary, [value], args.n)
+    found = serving.similar(vectors(args.run, args.column), vocabulary, [value], args.n)
     print(found.drop(columns="value").to_string(index=False, float_format="{:.4f}".format))
+
+
+def vectors(run: Path, column: str) -> np.ndarray:
+    if (kept := run / "vectors.npz").is_file():
+        with np.load(kept) as tables:
+            if column in tables:
+                return tables[column]
+    model = keras.saving.load_model(run / "model.keras", compile=False)
+    # A table bears the name of its input, or in recommenders that of what it holds: user_embedding.
+    layer = f"{column}_embedding"
+    if layer not in {layer.name for layer in model.layers}:
+        layer = f"{column.removesuffix('_id')}_embedding"
+    return serving.embedding_table(model, layer)
 
 
 if __name__ == "__main__":

@@ -270,8 +270,8 @@ def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
         model: A model of `neumf` or one of its variants.
 
     Returns:
-        The users' tower (user inputs -> list of float32 (batch, n)), the items' tower likewise, and the head (the
-        users' list followed by the items' list -> rating, float32 (batch, 1)).
+        The users' tower (user inputs -> list of float32 (batch, n), of which the first is the vector), the items' tower
+        likewise, and the head (the users' list followed by the items' list -> rating, float32 (batch, 1)).
 
     Example:
         >>> user, item, head = towers(neumf(10, 20, biases=True))
