@@ -23,10 +23,8 @@ from kmodels import models, training
 from kmodels.datasets import movielens
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import factorization, recommender
-from kmodels.features import Numeric
 from kmodels.pipelines import RatedFilms
 from kmodels.preprocessing import encoders, ratings, splits
-from kmodels.preprocessing.sessions import WINDOWS
 from kmodels.report import movielens as story
 from kmodels.report import run_folder, search
 from kmodels.serving import catalogue_scores, vectors
@@ -114,9 +112,8 @@ def build(
     if args.model != "enhanced":
         how = {name: value for name, value in settings.items() if name != "learning_rate"} | penalty
         features = {"user_features": table.user_features, "item_features": table.item_features}
-        context = [Numeric("session", len(WINDOWS))] if args.model == "session" else []
-        how |= {"context_features": context, "mean": mean, "name": f"neumf_{args.model}"}
-        model = models.neumf_history(*sizes, **features, **how)
+        builder = models.neumf_session if args.model == "session" else models.neumf_history
+        model = builder(*sizes, **features, mean=mean, **how)
         rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], args.epochs * steps)
     elif table.user_table:
         model, rate = models.neumf_enhanced(*sizes, n_genres=table.item_table["genres"].shape[1], **penalty), 1e-3

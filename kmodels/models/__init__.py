@@ -34,7 +34,7 @@ from kmodels.models.fusion import (
 )
 from kmodels.models.image import compact_backbone, image_augmentation, image_input
 from kmodels.models.matrix_factorization import matrix_factorization, mf_a_small, mf_b_medium, mf_c_wide
-from kmodels.models.neumf import neumf, neumf_enhanced, neumf_history
+from kmodels.models.neumf import neumf, neumf_enhanced, neumf_history, neumf_session
 from kmodels.models.resnet import resnet18, resnet34, resnet50
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "neumf",
     "neumf_enhanced",
     "neumf_history",
+    "neumf_session",
     "profit_batchnorm",
     "profit_dropout",
     "profit_l2",

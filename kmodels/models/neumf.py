@@ -257,6 +257,34 @@ def neumf_history(
     )
 
 
+def neumf_session(n_users: int, n_items: int, *, windows: int = 3, **settings: Any) -> keras.Model:
+    """Factorisation from both rating histories, corrected by what the user gave around the same time.
+
+    `neumf_history`, plus a linear function of the user's surplus over the expected within some windows of time
+    around the rating, as `preprocessing.sessions.session_surplus` computes it.
+
+    Args:
+        n_users: Rows of the users' table, row 0 for unknown users included.
+        n_items: Rows of the items' table, row 0 for unknown items included.
+        windows: Numbers of the input `session`. Default 3.
+        **settings: Further arguments of `neumf_history`.
+
+    Returns:
+        An uncompiled Functional model: the inputs of `neumf_history` and `session`, float32 (batch, windows), zeros
+        where no moment is asked about; output float32 (batch, 1), the rating divided by 5.
+
+    Raises:
+        ConfigurationError: If a size is below 1, a rate is outside [0, 1) or two inputs share a name.
+
+    Example:
+        >>> model = neumf_session(944, 1683)
+        >>> sorted(tensor.name for tensor in model.inputs)
+        ['item_history', 'item_id', 'session', 'user_history', 'user_id']
+    """
+    session = [Numeric("session", windows)]
+    return neumf_history(n_users, n_items, context_features=session, name="neumf_session", **settings)
+
+
 def _check(**sizes: int) -> None:
     for what, size in sizes.items():
         if size < 1:

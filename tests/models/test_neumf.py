@@ -27,7 +27,7 @@ def test_enhanced_is_the_published_network_layer_by_layer():
 
 
 def test_models_are_functional_and_made_of_kerass_own_layers():
-    for model in (models.neumf_enhanced(4, 5), models.neumf_history(4, 5)):
+    for model in (models.neumf_enhanced(4, 5), models.neumf_history(4, 5), models.neumf_session(4, 5)):
         assert type(model) is keras.src.models.functional.Functional
         assert not model.compiled
         for layer in model.layers:
@@ -81,6 +81,7 @@ def test_towers_and_head_together_are_the_model():
     for model in (
         models.neumf_history(5, 6, user_features=[Categorical("job", 3)], item_features=[MultiHot("genres", 4)]),
         models.neumf_history(5, 6, context_features=[Numeric("session", 2), Categorical("weekday", 3)]),
+        models.neumf_session(5, 6, user_features=[Categorical("job", 3)]),
         models.neumf(5, 6, context_features=[Numeric("session", 2)]),
         models.neumf_enhanced(5, 6, n_genres=4),
     ):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kmodels import models, training
-from kmodels.features import Categorical, MultiHot, Numeric
+from kmodels.features import Categorical, MultiHot
 from kmodels.pipelines import Batches
 from kmodels.serving import catalogue_scores, vectors
 
@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 OF_USERS = {
     "user_id": np.arange(USERS, dtype="int32"),
     "job": RNG.integers(0, 3, USERS).astype("int32"),
-    "session": RNG.normal(size=(USERS, 2)).astype("float32"),
+    "session": RNG.normal(size=(USERS, 3)).astype("float32"),
     "user_history": RNG.normal(size=(USERS, 2 * ITEMS)).astype("float32"),
 }
 OF_ITEMS = {
@@ -28,14 +28,8 @@ def build(name):
         return models.neumf_enhanced(USERS, ITEMS, n_genres=4)
     if name == "plain":
         return models.neumf(USERS, ITEMS, dim=3, hidden=(), product=True, biases=True)
-    context = [Numeric("session", 2)] if name == "session" else []
-    return models.neumf_history(
-        USERS,
-        ITEMS,
-        user_features=[Categorical("job", 3)],
-        item_features=[MultiHot("genres", 4)],
-        context_features=context,
-    )
+    builder = {"history": models.neumf_history, "session": models.neumf_session}[name]
+    return builder(USERS, ITEMS, user_features=[Categorical("job", 3)], item_features=[MultiHot("genres", 4)])
 
 
 def inputs_of(model):
@@ -54,7 +48,7 @@ def test_the_scores_are_the_models_own_for_every_pair(name, block):
     model = build(name)
     training.initialize(model, 1)
     if name == "session":
-        model.get_layer("user_context_numeric").set_weights([np.array([[0.5], [-2.0]]), np.array([0.25])])
+        model.get_layer("user_context_numeric").set_weights([np.array([[0.5], [-2.0], [1.0]]), np.array([0.25])])
     users, items = inputs_of(model)
     asked = np.array([3, 0, 3, 4])
     scores = catalogue_scores(model, Batches(users, batch_size=2), Batches(items, batch_size=3), block=block)(asked)
