@@ -48,7 +48,8 @@ def session_surplus(
         float32 (rows, windows), in stars; 0 where the user has no other training row so near.
 
     Raises:
-        DataError: If the arrays differ in length, an id is negative, or there is no training row.
+        DataError: If the arrays differ in length, ids or timestamps are no integers, an id is negative, a training
+            rating is not finite, or there is no training row.
         ConfigurationError: If there is no window, one is negative, or `strength` is not above 0.
 
     Example:
@@ -61,7 +62,9 @@ def session_surplus(
         raise ConfigurationError(f"windows must be at least one number, each 0 or more. Received: windows={windows}")
     if strength <= 0:
         raise ConfigurationError(f"strength must be above 0. Received: strength={strength}")
-    user, item, time = (np.asarray(column, np.int64) for column in (users, items, timestamps))
+    user, item, time = (
+        _whole(column, name) for column, name in ((users, "users"), (items, "items"), (timestamps, "timestamps"))
+    )
     stars = np.asarray(ratings, np.float64)
     lengths = {"users": len(user), "items": len(item), "ratings": len(stars), "timestamps": len(time)}
     if len(set(lengths.values())) != 1:
@@ -70,6 +73,9 @@ def session_surplus(
         raise DataError("there is no training row")
     if min(user.min(), item.min()) < 0:
         raise DataError("an id is negative", expected="ids of 0 or more", received=int(min(user.min(), item.min())))
+    if not (known_stars := np.isfinite(stars[train])).all():
+        row = int(np.asarray(train)[np.argmin(known_stars)])
+        raise DataError("a training rating is not a number", row=row + 1, column="ratings", received=float(stars[row]))
 
     in_train = np.zeros(len(user), bool)
     in_train[train] = True
@@ -93,3 +99,10 @@ def session_surplus(
         surplus = sums[end] - sums[first] - above - count * of_user
         result[order, column] = np.where(count > 0, surplus / (count + strength), 0.0)
     return result
+
+
+def _whole(column: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
+    values = np.asarray(column)
+    if values.dtype.kind not in "iu":
+        raise DataError("the column does not hold integers", column=name, received=str(values.dtype))
+    return values.astype(np.int64)

@@ -81,7 +81,9 @@ def write(
     data = record["data"]
     sitting = ""
     if "session" in {tensor.name for tensor in model.inputs}:
-        sitting = " It knows what the user gave around the same time; far from any known rating it does less well."
+        sitting = (
+            " It is told what the user gave around the same time; far from any known rating its errors may be larger."
+        )
     if "refit" in record:
         sections = [_refit(record), *sections]
     html.write_report(

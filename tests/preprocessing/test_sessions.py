@@ -100,6 +100,8 @@ def test_planted_sessions_are_found():
         ({"timestamps": [1, 2]}, DataError, "differ in length"),
         ({"train": np.array([], int)}, DataError, "there is no training row"),
         ({"users": np.full(200, -1)}, DataError, "an id is negative"),
+        ({"timestamps": np.full(200, np.nan)}, DataError, "timestamps.*float64"),
+        ({"ratings": np.full(200, np.nan)}, DataError, "a training rating is not a number"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changed, error, message, ratings):
