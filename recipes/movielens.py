@@ -19,7 +19,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from kmodels import models, training
+from kmodels import models, serving, training
 from kmodels.datasets import movielens
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import factorization, recommender
@@ -27,7 +27,6 @@ from kmodels.pipelines import RatedFilms
 from kmodels.preprocessing import encoders, ratings, splits
 from kmodels.report import movielens as story
 from kmodels.report import run_folder, search
-from kmodels.serving import catalogue_scores, vectors
 
 # Of the models of histories; `tuning.spaces.neumf_space` says what each is. With --tune they are searched for.
 SETTINGS = {"learning_rate": 2e-3, "dim": 32, "hidden": (32,), "dropout": 0.3, "vector_dropout": 0.2, "l2": 1e-4}
@@ -62,10 +61,10 @@ def main(args: argparse.Namespace) -> None:
     with cli.timed(timing, "fit_s"):
         model, history = fit(args, problem, settings)
         training.save(model, folder / "model.keras")
-    np.savez(folder / "vectors.npz", **vectors(model, inputs.users(), inputs.items()))
+    serving.save_vectors(serving.vectors_of(model, inputs.users(), inputs.items()), folder / "vectors.npz")
     with cli.timed(timing, "evaluate_s"):
         predicted = {part: predict(problem, model, getattr(split, part)) for part in ("validation", "test")}
-        catalogue = catalogue_scores(model, inputs.users(), inputs.items())
+        catalogue = serving.catalogue_scores(model, inputs.users(), inputs.items())
         judged = (table.user_id, table.item_id, stars, split, predicted, catalogue)
         results, per_user = recommender.evaluate(*judged, n_users=table.n_users, n_items=table.n_items)
     if args.refit:

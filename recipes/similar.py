@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from kmodels import serving
-from kmodels.errors import ConfigurationError
+from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import encoders
 
 
@@ -37,11 +37,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 def vectors(run: Path, column: str) -> np.ndarray:
-    if (kept := run / "vectors.npz").is_file():
-        with np.load(kept) as tables:
-            if column in tables:
-                return tables[column]
-    model = keras.saving.load_model(run / "model.keras", compile=False)
+    if (kept := run / "vectors.npz").is_file() and column in (tables := serving.load_vectors(kept)):
+        return tables[column]
+    path = run / "model.keras"
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (ValueError, OSError) as error:  # Keras says so of files that are damaged or of another kind
+        raise DataError("no Keras model can be read from it", file=path) from error
     # A table bears the name of its input, or in recommenders that of what it holds: user_embedding.
     layer = f"{column}_embedding"
     if layer not in {layer.name for layer in model.layers}:

@@ -189,6 +189,17 @@ def test_a_question_that_has_no_answer_ends_with_2_and_one_line(run, films, flag
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["model.keras", "vectors.npz"])
+def test_a_damaged_file_of_the_run_is_named(run, films, name, tmp_path, capsys):
+    for file in ("encoders.json", "model.keras"):
+        (tmp_path / file).write_bytes((films / file).read_bytes())
+    (tmp_path / name).write_bytes(b"half a fi")
+    assert run(SIMILAR, tmp_path, "user_id", "7") == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path / name) in error
+    assert error.count("\n") == 1
+
+
 def test_a_folder_without_a_run_is_named(run, tmp_path, capsys):
     assert run(SIMILAR, tmp_path, "user_id", "7") == 2
     assert "encoders.json" in capsys.readouterr().err

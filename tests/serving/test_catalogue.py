@@ -5,7 +5,7 @@ import pytest
 from kmodels import models, training
 from kmodels.features import Categorical, MultiHot
 from kmodels.pipelines import Batches
-from kmodels.serving import catalogue_scores, vectors
+from kmodels.serving import catalogue_scores
 
 USERS, ITEMS = 5, 7
 RNG = np.random.default_rng(0)
@@ -32,16 +32,6 @@ def build(name):
     return builder(USERS, ITEMS, user_features=[Categorical("job", 3)], item_features=[MultiHot("genres", 4)])
 
 
-def inputs_of(model):
-    """All users and all items, as this model takes them."""
-    wanted = {tensor.name for tensor in model.inputs}
-    users = OF_USERS | {name: RNG.normal(size=(n, 1)).astype("float32") for name, n in NAMES.items()}
-    return (
-        {name: values for name, values in users.items() if name in wanted},
-        {name: values for name, values in OF_ITEMS.items() if name in wanted},
-    )
-
-
 @pytest.mark.parametrize("name", ["history", "session", "enhanced", "plain"])
 @pytest.mark.parametrize("block", [1, 10, 262_144])
 def test_the_scores_are_the_models_own_for_every_pair(name, block):
@@ -49,40 +39,16 @@ def test_the_scores_are_the_models_own_for_every_pair(name, block):
     training.initialize(model, 1)
     if name == "session":
         model.get_layer("user_context_numeric").set_weights([np.array([[0.5], [-2.0], [1.0]]), np.array([0.25])])
-    users, items = inputs_of(model)
+    wanted = {tensor.name for tensor in model.inputs}
+    users = OF_USERS | {name: RNG.normal(size=(n, 1)).astype("float32") for name, n in NAMES.items()}
+    users = {name: values for name, values in users.items() if name in wanted}
+    items = {name: values for name, values in OF_ITEMS.items() if name in wanted}
     asked = np.array([3, 0, 3, 4])
     scores = catalogue_scores(model, Batches(users, batch_size=2), Batches(items, batch_size=3), block=block)(asked)
     assert (scores.shape, scores.dtype) == ((4, ITEMS), np.float32)
     for i, user in enumerate(asked):
         pairs = {name: np.repeat(values[[user]], ITEMS, axis=0) for name, values in users.items()} | items
         np.testing.assert_allclose(scores[i], keras.ops.convert_to_numpy(model(pairs))[:, 0], atol=1e-5)
-
-
-def test_vectors_hold_histories_and_features():
-    model = build("session")
-    training.initialize(model, 1)
-    users, items = inputs_of(model)
-    found = vectors(model, Batches(users, batch_size=2), Batches(items, batch_size=3))
-    weights = {f"{layer.name}/{w.name}": keras.ops.convert_to_numpy(w) for layer in model.layers for w in layer.weights}
-    p = weights["user_embedding/embeddings"] + weights["user_side_job/embeddings"][OF_USERS["job"]]
-    p = p + OF_USERS["user_history"] @ weights["user_side_user_history/kernel"] + weights["user_side_user_history/bias"]
-    q = weights["item_embedding/embeddings"] + OF_ITEMS["genres"] @ weights["item_side_genres/kernel"]
-    q = q + OF_ITEMS["item_history"] @ weights["item_side_item_history/kernel"]
-    q = q + weights["item_side_item_history/bias"]
-    assert set(found) == {"user_id", "item_id"}
-    np.testing.assert_allclose(found["user_id"], p, atol=1e-5)
-    np.testing.assert_allclose(found["item_id"], q, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["enhanced", "plain"])
-def test_vectors_without_such_inputs_are_the_tables_rows(name):
-    model = build(name)
-    training.initialize(model, 1)
-    users, items = inputs_of(model)
-    found = vectors(model, Batches(users), Batches(items))
-    for side in ("user", "item"):
-        table = model.get_layer(f"{side}_embedding").get_weights()[0]
-        np.testing.assert_allclose(found[f"{side}_id"], table, atol=1e-6)
 
 
 def test_no_user_gives_no_score():
