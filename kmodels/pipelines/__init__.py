@@ -12,6 +12,7 @@ from kmodels.pipelines.places import Places
 from kmodels.pipelines.rated_films import RatedFilms
 from kmodels.pipelines.ratings import RatingInputs
 from kmodels.pipelines.spending import Spending
+from kmodels.pipelines.split_batches import SplitBatches, split_batches
 from kmodels.pipelines.tf_data import tf_data
 
 __all__ = [
@@ -29,9 +30,11 @@ __all__ = [
     "RatedFilms",
     "RatingInputs",
     "Spending",
+    "SplitBatches",
     "check_inputs",
     "history_table",
     "own_errors",
     "picture_statistics",
+    "split_batches",
     "tf_data",
 ]
