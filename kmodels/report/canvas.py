@@ -22,7 +22,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
 from kmodels.errors import DataError
-from kmodels.report.run_folder import write_atomically
+from kmodels.files import write_atomically
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A9099"
 # Eight lines that can be told apart; `STYLES` tells the eight after them from these.

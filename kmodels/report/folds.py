@@ -11,11 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kmodels.evaluation.decisions import mean_and_std
+from kmodels.files import write_atomically
 from kmodels.report import canvas, films, variants
 from kmodels.report.choice import choose, paired
 from kmodels.report.fragments import Section, gallery, paragraphs
 from kmodels.report.glossary import describe
-from kmodels.report.run_folder import write_atomically
 from kmodels.report.tables import frame
 
 #: What classifiers of two classes are compared by; the first one decides.

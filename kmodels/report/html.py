@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from kmodels.errors import ConfigurationError
+from kmodels.files import write_atomically
 from kmodels.report.comparison import comparison, costs, definitions
 from kmodels.report.fragments import Picture, Section, card, fold, gallery, notice, page, paragraphs, preformatted
 from kmodels.report.glossary import number
 from kmodels.report.record import check_record, plain, unit_of, variant_record
-from kmodels.report.run_folder import read_config, write_atomically
+from kmodels.report.run_folder import read_config
 from kmodels.report.tables import bars, pairs, table
 
 __all__ = ["HEADLINE", "Picture", "Section", "comparison", "definitions", "layers_of", "write_report"]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kmodels.files import write_atomically
 from kmodels.report.comparison import cost_label, metric_label
 from kmodels.report.glossary import FLATTERING, by_group, describe, number
 from kmodels.report.record import check_record, costs_of, plain, unit_of, variant_record
-from kmodels.report.run_folder import read_config, write_atomically
+from kmodels.report.run_folder import read_config
 from kmodels.report.tables import flatten
 
 CARD = "MODEL_CARD.md"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 from kmodels import __version__
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.files import write_atomically
 from kmodels.report.record import METRICS, check_record, plain, variant_record
 
 __all__ = [
@@ -24,12 +24,10 @@ __all__ = [
     "read_metrics",
     "variant_record",
     "versions",
-    "write_atomically",
     "write_metrics",
 ]
 
 CONFIG = "config.json"
-_TEMPORARY = ".tmp"
 _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-learn")
 
 
@@ -188,28 +186,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, never meets half of it.
-
-    Args:
-        path: The file; replaced when it exists.
-        content: Text, written as UTF-8, or bytes.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "note.txt"
-        >>> write_atomically(path, "kept")
-        >>> path.read_text()
-        'kept'
-    """
-    temporary = path.with_name(path.name + _TEMPORARY)
-    with temporary.open("wb") as file:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -232,7 +208,7 @@ def _shown(settings: dict[str, Any], name: str) -> str:
 def _set_aside(folder: Path) -> None:
     """Move the run in a folder, if there is one, to `<folder>.previous`."""
     # A run killed while it wrote its settings leaves this one file, which is ours.
-    names = {path.name for path in folder.iterdir()} - {CONFIG + _TEMPORARY} if folder.exists() else set()
+    names = {path.name for path in folder.iterdir()} - {"config.tmp.json"} if folder.exists() else set()
     if not names:
         return
     if CONFIG not in names:

@@ -1,0 +1,53 @@
+import json
+
+import pytest
+
+from kmodels import files
+from kmodels.errors import DataError
+
+
+def interrupted_write(path):
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise DataError("interrupted")
+
+
+def test_a_failed_write_keeps_the_earlier_file_and_leaves_no_other(tmp_path):
+    path = tmp_path / "model.keras"
+    files.write_atomically(path, b"first")
+    with pytest.raises(DataError):
+        interrupted_write(path)
+    assert path.read_bytes() == b"first"
+    assert [each.name for each in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_the_temporary_file_keeps_its_suffix(tmp_path):
+    with files.atomic(tmp_path / "a.keras") as temporary:
+        assert temporary.suffix == ".keras"
+        temporary.touch()
+
+
+def test_json_is_utf_8_and_comes_back(tmp_path):
+    path = tmp_path / "labels.json"
+    files.write_json(path, {"name": "Łódź", "values": [1, None, 0.5]})
+    assert "Łódź" in path.read_text(encoding="utf-8")
+    assert files.read_json(path) == json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("content", [{"a": float("nan")}, {"a": object()}])
+def test_what_json_cannot_hold_is_an_error_and_writes_nothing(tmp_path, content):
+    with pytest.raises(DataError, match=r"a\.json"):
+        files.write_json(tmp_path / "a.json", content)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.json: not valid JSON"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_a_folder_is_no_json(tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        files.read_json(tmp_path)
