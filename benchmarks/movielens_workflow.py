@@ -59,7 +59,7 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
         stars = data.ratings["rating"].to_numpy(copy=True)
         del data  # the encoded ratings are all that is needed from here on
     with cli.timed(seconds, "fit"):
-        with training.undrawn():
+        with training.skip_initializers():
             model = models.neumf_enhanced(table.n_users, table.n_items, n_genres=table.item_table["genres"].shape[1])
         training.initialize(model, seed=0)
         training.compile_model(model, keras.optimizers.Adam(1e-3))

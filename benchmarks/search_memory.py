@@ -55,7 +55,7 @@ def held(trials: int, algorithm: str) -> list[int]:
     with tempfile.TemporaryDirectory() as folder:
         how = {"algorithm": algorithm, "trials": trials, "epochs": 2, "directory": Path(folder) / "search"}
         tuning.search(build, train, Batches(inputs, target, batch_size=250), **how)
-    backend.forget_models()
+    backend.clear_session()
     readings.append(resident())
     return readings[-trials - 1 :]  # the first models found the search space
 

@@ -75,7 +75,7 @@ def builder(problem: Spending, steps: int) -> Callable[[Any], keras.Model]:
 
 def score(hp: Any, build: Callable, train: Batches, validation: Batches, *, epochs: int, seed: int) -> float:
     """The best epoch's error of the settings that `hp` gives, as a trial of `tuning.search` has it."""
-    backend.forget_models()
+    backend.clear_session()
     model = build(hp)
     training.initialize(model, seed)
     with tempfile.TemporaryDirectory() as folder:

@@ -134,11 +134,11 @@ def check_distinct(names: Iterable[str]) -> None:
     Example:
         >>> check_distinct(["user_id", "item_id"])
     """
-    seen: set[str] = set()
+    known: set[str] = set()
     for name in names:
-        if name in seen:
+        if name in known:
             raise ConfigurationError(f"every input needs a name of its own. Received twice: {name!r}")
-        seen.add(name)
+        known.add(name)
 
 
 def _check(name: str, **sizes: int) -> None:

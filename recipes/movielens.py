@@ -102,7 +102,7 @@ def make_split(data: movielens.MovieLens, args: argparse.Namespace) -> splits.Sp
     return splits.make(args.split, users, items, times, seed=args.seed, in_test=in_test)
 
 
-@training.undrawn()
+@training.skip_initializers()
 def build(
     args: argparse.Namespace, table: ratings.EncodedRatings, settings: dict, mean: float = 0.0, steps: int = 1
 ) -> keras.Model:

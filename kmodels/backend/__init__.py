@@ -1,17 +1,17 @@
 """The one place that knows which Keras backend is running."""
 
 from kmodels.backend.adam import fuse_adam
-from kmodels.backend.masks import shorten_masks
+from kmodels.backend.dropout import fuse_dropout
 from kmodels.backend.normalization import fuse_normalization
-from kmodels.backend.on_jax import allow_compilation, compile_sooner, take_several_steps
+from kmodels.backend.on_jax import allow_compilation, compile_evaluation, scan_train_steps
 from kmodels.backend.on_tensorflow import fuse_penalties
-from kmodels.backend.on_torch import arrange_kernels, keep_channels_last, quicken_training
+from kmodels.backend.on_torch import keep_channels_last, reorder_kernels, trace_train_step
 from kmodels.backend.running import (
-    forget_models,
+    clear_session,
     gradients,
     name,
     read_torch_file,
-    seed_masks,
+    seed_dropout,
     steps_per_execution,
     tensorflow,
     without_tensorflow,
@@ -19,21 +19,21 @@ from kmodels.backend.running import (
 
 __all__ = [
     "allow_compilation",
-    "arrange_kernels",
-    "compile_sooner",
-    "forget_models",
+    "clear_session",
+    "compile_evaluation",
     "fuse_adam",
+    "fuse_dropout",
     "fuse_normalization",
     "fuse_penalties",
     "gradients",
     "keep_channels_last",
     "name",
-    "quicken_training",
     "read_torch_file",
-    "seed_masks",
-    "shorten_masks",
+    "reorder_kernels",
+    "scan_train_steps",
+    "seed_dropout",
     "steps_per_execution",
-    "take_several_steps",
     "tensorflow",
+    "trace_train_step",
     "without_tensorflow",
 ]

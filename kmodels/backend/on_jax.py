@@ -12,7 +12,7 @@ import numpy as np
 
 from kmodels.backend.running import name
 
-STEPS = 16  #: Training steps in one call, see `take_several_steps`.
+STEPS = 16  #: Training steps in one call, see `scan_train_steps`.
 _FEW_BATCHES = 4 * STEPS
 _LARGE_CALL = 2**24  # bytes
 # XLA's thread pool splits a small matrix product, YNN's kernels for them take one thread; its reductions are quicker.
@@ -41,7 +41,7 @@ def allow_compilation(model: keras.Model) -> None:
             layer.supports_jit = True
 
 
-def take_several_steps(model: keras.Model, batches: int) -> None:
+def scan_train_steps(model: keras.Model, batches: int) -> None:
     """On JAX and a CPU, trains a compiled model by calls of 16 steps, where steps are small and many.
 
     Entering a compiled step takes time; a call with a loop of 16 inside takes it once, as does a call with the fewer
@@ -56,7 +56,7 @@ def take_several_steps(model: keras.Model, batches: int) -> None:
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
         >>> model.compile("adam", "mse")
-        >>> take_several_steps(model, batches=1000)
+        >>> scan_train_steps(model, batches=1000)
     """
     if name() != "jax" or batches < _FEW_BATCHES or not _is_plain(model):
         return
@@ -95,7 +95,7 @@ def take_several_steps(model: keras.Model, batches: int) -> None:
     model.train_function = model.test_function = model.predict_function = None  # made for one step a call, if at all
 
 
-def compile_sooner(model: keras.Model) -> None:
+def compile_evaluation(model: keras.Model) -> None:
     """On JAX and a CPU, has validation and prediction compiled in 40 % less time, by XLA's older code generator.
 
     An epoch calls them a few dozen times, for which what the other generator gains does not make up. The steps are
@@ -107,7 +107,7 @@ def compile_sooner(model: keras.Model) -> None:
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
         >>> model.compile("adam", "mse")
-        >>> compile_sooner(model)
+        >>> compile_evaluation(model)
         >>> model.predict(np.ones((2, 3)), verbose=0).shape
         (2, 1)
     """

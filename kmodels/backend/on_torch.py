@@ -29,7 +29,7 @@ def keep_channels_last() -> None:
         nn._transpose_spatial_inputs = lambda x: x.permute(0, 3, 1, 2) if x.ndim == 4 else stock(x)
 
 
-def arrange_kernels(model: keras.Model) -> None:
+def reorder_kernels(model: keras.Model) -> None:
     """On torch, stores convolution kernels in the order in which torch's convolutions read them.
 
     Keras keeps a kernel as (height, width, in, out) and turns it for torch, which then copies it at each step, as it
@@ -42,7 +42,7 @@ def arrange_kernels(model: keras.Model) -> None:
     Example:
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
         >>> model.compile("adam", "mse")
-        >>> arrange_kernels(model)
+        >>> reorder_kernels(model)
         >>> tuple(model.layers[0].kernel.shape)
         (3, 3, 3, 4)
     """
@@ -56,7 +56,7 @@ def arrange_kernels(model: keras.Model) -> None:
             variable.value.data = variable.value.data.permute(3, 0, 1, 2).contiguous().permute(1, 2, 3, 0)
 
 
-def quicken_training(model: keras.Model) -> None:
+def trace_train_step(model: keras.Model) -> None:
     """On torch, trains a compiled model by the graph of tensor operations that its layers make.
 
     Keras on torch runs the Python of every layer and metric at each step, which for a small network takes longer than
@@ -71,7 +71,7 @@ def quicken_training(model: keras.Model) -> None:
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
         >>> model.compile("adam", "mse")
-        >>> quicken_training(model)
+        >>> trace_train_step(model)
     """
     if name() != "torch" or not all(_can_be_replayed(layer) for layer in model._flatten_layers(include_self=False)):
         return
@@ -121,7 +121,7 @@ def _record(model: keras.Model, x: Any, y: Any) -> Callable[[list], dict[str, An
             penalised.setdefault(float(variable.regularizer.l2), []).append(variable)
     rows = keras.tree.flatten(x)[0].shape[0]
     means = all(_is_plain_mean(metric) for metric in model.metrics)
-    shown: dict[str, Any] = {}
+    metric_logs: dict[str, Any] = {}
     changed: list[int] = []
 
     def forward(*flat: Any) -> list:
@@ -135,13 +135,13 @@ def _record(model: keras.Model, x: Any, y: Any) -> Callable[[list], dict[str, An
                 logs = model.compute_metrics(x_, y_, keras.tree.map_structure(keras.ops.stop_gradient, y_pred), None)
         old, new = values_[len(weights) :], [scope.get_current_value(variable) for variable in state]
         changed[:] = [i for i in range(len(state)) if new[i] is not old[i]]
-        shown.update(logs)
+        metric_logs.update(logs)
         return [loss, *(new[i] for i in changed), *keras.tree.flatten(logs)]
 
     tensors = keras.tree.flatten((x, y))
     with _off_tape([variable for group in penalised.values() for variable in group]):
         replay = _replay(forward, [*values, *tensors])
-    updated, structure = [values[len(weights) + i] for i in changed], dict(shown)
+    updated, structure = [values[len(weights) + i] for i in changed], dict(metric_logs)
 
     def step(tensors: list) -> dict[str, Any]:
         for value in values[: len(weights)]:

@@ -33,7 +33,7 @@ def steps_per_execution() -> int:
     """Says how many training steps one call into the backend should run.
 
     TensorFlow spends about as long on entering a compiled step as on a small network's arithmetic, so it takes
-    several at once. Torch must take one, and JAX gains nothing from Keras's way of taking more (`take_several_steps` is
+    several at once. Torch must take one, and JAX gains nothing from Keras's way of taking more (`scan_train_steps` is
     another).
 
     Returns:
@@ -46,7 +46,7 @@ def steps_per_execution() -> int:
     return 16 if name() == "tensorflow" else 1
 
 
-def seed_masks(seed: int) -> None:
+def seed_dropout(seed: int) -> None:
     """Seeds what dropout draws from outside the model's own variables.
 
     On JAX and TensorFlow a layer's masks come from a state that is a variable of the model; on torch an unseeded
@@ -57,7 +57,7 @@ def seed_masks(seed: int) -> None:
         seed: 0 to 2**63 - 1.
 
     Example:
-        >>> seed_masks(3)
+        >>> seed_dropout(3)
     """
     if name() == "torch":
         import torch
@@ -65,11 +65,11 @@ def seed_masks(seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def forget_models() -> None:
+def clear_session() -> None:
     """Frees what Keras and the backend keep of models that are no longer used, between the trials of a search.
 
     Example:
-        >>> forget_models()
+        >>> clear_session()
     """
     keras.utils.clear_session(free_memory=True)
     if name() == "jax":

@@ -7,22 +7,22 @@ Example:
     0.25
 """
 
-from kmodels.explain.cut import halves
 from kmodels.explain.gradcam import grad_cam, heat_in_box, overlay, resize
 from kmodels.explain.permutation import permutation_importance
 from kmodels.explain.shapley import ShapValues, mean_absolute, shap_values
+from kmodels.explain.splitting import split_at_layer
 from kmodels.explain.survey import Survey, survey
 
 __all__ = [
     "ShapValues",
     "Survey",
     "grad_cam",
-    "halves",
     "heat_in_box",
     "mean_absolute",
     "overlay",
     "permutation_importance",
     "resize",
     "shap_values",
+    "split_at_layer",
     "survey",
 ]

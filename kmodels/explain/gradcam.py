@@ -13,7 +13,7 @@ from PIL import Image
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.explain.cut import CUT, halves
+from kmodels.explain.splitting import CUT, split_at_layer
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -46,8 +46,8 @@ def grad_cam(
         float32 (n, height, width) of the layer, 0 to 1; all zero where nothing speaks for the class.
 
     Raises:
-        ConfigurationError: If the model or the layer does not fit (see `explain.halves`), the layer's output is no
-            map, an input is missing, a class is out of range, or the batch size is below 1.
+        ConfigurationError: If the model or the layer does not fit (see `explain.split_at_layer`), the layer's output is
+            no map, an input is missing, a class is out of range, or the batch size is below 1.
         DataError: If there are no rows or the inputs differ in length.
 
     Example:
@@ -57,7 +57,7 @@ def grad_cam(
         >>> grad_cam(model, np.ones((5, 8, 8, 3), "float32")).shape
         (5, 6, 6)
     """
-    before, after = halves(model, layer)
+    before, after = split_at_layer(model, layer)
     if len(before.output.shape) != 4:
         raise ConfigurationError(
             "Grad-CAM needs a layer whose output is (batch, height, width, channels). "

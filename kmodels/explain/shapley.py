@@ -47,8 +47,8 @@ def shap_values(
     Some groups keep the row's own columns, the others take theirs from each background row; from many such mixtures
     each group is credited with what it changes on average (Lundberg and Lee 2017, https://arxiv.org/abs/1705.07874).
     The sum is always exact; the shares are exact where all 2^groups mixtures are tried or groups do not act together. A
-    row costs coalitions x background predictions: give a model's second half (`explain.halves`) where the first is
-    slow, as an image branch is.
+    row costs coalitions x background predictions: give a model's second half (`explain.split_at_layer`) where the
+    first is slow, as an image branch is.
 
     Args:
         predict: From a dict of arrays, such as `inputs`, to (n,) or (n, outputs), best logits.

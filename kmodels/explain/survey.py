@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.explain.cut import CUT, halves
 from kmodels.explain.gradcam import grad_cam
 from kmodels.explain.permutation import permutation_importance
 from kmodels.explain.shapley import shap_values
+from kmodels.explain.splitting import CUT, split_at_layer
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -46,8 +46,8 @@ def survey(
     *,
     image: str = "image",
     table: str = "metadata",
-    shown: int = 64,
-    explained: int = 24,
+    heat_maps: int = 64,
+    shap_rows: int = 24,
     seed: int = 0,
 ) -> Survey:
     """Studies a classifier that reads pictures and a table; the pictures run through its first half once.
@@ -60,8 +60,8 @@ def survey(
         background: (m, columns) rows of the table that stand for "not knowing", see `shap_values`.
         image: Name of the pictures' input. Default "image".
         table: Name of the table's input. Default "metadata".
-        shown: How many rows get a heat map. Default 64.
-        explained: How many rows get SHAP values. Default 24.
+        heat_maps: How many rows get a heat map. Default 64.
+        shap_rows: How many rows get SHAP values. Default 24.
         seed: Seed of orders and mixtures. Default 0.
 
     Returns:
@@ -71,8 +71,8 @@ def survey(
         ConfigurationError: If the model cannot be cut, or inputs and groups do not fit.
         DataError: If the arrays do not fit together.
     """
-    few = {name: array[:shown] for name, array in inputs.items()}
-    before, after = halves(model)
+    few = {name: array[:heat_maps] for name, array in inputs.items()}
+    before, after = split_at_layer(model)
     rows = {CUT: before.predict(dict(inputs), batch_size=64, verbose=0), table: inputs[table]}
 
     def predict(arrays: Arrays) -> npt.NDArray[np.float32]:
@@ -87,6 +87,6 @@ def survey(
     )
     shap = None
     if importlib.util.find_spec("shap") is not None:
-        first = {name: array[:explained] for name, array in rows.items()}
+        first = {name: array[:shap_rows] for name, array in rows.items()}
         shap = shap_values(predict, first, table, background, groups, seed=seed).values
     return Survey(np.asarray(few[image]), grad_cam(model, few), importance, shap, list(groups))

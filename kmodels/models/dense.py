@@ -68,8 +68,8 @@ def dense_classifier(
         hidden: The hidden layers; none makes a logistic regression.
         linear: Whether the inputs also reach the logits directly, so that the hidden layers need only learn what is
             left: wide and deep. Default False.
-        squares: Whether the linear part gets the squares of the `Numeric` inputs too, and so bends in each of them.
-            Default False.
+        squares: Whether the linear part gets the squares of the `Numeric` inputs too, which makes their
+            effects quadratic. Default False.
         l2: Factor of the penalty on the kernels of the logits. Default 0.
         name: Name of the model. Default "dense_classifier".
 
@@ -110,7 +110,7 @@ def dense_classifier(
     if linear and hidden:
         numbers = [feature.name for feature in features if isinstance(feature, Numeric)] if squares else []
         squared = [layers.Multiply(name=f"{name}_squared")([tensors[name]] * 2) for name in numbers]
-        wide = blocks.concatenate([joined, *squared], name="bent") if squared else joined
+        wide = blocks.concatenate([joined, *squared], name="numbers_and_squares") if squared else joined
         parts.append(blocks.dense(wide, classes, l2=l2, name="wide"))
     return keras.Model(tensors, blocks.add(parts, name="logits"), name=name)
 

@@ -64,11 +64,11 @@ def fusion_classifier(
     _check(classes, dropout)
     rate = dropout if metadata_dropout is None else metadata_dropout
     inputs = blocks.inputs(metadata_features)
-    pictures, seen = _image_branch(image_model)
+    pictures, image_vector = _image_branch(image_model)
     if twice := sorted(set(inputs) & set(pictures)):
         raise ConfigurationError(f"every input needs a name of its own. Received twice: {twice[0]!r}")
-    known = _metadata_branch(metadata_features, inputs, metadata_hidden, rate)
-    x = layers.Concatenate(name="joined")([seen, known])
+    metadata_vector = _metadata_branch(metadata_features, inputs, metadata_hidden, rate)
+    x = layers.Concatenate(name="joined")([image_vector, metadata_vector])
     return keras.Model(pictures | inputs, _head(x, head_hidden, classes, dropout), name=name)
 
 
@@ -102,8 +102,8 @@ def image_classifier(
         (None, 3)
     """
     _check(classes, dropout)
-    pictures, seen = _image_branch(image_model)
-    return keras.Model(pictures, _head(seen, head_hidden, classes, dropout), name=name)
+    pictures, image_vector = _image_branch(image_model)
+    return keras.Model(pictures, _head(image_vector, head_hidden, classes, dropout), name=name)
 
 
 def metadata_classifier(
@@ -139,8 +139,8 @@ def metadata_classifier(
     """
     _check(classes, dropout)
     inputs = blocks.inputs(metadata_features)
-    known = _metadata_branch(metadata_features, inputs, metadata_hidden, dropout)
-    return keras.Model(inputs, _head(known, head_hidden, classes, dropout), name=name)
+    metadata_vector = _metadata_branch(metadata_features, inputs, metadata_hidden, dropout)
+    return keras.Model(inputs, _head(metadata_vector, head_hidden, classes, dropout), name=name)
 
 
 def fusion_base(
@@ -319,9 +319,9 @@ def fusion_compact(
     """
     eye = compact_backbone(pictures)
     kept = layers.Dropout(0.3, name="picture_kept")(keras.ops.ones_like(eye.output[:, :1]))
-    seen = layers.Multiply(name="picture")([eye.output, kept])
+    image_vector = layers.Multiply(name="picture")([eye.output, kept])
     return fusion_classifier(
-        keras.Model(eye.input, seen),
+        keras.Model(eye.input, image_vector),
         metadata_features,
         classes=classes,
         metadata_hidden=(32,),

@@ -1,6 +1,6 @@
 """Arrays to batches, in a seeded order that is the same on every backend and engine."""
 
-from kmodels.pipelines.batches import Batches, Lookup, own_errors
+from kmodels.pipelines.batches import Batches, Lookup, raise_original_errors
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.films import Division, Films
 from kmodels.pipelines.garments import Garments
@@ -33,8 +33,8 @@ __all__ = [
     "SplitBatches",
     "check_inputs",
     "history_table",
-    "own_errors",
     "picture_statistics",
+    "raise_original_errors",
     "split_batches",
     "tf_data",
 ]

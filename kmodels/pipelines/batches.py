@@ -46,7 +46,7 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         on_batch: Called whenever a batch is made, such as a progress bar's `update`; None by default.
         in_background: Whether a part makes its inputs in the background.
-        failure: What the making of a batch last raised, for `own_errors`; None while nothing has.
+        failure: What the making of a batch last raised, for `raise_original_errors`; None while nothing has.
 
     Raises:
         DataError: If the arrays differ in length or there is no row.
@@ -148,7 +148,7 @@ class Batches(keras.utils.PyDataset):
 
 
 @contextmanager
-def own_errors(*batches: Batches) -> Iterator[None]:
+def raise_original_errors(*batches: Batches) -> Iterator[None]:
     """Raises what the making of a batch raised, where an engine has wrapped it in an error of its own.
 
     TensorFlow and tf.data make batches inside their own machinery, out of which every error comes as one of theirs,
@@ -164,7 +164,7 @@ def own_errors(*batches: Batches) -> Iterator[None]:
         >>> def bad(rows):
         ...     raise DataError("damaged", file="a.jpg")
         >>> batches = Batches({"x": np.zeros(2)}, parts=[bad])
-        >>> with own_errors(batches):
+        >>> with raise_original_errors(batches):
         ...     try:
         ...         batches[0]
         ...     except DataError as error:

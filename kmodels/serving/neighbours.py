@@ -54,11 +54,11 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
     Args:
         table: (rows, dim), what `embedding_table` gives; row 0 is of unknown ids and is never found.
         vocabulary: The ids' encoder, as saved in the run folder's `encoders.json`.
-        values: The users asked for, as the data names them.
+        values: The queried users, as the data names them.
         n: How many to find for each, 1 or more. Default 10.
 
     Returns:
-        n rows for each asked user, in the order asked: `value` (the user asked for), `rank` (1 is the most similar),
+        n rows for each queried user, in their order: `value` (the queried user), `rank` (1 is the most similar),
         `neighbour` (the user found) and `similarity` (cosine, -1 to 1). Of equal similarities (to 12 decimals) the
         smaller id comes first; a user is no neighbour of their own.
 
@@ -145,10 +145,10 @@ def _check(table: Table, vocabulary: Vocabulary, n: int, *, others: int) -> None
 def _frame(
     vocabulary: Vocabulary, values: list[Any], rows: npt.NDArray[np.int64], similarity: npt.NDArray[np.float64]
 ) -> pd.DataFrame:
-    asked, n = rows.shape
+    queries, n = rows.shape
     content = {
         "value": np.repeat(np.array(values, dtype=object), n),
-        "rank": np.tile(np.arange(1, n + 1), asked),
+        "rank": np.tile(np.arange(1, n + 1), queries),
         "neighbour": vocabulary.inverse(rows.ravel()),
         "similarity": similarity.ravel(),
     }
@@ -201,9 +201,9 @@ def search(
 def _search_some(
     table: Table, inverse: npt.NDArray[np.float32], queries: Table, own: npt.NDArray[np.integer], n: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    asked = queries.astype(np.float64)
-    asked *= _inverse(np.linalg.norm(asked, axis=1))[:, None]
-    rough = asked.astype(np.float32)
+    directions = queries.astype(np.float64)
+    directions *= _inverse(np.linalg.norm(directions, axis=1))[:, None]
+    rough = directions.astype(np.float32)
     # Twice the worst error of a cosine computed in float32.
     margin = 2 * (table.shape[1] + 4) * float(np.finfo(np.float32).eps)
     rows = np.full((len(queries), n), -1, np.int64)
@@ -224,7 +224,7 @@ def _search_some(
         query, place = np.nonzero(scores >= np.maximum(bar - margin, -2.0)[:, None])
         for first in range(0, len(query), _PAIRS):
             some = slice(first, first + _PAIRS)
-            _merge(rows, best, table, asked, query[some], place[some] + start)
+            _merge(rows, best, table, directions, query[some], place[some] + start)
     return rows, best
 
 
@@ -232,13 +232,13 @@ def _merge(
     rows: npt.NDArray[np.int64],
     best: npt.NDArray[np.float64],
     table: Table,
-    asked: npt.NDArray[np.float64],
+    directions: npt.NDArray[np.float64],
     query: npt.NDArray[np.int64],
     row: npt.NDArray[np.int64],
 ) -> None:
     """Puts candidates, pairs of a query (ascending) and a row of the table, among each query's best."""
     vectors = table[row].astype(np.float64)
-    cosine = (vectors * asked[query]).sum(axis=1) * _inverse(np.sqrt((vectors**2).sum(axis=1)))
+    cosine = (vectors * directions[query]).sum(axis=1) * _inverse(np.sqrt((vectors**2).sum(axis=1)))
     touched, n = np.unique(query), rows.shape[1]
     # Equal to 12 decimals is equal: parallel vectors of other lengths differ in the 16th.
     of_query = np.concatenate([np.repeat(touched, n), query])

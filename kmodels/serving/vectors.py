@@ -43,8 +43,8 @@ def vectors_of(model: keras.Model, users: Batches, items: Batches) -> Tables:
         {'user_id': (3, 2), 'item_id': (4, 2)}
     """
     user_tower, item_tower, _ = towers(model)
-    asked = {"user_id": (user_tower, users), "item_id": (item_tower, items)}
-    return {name: keras.tree.flatten(tower.predict(rows, verbose=0))[0] for name, (tower, rows) in asked.items()}
+    sides = {"user_id": (user_tower, users), "item_id": (item_tower, items)}
+    return {name: keras.tree.flatten(tower.predict(rows, verbose=0))[0] for name, (tower, rows) in sides.items()}
 
 
 def save_vectors(tables: Mapping[str, np.ndarray], path: str | Path) -> None:

@@ -3,7 +3,7 @@
 from kmodels.training.compiling import PRECISIONS, compile_model, in_precision
 from kmodels.training.fitting import ENGINES, best_weights, fit, plateau_callbacks
 from kmodels.training.trained import predict, save
-from kmodels.training.weights import initialize, undrawn
+from kmodels.training.weights import initialize, skip_initializers
 
 __all__ = [
     "ENGINES",
@@ -16,5 +16,5 @@ __all__ = [
     "plateau_callbacks",
     "predict",
     "save",
-    "undrawn",
+    "skip_initializers",
 ]

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError, TrainingError
-from kmodels.pipelines import Batches, check_inputs, own_errors, tf_data
-from kmodels.training.weights import undrawn
+from kmodels.pipelines import Batches, check_inputs, raise_original_errors, tf_data
+from kmodels.training.weights import skip_initializers
 
 # What a callback of Keras knows beside its settings; all of it comes back when a run is resumed.
 _CALLBACK_STATE = {
@@ -116,10 +116,10 @@ def fit(
     given = [train] if validation is None else [train, validation]
     for batches in given:
         check_inputs(model, batches)
-    with undrawn():
+    with skip_initializers():
         model.optimizer.build(model.trainable_variables)
-    backend.take_several_steps(model, len(train))
-    backend.compile_sooner(model)
+    backend.scan_train_steps(model, len(train))
+    backend.compile_evaluation(model)
     checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress)
     path = Path(folder) / _CHECKPOINT
     if resume and path.exists():
@@ -131,7 +131,7 @@ def fit(
         every = [*callbacks, checkpoint]
         quiet = all(_is_per_epoch(callback) for callback in every)
         try:
-            with own_errors(*given):
+            with raise_original_errors(*given):
                 model.fit(
                     serve(train),
                     validation_data=None if validation is None else serve(validation),
@@ -208,7 +208,7 @@ class _Checkpoint(kc.Callback):
         self._started = time.perf_counter()
         self.train.set_epoch(epoch)
         self._bar.set_description(f"epoch {epoch + 1}/{self.epochs}")
-        backend.seed_masks(self.seed * 100_003 + epoch)
+        backend.seed_dropout(self.seed * 100_003 + epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         values = {name: float(value) for name, value in (logs or {}).items()}
@@ -223,11 +223,11 @@ class _Checkpoint(kc.Callback):
         self.done = self.model.stop_training or epoch + 1 == self.epochs
         self._save()
         pd.DataFrame(self.history).to_csv(self.folder / _HISTORY, index=False)
-        shown = {name: f"{value:.4g}" for name, value in values.items() if name not in ("learning_rate", "seconds")}
+        displayed = {name: f"{value:.4g}" for name, value in values.items() if name not in ("learning_rate", "seconds")}
         if self._bar.disable and self.progress:
-            line = ", ".join(f"{name} {value}" for name, value in shown.items())
+            line = ", ".join(f"{name} {value}" for name, value in displayed.items())
             print(f"epoch {epoch + 1}/{self.epochs}: {line}", file=sys.stderr, flush=True)
-        self._bar.set_postfix(shown)
+        self._bar.set_postfix(displayed)
 
     def close(self) -> None:
         self.train.on_batch = None

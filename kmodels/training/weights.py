@@ -14,14 +14,14 @@ from kmodels.errors import ConfigurationError
 
 
 @contextmanager
-def undrawn() -> Iterator[None]:
+def skip_initializers() -> Iterator[None]:
     """Models built inside have zeros where Keras would draw initial weights at random, for `initialize` to set.
 
     Saves the draws, for which JAX compiles a program for each shape. Constant initialisers give what they always do,
     made by NumPy.
 
     Example:
-        >>> with undrawn():
+        >>> with skip_initializers():
         ...     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         >>> initialize(model, seed=0)
         >>> bool((model.get_weights()[0] != 0).all())

@@ -23,7 +23,7 @@ JOURNAL, FAILURE = "journal.jsonl", "failure.txt"
 IDLE_S = 0.2
 
 
-def journaled(base: type[keras_tuner.Oracle], folder: Path, **settings: Any) -> Any:
+def journaled_oracle(base: type[keras_tuner.Oracle], folder: Path, **settings: Any) -> Any:
     """Makes an oracle of a class of KerasTuner's that tries the defaults first and writes down what happens.
 
     Args:
@@ -110,7 +110,7 @@ def replay(oracle: Any) -> None:
     """Brings a new oracle to where the journal ends; what was running then is run again.
 
     Args:
-        oracle: An oracle of `journaled` whose search space is known.
+        oracle: An oracle of `journaled_oracle` whose search space is known.
 
     Raises:
         ConfigurationError: If a line is no event of this search.
@@ -118,7 +118,7 @@ def replay(oracle: Any) -> None:
     oracle.replaying = True
     for number, line in enumerate(_lines(oracle.journal), start=1):
         try:
-            _live_through(oracle, json.loads(line))
+            _apply(oracle, json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"{oracle.journal}, line {number}: not an event of this search ({error!r})"
@@ -127,7 +127,7 @@ def replay(oracle: Any) -> None:
     oracle.requeue()
 
 
-def _live_through(oracle: Any, event: dict[str, Any]) -> None:
+def _apply(oracle: Any, event: dict[str, Any]) -> None:
     match event["event"]:
         case "started":
             trial = oracle.create_trial(event["tuner"])

@@ -23,7 +23,7 @@ from kmodels import backend, training
 from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.pipelines import Batches
 from kmodels.tuning import workers as processes
-from kmodels.tuning.journal import FAILURE, journaled, replay
+from kmodels.tuning.journal import FAILURE, journaled_oracle, replay
 
 ALGORITHMS = ("random", "hyperband", "bayesian")
 _SETTINGS, _CHECKPOINT = "search.json", "checkpoint.npz"
@@ -126,14 +126,14 @@ def search(
     oracle = _make_oracle(settings, folder)
     tuner = _Tuner(oracle, build, folder, settings, callbacks)
     if role == "worker":
-        processes.work(tuner, timeout=chief_timeout, train=train, validation=validation)
+        processes.run_worker(tuner, timeout=chief_timeout, train=train, validation=validation)
         return None
     _open(folder, settings, oracle.get_space())
     replay(oracle)
     with _Progress(oracle) as progress:
         oracle.on_end = progress
         if role == "chief" or workers > 1:
-            processes.lead(oracle, workers=0 if role == "chief" else workers)
+            processes.run_chief(oracle, workers=0 if role == "chief" else workers)
         else:
             tuner.search(train=train, validation=validation)
     for path in folder.glob(f"trial_*/{_CHECKPOINT}"):
@@ -174,9 +174,9 @@ class _Tuner(BaseTuner):
         folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         # Also starts Keras's automatic names anew, by which the first weights are drawn.
-        backend.forget_models()
+        backend.clear_session()
         try:
-            self._take_over(values.get("tuner/trial_id"), folder)
+            self._inherit_checkpoint(values.get("tuner/trial_id"), folder)
             model = self.hypermodel.build(trial.hyperparameters)
             training.initialize(model, self.settings.seed)
             history = training.fit(
@@ -206,7 +206,7 @@ class _Tuner(BaseTuner):
             "seconds": time.perf_counter() - started,
         }
 
-    def _take_over(self, parent: str | None, folder: Path) -> None:
+    def _inherit_checkpoint(self, parent: str | None, folder: Path) -> None:
         """Hyperband goes on with the best trials of a round: from their weights, where this machine has them."""
         before = self.folder / f"trial_{parent}" / _CHECKPOINT
         if parent is not None and before.exists() and not (folder / _CHECKPOINT).exists():
@@ -236,7 +236,7 @@ def _make_oracle(settings: _Settings, folder: Path) -> Any:
         "hyperband": (oracles.HyperbandOracle, {"max_epochs": settings.epochs, "hyperband_iterations": 1_000_000}),
     }
     kind, arguments = kinds[settings.algorithm]
-    oracle = journaled(
+    oracle = journaled_oracle(
         kind,
         folder,
         objective=keras_tuner.Objective(settings.objective, settings.direction),

@@ -43,7 +43,7 @@ def role() -> str | None:
     return "chief" if "chief" in os.environ[_ID] else "worker"
 
 
-def work(tuner: Any, *, timeout: float, **data: Any) -> None:
+def run_worker(tuner: Any, *, timeout: float, **data: Any) -> None:
     """Runs the trials that the chief gives out, until there are none.
 
     Args:
@@ -64,7 +64,7 @@ def work(tuner: Any, *, timeout: float, **data: Any) -> None:
         ) from error
 
 
-def lead(oracle: Any, *, workers: int) -> None:
+def run_chief(oracle: Any, *, workers: int) -> None:
     """Gives out the trials of an oracle until all have ended.
 
     Args:
@@ -82,19 +82,19 @@ def lead(oracle: Any, *, workers: int) -> None:
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     server.add_insecure_port(f"{ip}:{port}")
     server.start()
-    crew = _Crew(oracle, {f"worker{i}": {_ID: f"worker{i}", _IP: ip, _PORT: str(port)} for i in range(workers)})
+    pool = _WorkerPool(oracle, {f"worker{i}": {_ID: f"worker{i}", _IP: ip, _PORT: str(port)} for i in range(workers)})
     try:
         # A worker leaves the oracle's list when it has been told that there is nothing left to do.
         while not (servicer.stop_triggered and oracle_chief.exit_chief(oracle)):
             time.sleep(_POLL_S)
-            crew.look_after()
-        crew.wait()
+            pool.look_after()
+        pool.wait()
     finally:
-        crew.stop()
+        pool.stop()
         server.stop(grace=1).wait()
 
 
-class _Crew:
+class _WorkerPool:
     """The worker processes of this machine."""
 
     def __init__(self, oracle: Any, environments: dict[str, dict[str, str]]) -> None:

@@ -16,7 +16,7 @@ def test_pictures_train_as_with_kerass_own_steps(frozen, conv_net, some_pictures
             backend.fuse_normalization(model)
         model.compile(keras.optimizers.Adam(0.01), "mse")
         if quick:
-            backend.arrange_kernels(model)
+            backend.reorder_kernels(model)
         losses = [model.train_on_batch(*some_pictures(rows, seed=rows)) for rows in (6, 4, 6, 8, 5)]
         results.append((losses, model.predict(some_pictures(7)[0], verbose=0), model.get_weights()))
     (losses, said, weights), (own_losses, own_said, own_weights) = results

@@ -20,9 +20,9 @@ def test_several_steps_in_one_call_end_as_one_by_one(backend_name):
         model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
         model.evaluate(many_batches(70), verbose=0)  # what was made for single steps must not be used for several
         if several:
-            backend.take_several_steps(model, batches=70)
+            backend.scan_train_steps(model, batches=70)
         assert (model.steps_per_execution == 16) == (several and backend_name == "jax")
-        backend.seed_masks(0)
+        backend.seed_dropout(0)
         seen: dict[int, float] = {}
         record = keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda step, logs, seen=seen: seen.update({step: float(logs["loss"])})
@@ -58,7 +58,7 @@ def test_long_steps_and_short_epochs_are_taken_one_by_one():
     convolved = keras.Model(picture, keras.layers.Conv2D(2, 3)(picture))
     for model, batches in ((convolved, 1000), (dropped_model(), 63)):
         model.compile("sgd", "mse")
-        backend.take_several_steps(model, batches)
+        backend.scan_train_steps(model, batches)
         assert model.steps_per_execution == 1
 
 
@@ -69,7 +69,7 @@ def test_batches_of_unequal_or_large_shape_are_not_stacked(backend_name, monkeyp
     monkeypatch.setattr(backend.on_jax.np, "stack", lambda arrays: stacked.append(arrays))
     model = dropped_model()
     model.compile("sgd", "mse")
-    backend.take_several_steps(model, batches=64)
+    backend.scan_train_steps(model, batches=64)
     model.fit(many_batches(64), shuffle=False, verbose=0)
     assert not stacked
     assert int(model.optimizer.iterations) == 64
@@ -85,8 +85,8 @@ def test_validation_and_prediction_compiled_sooner_say_what_kerass_do(backend_na
         model.compile("adam", "mse", metrics=["mae"])
         model.evaluate(rows, verbose=0)  # what was made before must not be used any longer
         if sooner:
-            backend.take_several_steps(model, batches=70)
-            backend.compile_sooner(model)
+            backend.scan_train_steps(model, batches=70)
+            backend.compile_evaluation(model)
         assert ("make_predict_function" in vars(model)) == (sooner and backend_name == "jax")
         logs = model.evaluate(rows, verbose=0, return_dict=True)
         said = model.predict(rows, verbose=0), model.predict_on_batch({"x": x[:5]})

@@ -26,7 +26,7 @@ def test_only_torch_and_only_models_without_seeds_in_python_are_recorded(backend
     for dropout, expected in (({}, backend_name == "torch"), ({"seed": 1}, False), ({"noise_shape": (None, 1)}, False)):
         model = small_model(**dropout)
         model.compile("sgd", "mse")
-        backend.quicken_training(model)
+        backend.trace_train_step(model)
         assert ("train_step" in vars(model)) == expected
 
 
@@ -41,7 +41,7 @@ def test_the_recorded_step_is_kerass_own_for_every_shape_of_batch(weighted, metr
         metrics = [metric if isinstance(metric, str) else metric()]
         model.compile(keras.optimizers.Adam(0.05), "mse", metrics=metrics)
         if quick:
-            backend.quicken_training(model)
+            backend.trace_train_step(model)
         logs = []
         for step, rows in enumerate((8, 5, 8, 8, 5)):
             inputs, target = table(rows, seed=step)
@@ -60,7 +60,7 @@ def test_a_penalty_moves_a_weight_that_the_loss_does_not():
     model = small_model(keras.regularizers.L2(0.1))
     kernel = model.get_layer("a").get_weights()[0]
     model.compile(keras.optimizers.SGD(1.0), "mse")
-    backend.quicken_training(model)
+    backend.trace_train_step(model)
     loss = model.train_on_batch({"x": np.zeros((5, 3), "float32")}, np.zeros(5, "float32"))
     np.testing.assert_allclose(loss, 0.1 * (kernel**2).sum(), rtol=1e-5)
     np.testing.assert_allclose(model.get_layer("a").get_weights()[0], 0.8 * kernel, rtol=1e-5)
@@ -70,7 +70,7 @@ def test_a_penalty_moves_a_weight_that_the_loss_does_not():
 def test_a_layer_frozen_after_some_steps_stays_as_it_is():
     model = small_model()
     model.compile("sgd", "mse")
-    backend.quicken_training(model)
+    backend.trace_train_step(model)
     model.train_on_batch(*table(8))
     model.get_layer("a").trainable = False
     model.compile("sgd", "mse")
@@ -87,7 +87,7 @@ def test_kernels_keep_their_values_and_lie_as_torch_reads_them(backend_name, con
     model = conv_net()
     before = model.get_weights()
     model.compile("adam", "mse")
-    backend.arrange_kernels(model)
+    backend.reorder_kernels(model)
     for weight, old in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, old)
     model.train_on_batch(*some_pictures(4))

@@ -26,7 +26,7 @@ def test_seeded_masks_are_the_same_again(backend_name):
     layer = keras.layers.Dropout(0.5)
     masks = []
     for seed in (3, 3, 4):
-        backend.seed_masks(seed)
+        backend.seed_dropout(seed)
         masks.append(keras.ops.convert_to_numpy(layer(np.ones((4, 50), "float32"), training=True)))
     if backend_name == "torch":
         np.testing.assert_array_equal(masks[0], masks[1])
@@ -98,9 +98,9 @@ def test_a_forgotten_model_leaves_nothing_behind():
         model.fit({"user": np.arange(4, dtype="int32")}, np.ones(4, "float32"), verbose=0)
         return weakref.ref(model)
 
-    backend.forget_models()
+    backend.clear_session()
     before = graphs()
     model = trained()
-    backend.forget_models()
+    backend.clear_session()
     assert graphs() == before  # only TensorFlow has any
     assert model() is None

@@ -40,7 +40,7 @@ def target(inputs):
 
 
 def test_what_the_model_reads_is_important_and_the_rest_is_not(model, inputs, target):
-    found = survey(model, inputs, target, GROUPS, np.zeros((1, 3)), shown=8, explained=3)
+    found = survey(model, inputs, target, GROUPS, np.zeros((1, 3)), heat_maps=8, shap_rows=3)
     means = found.importance.set_index("group")["mean"]
     assert set(means.index) == {"picture", "used", "ignored"}
     assert means["picture"] > 0.02
@@ -52,7 +52,7 @@ def test_what_the_model_reads_is_important_and_the_rest_is_not(model, inputs, ta
 
 @pytest.mark.skipif(importlib.util.find_spec("shap") is None, reason="shap is not installed")
 def test_shap_values_are_those_of_a_linear_model(model, inputs, target):
-    found = survey(model, inputs, target, GROUPS, np.zeros((1, 3)), shown=2, explained=3)
+    found = survey(model, inputs, target, GROUPS, np.zeros((1, 3)), heat_maps=2, shap_rows=3)
     assert found.groups == ["used", "ignored"]
     assert found.shap.shape == (3, 2, 2)
     np.testing.assert_allclose(found.shap[:, 0, 1], 2 * inputs["metadata"][:3, 0], rtol=1e-3)
@@ -62,4 +62,4 @@ def test_shap_values_are_those_of_a_linear_model(model, inputs, target):
 def test_without_the_package_there_are_no_shap_values(model, inputs, target, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "shap" else real(name, *rest))
-    assert survey(model, inputs, target, GROUPS, np.zeros((1, 3)), shown=2).shap is None
+    assert survey(model, inputs, target, GROUPS, np.zeros((1, 3)), heat_maps=2).shap is None

@@ -13,7 +13,7 @@ from kmodels.errors import ConfigurationError, DataError
 from kmodels.pipelines import Batches, tf_data
 from kmodels.pipelines import batches as batches_module
 from kmodels.pipelines import pictures as pictures_module
-from kmodels.pipelines.batches import READ_AHEAD, own_errors
+from kmodels.pipelines.batches import READ_AHEAD, raise_original_errors
 from kmodels.pipelines.picture_store import DiskStore
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 
@@ -273,14 +273,14 @@ def test_a_bad_picture_ends_training_with_its_own_error(paths, engine):
     spoil(paths[17])
     batches = batches_of([Pictures(paths, SIZE)])
     serve = tf_data if engine == "tf.data" else lambda batches: batches
-    with pytest.raises(DataError, match=r"^\S*/17\.png: the picture is damaged"), own_errors(batches):
+    with pytest.raises(DataError, match=r"^\S*/17\.png: the picture is damaged"), raise_original_errors(batches):
         network().fit(serve(batches), epochs=1, shuffle=False, verbose=0)
 
 
 def test_other_errors_pass_as_they_are(paths):
     batches = batches_of([Pictures(paths, SIZE)])
     batches[0]
-    with pytest.raises(ZeroDivisionError), own_errors(batches):
+    with pytest.raises(ZeroDivisionError), raise_original_errors(batches):
         1 / 0  # noqa: B018
 
 

@@ -108,19 +108,19 @@ def test_an_initialiser_it_cannot_draw_is_refused():
 def test_models_built_undrawn_are_as_any_once_initialized():
     built = []
     for cheaply in (False, True):
-        with training.undrawn() if cheaply else contextlib.nullcontext():
+        with training.skip_initializers() if cheaply else contextlib.nullcontext():
             model = models.neumf_enhanced(7, 9, n_genres=3)
             if cheaply:
                 assert not model.get_layer("mlp_1").get_weights()[0].any()
                 assert (model.get_layer("mlp_1_bn").get_weights()[0] == 1).all()
         training.initialize(model, 3)
         built.append(model.get_weights())
-    for drawn, undrawn in zip(*built, strict=True):
-        np.testing.assert_array_equal(drawn, undrawn)
+    for drawn, skip_initializers in zip(*built, strict=True):
+        np.testing.assert_array_equal(drawn, skip_initializers)
 
 
 def test_outside_undrawn_keras_draws_again():
-    with pytest.raises(ZeroDivisionError), training.undrawn():
+    with pytest.raises(ZeroDivisionError), training.skip_initializers():
         1 / 0  # noqa: B018
     assert keras.layers.Dense(3)(np.ones((1, 2), "float32")).shape == (1, 3)
     assert keras.ops.convert_to_numpy(keras.initializers.GlorotUniform()((3, 2))).all()

@@ -7,7 +7,7 @@ import pytest
 
 from kmodels.errors import ConfigurationError
 from kmodels.tuning import journal
-from kmodels.tuning.journal import JOURNAL, journaled, replay
+from kmodels.tuning.journal import JOURNAL, journaled_oracle, replay
 
 ORACLES = {
     "random": (keras_tuner.oracles.RandomSearchOracle, {"max_trials": 12}),
@@ -21,7 +21,7 @@ def oracle(name, folder):
     space = keras_tuner.HyperParameters()
     space.Float("rate", 1e-4, 1.0, sampling="log")
     space.Int("units", 1, 64)
-    made = journaled(
+    made = journaled_oracle(
         kind,
         folder,
         objective=keras_tuner.Objective("loss", "min"),

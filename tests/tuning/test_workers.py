@@ -14,7 +14,7 @@ from keras_tuner.src.distribute import oracle_client
 from kmodels import tuning
 from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.tuning import workers
-from kmodels.tuning.journal import journaled
+from kmodels.tuning.journal import journaled_oracle
 
 SCRIPT = """
 import os, sys
@@ -94,7 +94,7 @@ def test_a_chief_and_two_workers_that_are_started_by_hand(alone, tmp_path):
 
 def test_workers_that_keep_dying_end_the_search(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", [sys.executable, "-c", "import os; os._exit(9)"])
-    oracle = journaled(
+    oracle = journaled_oracle(
         keras_tuner.oracles.RandomSearchOracle,
         tmp_path,
         objective=keras_tuner.Objective("loss", "min"),
@@ -103,7 +103,7 @@ def test_workers_that_keep_dying_end_the_search(tmp_path, monkeypatch):
     with pytest.raises(
         TrainingError, match=r"died 4 times without a trial ended in between, the last time with code 9"
     ):
-        workers.lead(oracle, workers=2)
+        workers.run_chief(oracle, workers=2)
 
 
 def test_a_worker_without_its_chief_gives_up(build, data, tmp_path, monkeypatch):

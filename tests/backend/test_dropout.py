@@ -14,7 +14,7 @@ def test_dropout_in_training_drops_its_share_and_makes_up_for_it():
     model.get_layer("same").set_weights([np.eye(64, dtype="float32")])
     mean = keras.metrics.MeanMetricWrapper(lambda target, said: keras.ops.mean(said, axis=-1), name="mean")
     training.compile_model(model, keras.optimizers.SGD(0.0), metrics=[mean])
-    backend.seed_masks(0)
+    backend.seed_dropout(0)
     ones = np.ones((2048, 64), "float32")
     losses, means = zip(*(model.train_on_batch({"x": ones}, ones) for _ in range(4)), strict=True)
     np.testing.assert_allclose(losses, 0.3 / 0.7, atol=0.008)  # 2.8 standard errors of 131,072 draws: 0.0025
@@ -30,8 +30,8 @@ def with_dropout(rate, **kwargs):
     layer = keras.layers.Dropout(rate, name="dropped", **kwargs)
     model = keras.Model(x := keras.Input((None,), name="x"), layer(x))
     training.initialize(model, seed=0)
-    backend.shorten_masks(model)
-    backend.seed_masks(0)
+    backend.fuse_dropout(model)
+    backend.seed_dropout(0)
     return layer
 
 
@@ -78,5 +78,5 @@ def test_unusual_layers_keep_kerass_way():
 def test_threefry_gives_the_known_answers_of_random123(key, counter, expected):
     """Its `kat_vectors`, threefry2x32 with 13 rounds; on plain NumPy, so on every backend."""
     with np.errstate(over="ignore"):
-        found = backend.masks._threefry(np.array(key, "uint32"), *np.array(counter, "uint32"))
+        found = backend.dropout._threefry(np.array(key, "uint32"), *np.array(counter, "uint32"))
     assert tuple(map(int, found)) == expected

@@ -17,7 +17,7 @@ Tensor = Any
 Node = Any
 
 
-def halves(model: keras.Model, layer: str | None = None) -> tuple[keras.Model, keras.Model]:
+def split_at_layer(model: keras.Model, layer: str | None = None) -> tuple[keras.Model, keras.Model]:
     """Cuts a Functional model behind one of its layers; the weights are shared, the model stays as it is.
 
     The second half serves what would be slow on the whole model: with pictures run through the first half once,
@@ -42,7 +42,7 @@ def halves(model: keras.Model, layer: str | None = None) -> tuple[keras.Model, k
         >>> picture, age = keras.Input((8, 8, 3), name="picture"), keras.Input((1,), name="age")
         >>> x = keras.layers.Conv2D(4, 3, name="conv")(picture)
         >>> x = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(x), age])
-        >>> before, after = halves(keras.Model([picture, age], keras.layers.Dense(2)(x)))
+        >>> before, after = split_at_layer(keras.Model([picture, age], keras.layers.Dense(2)(x)))
         >>> before.output.shape, sorted(after.input)
         ((None, 6, 6, 4), ['age', 'cut'])
     """
@@ -95,7 +95,7 @@ def _has_map(layer: keras.layers.Layer) -> bool:
 
 
 def _cut(model: keras.Model, path: Path) -> tuple[keras.Model, keras.Model]:
-    """The halves; a layer of an inner model is reached by cutting that one first."""
+    """The split_at_layer; a layer of an inner model is reached by cutting that one first."""
     node = _only_node(model, path[0])
     output = node.output_tensors[0]
     everything = {tensor.name: tensor for tensor in model.inputs}

@@ -14,7 +14,7 @@ from kmodels.backend.running import name
 _LEVELS = 2**16
 
 
-def shorten_masks(model: keras.Model) -> None:
+def fuse_dropout(model: keras.Model) -> None:
     """Has dropout decide on each element by 16 random bits, cheaper to draw than a number.
 
     The rate is rounded to a multiple of 2⁻¹⁶, and what stays is divided by the share that stays, so that the mean is
@@ -31,7 +31,7 @@ def shorten_masks(model: keras.Model) -> None:
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5)])
-        >>> shorten_masks(model)
+        >>> fuse_dropout(model)
         >>> sorted({float(x) for x in keras.ops.ravel(model(keras.ops.ones((40, 3)), training=True))})
         [0.0, 2.0]
     """
