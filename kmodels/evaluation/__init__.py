@@ -1,4 +1,4 @@
-"""Predictions to numbers: regression and ranking metrics, and the baselines a model has to beat.
+"""Predictions to numbers: metrics of regressions, classifiers and rankings, and the baselines a model has to beat.
 
 Example:
     >>> from kmodels.evaluation import regression
@@ -19,15 +19,19 @@ from kmodels.evaluation import (
     spending,
     tabular,
 )
+from kmodels.evaluation.images import image_baselines
+from kmodels.evaluation.tabular import tabular_baselines
 
 __all__ = [
     "baselines",
     "classification",
     "decisions",
     "factorization",
+    "image_baselines",
     "pixels",
     "ranking",
     "regression",
     "spending",
     "tabular",
+    "tabular_baselines",
 ]

@@ -1,16 +1,14 @@
-"""Baselines for a model to beat: global mean, biases, matrix factorisation, and popularity for rankings.
+"""Baselines of ratings: global mean, biases, matrix factorization, and popularity for rankings.
 
-Each `fit_*` takes the training rows as encoded ids (1 to size - 1; row 0 of every table is the unknown and
-stays zero) and returns a frozen value with `predict(users, items)`, in stars and clipped to the range of the
-training ratings, and `scores(users)` of all items, not clipped so that clipping makes no ties. Settings are
-chosen on validation rows alone.
+Each is fitted to training rows of encoded ids (1 to size - 1; row 0 of every table is the unknown and stays zero),
+with settings chosen on validation rows alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +18,17 @@ from kmodels.errors import ConfigurationError
 from kmodels.evaluation import _columns
 from kmodels.evaluation.regression import rmse
 
+__all__ = ["Popularity", "RatingBaseline", "fit_popularity", "fit_rating_baselines"]
+
 FloatArray = npt.NDArray[np.float64]
 Rows = tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]
 
 
 @dataclass(frozen=True, eq=False)
 class RatingBaseline:
-    """Prediction mean + user_bias[u] + item_bias[i] + user_factors[u] · item_factors[i], in stars.
+    """Prediction mean + user_bias[u] + item_bias[i] + user_factors[u] · item_factors[i].
+
+    Predictions are clipped to the range of the training ratings; scores are not, so that clipping makes no ties.
 
     Attributes:
         mean: Mean training rating.
@@ -56,7 +58,7 @@ class RatingBaseline:
             items: Item ids, shape (rows,), 0 to n_items - 1.
 
         Returns:
-            Stars, shape (rows,), float64, from `lowest` to `highest`.
+            Ratings, shape (rows,), float64, from `lowest` to `highest`.
 
         Raises:
             DataError: Ids out of range or not integers, different lengths, or no rows.
@@ -65,8 +67,8 @@ class RatingBaseline:
         item = _columns.ids(items, "items", len(self.item_bias))
         _columns.same_length(users=user, items=item)
         product = np.einsum("rd,rd->r", self.user_factors[user], self.item_factors[item])
-        stars = self.mean + self.user_bias[user] + self.item_bias[item] + product
-        return np.clip(stars, self.lowest, self.highest)
+        rating = self.mean + self.user_bias[user] + self.item_bias[item] + product
+        return np.clip(rating, self.lowest, self.highest)
 
     def scores(self, users: npt.ArrayLike) -> FloatArray:
         """Scores all items for each user, as `ranking.catalogue_ranking` wants them.
@@ -75,7 +77,7 @@ class RatingBaseline:
             users: User ids, shape (b,), 0 to n_users - 1.
 
         Returns:
-            Stars before clipping, shape (b, n_items), float64.
+            Ratings before clipping, shape (b, n_items), float64.
 
         Raises:
             DataError: Ids out of range or not integers.
@@ -110,29 +112,52 @@ class _Train(NamedTuple):
     sums: sparse.csr_array
 
 
-def fit_global_mean(
-    users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike, n_users: int, n_items: int
-) -> RatingBaseline:
-    """Predicts the mean training rating for every row.
+def fit_rating_baselines(
+    users: npt.NDArray[Any],
+    items: npt.NDArray[Any],
+    ratings: npt.NDArray[Any],
+    split: Sequence[npt.NDArray[np.int64]],
+    *,
+    n_users: int,
+    n_items: int,
+) -> dict[str, RatingBaseline]:
+    """Fits the baselines of a recommender to the training rows, with settings chosen on the validation rows.
 
     Args:
-        users: User ids of the training rows, shape (rows,), 0 to `n_users` - 1.
-        items: Item ids of the training rows, shape (rows,), 0 to `n_items` - 1.
-        ratings: Stars, shape (rows,).
-        n_users: Rows of the user table, row 0 (unknown) included.
-        n_items: Rows of the item table, row 0 (unknown) included.
+        users: (rows,) user ids, 0 (unknown) to n_users - 1.
+        items: (rows,) item ids, 0 (unknown) to n_items - 1.
+        ratings: (rows,) ratings of any scale.
+        split: Positions of the training and the validation rows; further parts are not looked at.
+        n_users: Rows of the users' table, row 0 included.
+        n_items: Rows of the items' table, row 0 included.
 
     Returns:
-        The baseline.
+        `global_mean`; `biases`, a bias for each user and item by ridge regression (Koren, Bell & Volinsky, 2009);
+        `matrix_factorization`, with factors by alternating least squares (Zhou et al., 2008).
 
     Raises:
         DataError: No rows, different lengths, ids out of range, or missing ratings.
 
     Example:
-        >>> from kmodels.evaluation.baselines import fit_global_mean
-        >>> fit_global_mean([1, 2], [1, 1], [5.0, 2.0], 3, 2).predict([0, 2], [1, 0]).tolist()
-        [3.5, 3.5]
+        >>> users, items = np.repeat([1, 2, 3], 4), np.tile([1, 2, 3, 4], 3)
+        >>> ratings = np.array([5, 4, 1, 5, 4, 5, 2, 4, 5, 5, 1, 4])
+        >>> split = np.array([0, 2, 5, 6, 8, 10]), np.array([1, 4, 9])
+        >>> fitted = fit_rating_baselines(users, items, ratings, split, n_users=4, n_items=5)
+        >>> fitted["global_mean"].predict([3], [2]).tolist(), fitted["biases"].settings
+        ([3.1666666666666665], {'regularisation': 2.0})
     """
+    train, held_out = ((users[rows], items[rows], ratings[rows]) for rows in split[:2])
+    return {
+        "global_mean": fit_global_mean(*train, n_users, n_items),
+        "biases": fit_biases(*train, n_users, n_items, validation=held_out),
+        "matrix_factorization": fit_matrix_factorization(*train, n_users, n_items, validation=held_out),
+    }
+
+
+def fit_global_mean(
+    users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike, n_users: int, n_items: int
+) -> RatingBaseline:
+    """Predicts the mean training rating for every row."""
     train = _tables(users, items, ratings, n_users, n_items)
     return _baseline(train, np.zeros((n_users, 1)), np.zeros((n_items, 1)), {})
 
@@ -147,33 +172,10 @@ def fit_biases(
     validation: Rows | None = None,
     regularisations: Sequence[float] = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0),
 ) -> RatingBaseline:
-    """Fits mean + user bias + item bias by ridge regression.
+    """Fits mean + user bias + item bias by ridge regression, λ chosen on the validation rows.
 
-    Minimises Σ (r - mean - b_u - b_i)² + λ (Σ b_u² + Σ b_i²), in turns for users and items until no bias
-    moves by more than a millionth of a star (Koren, Bell & Volinsky, 2009, "Matrix factorization techniques
-    for recommender systems", the baseline predictors).
-
-    Args:
-        users: User ids of the training rows, shape (rows,), 0 to `n_users` - 1.
-        items: Item ids of the training rows, shape (rows,), 0 to `n_items` - 1.
-        ratings: Stars, shape (rows,).
-        n_users: Rows of the user table, row 0 (unknown) included.
-        n_items: Rows of the item table, row 0 (unknown) included.
-        validation: Users, items and ratings of the validation rows, on which λ is chosen.
-        regularisations: The λ to choose from, each above 0; without validation rows just one.
-
-    Returns:
-        The baseline; `settings` holds `regularisation`.
-
-    Raises:
-        DataError: No rows, different lengths, ids out of range, or missing ratings.
-        ConfigurationError: Nothing to choose from, a λ not above 0, or a choice without validation rows.
-
-    Example:
-        >>> from kmodels.evaluation.baselines import fit_biases
-        >>> biases = fit_biases([1, 2], [1, 1], [5.0, 3.0], 3, 2, regularisations=[1.0])
-        >>> biases.user_bias.tolist()
-        [0.0, 0.5, -0.5]
+    Minimises Σ (r - mean - b_u - b_i)² + λ (Σ b_u² + Σ b_i²) by alternating until no bias moves by more than 1e-6
+    (Koren, Bell & Volinsky, 2009, "Matrix factorization techniques for recommender systems", baseline predictors).
     """
     _check_grid(regularisations, "regularisations", alone=validation is None)
     train = _tables(users, items, ratings, n_users, n_items)
@@ -217,42 +219,13 @@ def fit_matrix_factorization(
     sweeps: int = 30,
     seed: int = 0,
 ) -> RatingBaseline:
-    """Fits mean + b_u + b_i + p_u · q_i by alternating least squares.
+    """Fits mean + b_u + b_i + p_u · q_i by alternating least squares, λ and dimension chosen on the validation rows.
 
-    A half sweep solves for all users' (p_u, b_u) exactly, with the items' fixed, the other half for the
-    items'. The factors of a user or item with n rows are penalised by λ (1 + n / 200), its bias by λ / 4: a
-    mixture of the constant penalty (Salakhutdinov & Mnih, 2007) and the one in proportion to n (Zhou et al.,
-    2008, "Large-scale parallel collaborative filtering for the Netflix prize"), better than either alone on
-    the validation rows of MovieLens-100K.
-
-    With validation rows, λ is chosen at the first dimension, then the dimension at that λ, and each fit keeps
-    its best sweep and stops once three sweeps have not improved on it.
-
-    Args:
-        users: User ids of the training rows, shape (rows,), 0 to `n_users` - 1.
-        items: Item ids of the training rows, shape (rows,), 0 to `n_items` - 1.
-        ratings: Stars, shape (rows,).
-        n_users: Rows of the user table, row 0 (unknown) included.
-        n_items: Rows of the item table, row 0 (unknown) included.
-        validation: Users, items and ratings of the validation rows, on which the settings are chosen.
-        regularisations: The λ to choose from, each above 0; without validation rows just one.
-        dimensions: The numbers of factors to choose from, each above 0; without validation rows just one.
-        sweeps: Most sweeps of one fit, 1 or more; without validation rows exactly so many.
-        seed: Seed of the normal(0, 0.1) factors of the items that the first sweep starts from.
-
-    Returns:
-        The baseline; `settings` holds `regularisation`, `dimension` and `sweeps`.
-
-    Raises:
-        DataError: No rows, different lengths, ids out of range, or missing ratings.
-        ConfigurationError: Nothing to choose from, a value not above 0, or a choice without validation rows.
-
-    Example:
-        >>> from kmodels.evaluation.baselines import fit_matrix_factorization
-        >>> training = [1, 1, 2, 2], [1, 2, 1, 2], [5.0, 1.0, 1.0, 5.0]
-        >>> factors = fit_matrix_factorization(*training, 3, 3, regularisations=[0.5], dimensions=[1])
-        >>> factors.predict([1, 2, 0], [1, 1, 1]).round(1).tolist()
-        [4.7, 1.3, 3.0]
+    The factors of a user or item with n rows are penalised by λ (1 + n / 200), its bias by λ / 4: a mixture of the
+    constant penalty (Salakhutdinov & Mnih, 2007) and the one in proportion to n (Zhou et al., 2008, "Large-scale
+    parallel collaborative filtering for the Netflix prize"), better than either alone on the validation rows of
+    MovieLens-100K. λ is chosen at the first dimension, then the dimension at that λ; each fit keeps its best sweep and
+    stops once three sweeps have not improved on it. Without validation rows exactly `sweeps` are made.
     """
     _check_grid(regularisations, "regularisations", alone=validation is None)
     _check_grid(dimensions, "dimensions", alone=validation is None)
@@ -321,17 +294,7 @@ def _alternate(
 def _half_sweep(
     counts: sparse.csr_array, sums: sparse.csr_array, others: FloatArray, regularisation: float
 ) -> FloatArray:
-    """Solves the ridge regression of every row of `counts` on (factors, 1) of the other side.
-
-    Args:
-        counts: Ratings of each pair, shape (rows, others).
-        sums: Sum of rating - mean of each pair, shape (rows, others).
-        others: Factors and, in the last column, bias of the other side, shape (others, d + 1).
-        regularisation: λ.
-
-    Returns:
-        Factors and bias of the rows, shape (rows, d + 1); zero for a row without ratings.
-    """
+    """Solves the ridge regression of every row on (factors, 1) of the other side; zero for a row without ratings."""
     n_rows, width = counts.shape[0], others.shape[1]
     design = np.concatenate([others[:, :-1], np.ones((len(others), 1))], axis=1)
     # Only the lower triangle of each symmetric matrix is summed, in blocks of rows to bound memory.

@@ -1,8 +1,8 @@
-"""How good predicted classes and their probabilities are; classes are numbered from 0."""
+"""Metrics of predicted classes and their probabilities; classes are numbered from 0."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,17 @@ from sklearn import metrics
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import _columns
+
+__all__ = [
+    "calibration",
+    "collapsed",
+    "confusion",
+    "evaluate",
+    "evaluate_with_threshold",
+    "per_class",
+    "softmax",
+    "threshold",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -97,6 +108,39 @@ def evaluate(true: npt.ArrayLike, probability: npt.ArrayLike, *, threshold: floa
     return {name: float(value) for name, value in values.items()}
 
 
+def evaluate_with_threshold(
+    true: Mapping[str, npt.ArrayLike], probability: Mapping[str, npt.ArrayLike]
+) -> dict[str, dict[str, float]]:
+    """Evaluates a classifier of two classes, with and without a threshold chosen on the validation rows.
+
+    Args:
+        true: "validation" and "test" -> (rows of that part,) true classes, 0 or 1.
+        probability: "validation" and "test" -> (rows of that part, 2), each row summing to 1.
+
+    Returns:
+        `validation` and `test`: the metrics of `evaluate`, for which the more probable class is predicted.
+        `at_threshold`: accuracy, balanced_accuracy and macro_f1 of the test rows where class 1 is predicted from the
+        `threshold` on which makes the balanced accuracy of the validation rows highest, and this threshold.
+
+    Raises:
+        DataError: As `evaluate`; and if a class does not occur in the validation rows.
+
+    Example:
+        >>> shares = [[0.9, 0.1], [0.6, 0.4]]
+        >>> found = evaluate_with_threshold(
+        ...     {"validation": [0, 1], "test": [0, 1]}, {"validation": shares, "test": shares}
+        ... )
+        >>> found["test"]["accuracy"], found["at_threshold"]["accuracy"], found["at_threshold"]["threshold"]
+        (0.5, 1.0, 0.25)
+    """
+    cut = threshold(true["validation"], probability["validation"])
+    decided = evaluate(true["test"], probability["test"], threshold=cut)
+    return {
+        **{part: evaluate(true[part], probability[part]) for part in ("validation", "test")},
+        "at_threshold": {"threshold": cut, **{name: decided[name] for name in _THRESHOLD_METRICS}},
+    }
+
+
 def per_class(true: npt.ArrayLike, predicted: npt.ArrayLike, labels: Sequence[str]) -> pd.DataFrame:
     """Precision, recall and F1 of each class.
 
@@ -108,7 +152,7 @@ def per_class(true: npt.ArrayLike, predicted: npt.ArrayLike, labels: Sequence[st
     Returns:
         A row for each class, the index named "label": precision (share of the rows predicted as the class that are of
         it), recall (share of its rows that are found), f1 (their harmonic mean), support (its rows in `true`). NaN
-        where there is nothing to judge: precision if the class is never predicted, recall without a row of it, F1 if
+        where it is not defined: precision if the class is never predicted, recall without a row of it, F1 if
         neither. The mean of the F1 that are known is `macro_f1` of `evaluate`.
 
     Raises:
@@ -149,7 +193,7 @@ def confusion(true: npt.ArrayLike, predicted: npt.ArrayLike, n_classes: int) -> 
 
 
 def calibration(true: npt.ArrayLike, probability: npt.ArrayLike, bins: int = 10) -> pd.DataFrame:
-    """Sets how sure the classifier is against how often it is right.
+    """Compares the predicted probabilities with the observed accuracy.
 
     Args:
         true: (rows,) true classes, integers from 0 to classes - 1.
@@ -174,7 +218,7 @@ def calibration(true: npt.ArrayLike, probability: npt.ArrayLike, bins: int = 10)
 
 
 def collapsed(predicted: npt.ArrayLike, share: float = 0.99) -> int | None:
-    """Tells whether a classifier says the same of nearly every row, that is, has learned nothing.
+    """Finds whether a classifier predicts the same class for nearly every row (a constant prediction).
 
     Args:
         predicted: (rows,) predicted classes, integers from 0.

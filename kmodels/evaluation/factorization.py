@@ -84,14 +84,10 @@ def rivals(
         >>> list(rivals(users, items, rating, split, n_users=4, n_items=5))
         ['global_mean', 'linear_regression', 'alternating_least_squares']
     """
-    train, held_out = ((users[rows], items[rows], rating[rows]) for rows in split[:2])
-    fitted = {
-        "global_mean": baselines.fit_global_mean(*train, n_users, n_items),
-        "linear_regression": baselines.fit_biases(*train, n_users, n_items, validation=held_out),
-        "alternating_least_squares": baselines.fit_matrix_factorization(*train, n_users, n_items, validation=held_out),
-    }
+    fitted = baselines.fit_rating_baselines(users, items, rating, split, n_users=n_users, n_items=n_items)
+    names = {"biases": "linear_regression", "matrix_factorization": "alternating_least_squares"}
 
     def test_metrics(rival: baselines.RatingBaseline) -> dict[str, float]:
         return score(rating, split, lambda rows: rival.predict(users[rows], items[rows]), limits=limits)["test"]
 
-    return {name: test_metrics(rival) for name, rival in fitted.items()}
+    return {names.get(name, name): test_metrics(rival) for name, rival in fitted.items()}

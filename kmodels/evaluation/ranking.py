@@ -35,6 +35,8 @@ from tqdm import tqdm
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import _columns
 
+__all__ = ["catalogue_ranking", "mean_ranking", "rated_ranking"]
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -82,7 +84,6 @@ def rated_ranking(
         ConfigurationError: `k` below 1.
 
     Example:
-        >>> from kmodels.evaluation.ranking import rated_ranking
         >>> table = rated_ranking([1, 1, 1, 2], [5, 2, 4, 1], [0.9, 0.8, 0.7, 0.5], k=2)
         >>> table[["n_relevant", "precision_at_2", "recall_at_2", "mrr_at_2"]]
                  n_relevant  precision_at_2  recall_at_2  mrr_at_2
@@ -140,7 +141,6 @@ def mean_ranking(per_user: pd.DataFrame) -> dict[str, float]:
         number of all users in the table.
 
     Example:
-        >>> from kmodels.evaluation.ranking import mean_ranking, rated_ranking
         >>> means = mean_ranking(rated_ranking([1, 1, 2], [5, 2, 1], [0.9, 0.8, 0.5]))
         >>> means["precision_at_10"], means["recall_at_10"], means["n_users"]
         (0.25, 1.0, 2)
@@ -193,8 +193,6 @@ def catalogue_ranking(
         ConfigurationError: `k` or `block` below 1.
 
     Example:
-        >>> import numpy as np
-        >>> from kmodels.evaluation.ranking import catalogue_ranking
         >>> scores = np.array([[0.0, 0.9, 0.1, 0.5]])
         >>> table = catalogue_ranking(lambda users: scores, [7], [7], [3], [7], [1], n_items=4, k=2)
         >>> float(table.loc[7, "catalogue_hit_rate_at_2"]), float(table.loc[7, "catalogue_precision_at_2"])

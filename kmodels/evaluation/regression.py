@@ -1,4 +1,4 @@
-"""Errors of predicted numbers, in the unit of the numbers: stars for ratings."""
+"""Errors of predicted numbers, in the unit of the numbers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from kmodels.errors import DataError
 from kmodels.evaluation import _columns
 
+__all__ = ["regression_metrics", "rmse"]
+
 FloatArray = npt.NDArray[np.float64]
 
 
 def rmse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
-    """Root of the mean squared error.
+    """Computes the root of the mean squared error.
 
     Args:
         y_true: True values, shape (rows,) or (rows, 1).
@@ -26,78 +28,39 @@ def rmse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
         DataError: No rows, different lengths, other shapes, or a missing or infinite value.
 
     Example:
-        >>> from kmodels.evaluation.regression import rmse
         >>> rmse([1.0, 5.0], [4.0, 1.0]) == (25 / 2) ** 0.5
         True
     """
     return float(root_mean_squared_error(*_pair(y_true, y_pred)))
 
 
-def mae(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
-    """Mean absolute error.
-
-    Args:
-        y_true: True values, shape (rows,) or (rows, 1).
-        y_pred: Predicted values, shape (rows,) or (rows, 1).
-
-    Returns:
-        The error, 0 or more, in the unit of the values.
-
-    Raises:
-        DataError: No rows, different lengths, other shapes, or a missing or infinite value.
-
-    Example:
-        >>> from kmodels.evaluation.regression import mae
-        >>> mae([1.0, 5.0], [4.0, 1.0])
-        3.5
-    """
-    return float(mean_absolute_error(*_pair(y_true, y_pred)))
-
-
-def r2(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
-    """Share of the variance of the true values that the predictions explain.
+def regression_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> dict[str, float]:
+    """Computes the errors of a regression under the names used in reports.
 
     Args:
         y_true: True values, shape (rows,) or (rows, 1), two rows or more.
         y_pred: Predicted values, shape (rows,) or (rows, 1).
 
     Returns:
-        At most 1; 0 for a prediction as good as the mean of `y_true`, negative for a worse one. If all true
-        values are equal: 1 for a perfect prediction and 0 for any other.
+        `rmse` and `mae` (mean absolute error) in the unit of the values, and `r2`: the share of the variance of the
+        true values that is explained, at most 1, 0 for a prediction as good as their mean, negative for a worse one.
+        If all true values are equal, `r2` is 1 for a perfect prediction and 0 for any other.
 
     Raises:
         DataError: Fewer than two rows, different lengths, other shapes, or a missing or infinite value.
 
     Example:
-        >>> from kmodels.evaluation.regression import r2
-        >>> r2([1.0, 3.0], [2.0, 3.0])
-        0.5
+        >>> regression_metrics([1.0, 3.0], [2.0, 2.0])
+        {'rmse': 1.0, 'mae': 1.0, 'r2': 0.0}
     """
     truth, prediction = _pair(y_true, y_pred)
     if len(truth) < 2:
         raise DataError("R² needs a variance", expected="two rows or more", received=len(truth))
-    return float(r2_score(truth, prediction))
-
-
-def regression_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> dict[str, float]:
-    """The three metrics above under the names used in reports.
-
-    Args:
-        y_true: True values, shape (rows,) or (rows, 1), two rows or more.
-        y_pred: Predicted values, shape (rows,) or (rows, 1).
-
-    Returns:
-        `rmse`, `mae` and `r2`.
-
-    Raises:
-        DataError: Fewer than two rows, different lengths, other shapes, or a missing or infinite value.
-
-    Example:
-        >>> from kmodels.evaluation.regression import regression_metrics
-        >>> regression_metrics([1.0, 3.0], [2.0, 2.0])
-        {'rmse': 1.0, 'mae': 1.0, 'r2': 0.0}
-    """
-    return {"rmse": rmse(y_true, y_pred), "mae": mae(y_true, y_pred), "r2": r2(y_true, y_pred)}
+    return {
+        "rmse": float(root_mean_squared_error(truth, prediction)),
+        "mae": float(mean_absolute_error(truth, prediction)),
+        "r2": float(r2_score(truth, prediction)),
+    }
 
 
 def _pair(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

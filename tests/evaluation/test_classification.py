@@ -199,3 +199,31 @@ def test_threshold_refuses_what_it_cannot_choose():
         classification.threshold([1, 0], [[0.5, 0.5]] * 2, metric="auc")
     with pytest.raises(ConfigurationError, match="3 classes"):
         classification.evaluate([1, 0], [[0.2, 0.3, 0.5]] * 2, threshold=0.5)
+
+
+@pytest.fixture
+def two_classes():
+    """Labels and probabilities of 150 validation and 150 test rows, 70 % of class 1."""
+    rng = np.random.default_rng(0)
+    true = (rng.random(300) < 0.7).astype(int)
+    share = 1 / (1 + np.exp(-(rng.normal(size=300) + 1.5 * true)))
+    both = np.column_stack([1 - share, share])
+    return {"validation": true[:150], "test": true[150:]}, {"validation": both[:150], "test": both[150:]}
+
+
+def test_the_threshold_is_chosen_on_the_validation_rows_alone(two_classes):
+    true, probability = two_classes
+    found = classification.evaluate_with_threshold(true, probability)
+    for part in ("validation", "test"):
+        assert found[part] == classification.evaluate(true[part], probability[part])
+    chosen = found["at_threshold"]
+    score = probability["validation"][:, 1]
+    every = [metrics.balanced_accuracy_score(true["validation"], score >= cut) for cut in np.unique(score)]
+    reached = metrics.balanced_accuracy_score(true["validation"], score >= chosen["threshold"])
+    assert reached == pytest.approx(max(every))
+    decided = probability["test"][:, 1] >= chosen["threshold"]
+    assert chosen["accuracy"] == pytest.approx(metrics.accuracy_score(true["test"], decided))
+    assert chosen["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(true["test"], decided))
+    turned = {**probability, "test": probability["test"][:, ::-1]}
+    again = classification.evaluate_with_threshold(true, turned)["at_threshold"]
+    assert again["threshold"] == chosen["threshold"]

@@ -32,11 +32,11 @@ def test_sums_are_in_float64():
 
 
 def test_r2_of_equal_truths():
-    assert regression.r2([3.0, 3.0], [3.0, 3.0]) == 1.0
-    assert regression.r2([3.0, 3.0], [3.0, 4.0]) == 0.0
+    assert regression.regression_metrics([3.0, 3.0], [3.0, 3.0])["r2"] == 1.0
+    assert regression.regression_metrics([3.0, 3.0], [3.0, 4.0])["r2"] == 0.0
 
 
-@pytest.mark.parametrize("metric", [regression.rmse, regression.mae, regression.r2])
+@pytest.mark.parametrize("metric", [regression.rmse, regression.regression_metrics])
 @pytest.mark.parametrize(
     ("truth", "prediction", "message"),
     [
@@ -55,4 +55,4 @@ def test_bad_columns_are_refused(metric, truth, prediction, message):
 
 def test_r2_of_one_row_is_refused():
     with pytest.raises(DataError, match="two rows or more"):
-        regression.r2([1.0], [1.0])
+        regression.regression_metrics([1.0], [1.0])

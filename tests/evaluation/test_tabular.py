@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from kmodels.errors import DataError
-from kmodels.evaluation import classification, regression, tabular
+from kmodels.evaluation import classification, regression, tabular, tabular_baselines
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +132,7 @@ def test_many_categories_are_encoded_out_of_fold():
         share = tabular.fit_classifiers(x, y)["gradient_boosting"](x)
         assert classification.evaluate(y, share)["log_loss"] > 0.7 * np.log(n_classes)
     y = rng.normal(size=len(x))
-    assert regression.r2(y, tabular.fit_regressors(x, y)["gradient_boosting"](x)) < 0.5
+    assert regression.regression_metrics(y, tabular.fit_regressors(x, y)["gradient_boosting"](x))["r2"] < 0.5
 
 
 def test_new_and_missing_values_are_predicted_and_other_columns_ignored():
@@ -228,3 +228,17 @@ def test_bad_targets_groups_and_later_rows_are_refused():
             predict(x.drop(columns="age"))
         with pytest.raises(DataError, match="column 'age': not numbers"):
             predict(x.assign(age="old"))
+
+
+def test_parts_are_predicted_by_baselines_of_the_training_rows():
+    x, y = products(400)
+    parts = {"train": np.arange(250), "test": np.arange(250, 400), "unseen": np.arange(0)}
+    found = tabular_baselines(x, y, parts, group="product_id")
+    fitted = tabular.fit_regressors(x[:250], y[:250], group="product_id")
+    assert {name: list(predicted) for name, predicted in found.items()} == {name: ["test"] for name in fitted}
+    for name, predict in fitted.items():
+        np.testing.assert_array_equal(found[name]["test"], predict(x[250:]), err_msg=name)
+    shares = tabular_baselines(x, (y > 10).astype(int), parts, n_classes=3)
+    assert {predicted["test"].shape for predicted in shares.values()} == {(150, 3)}
+    with pytest.raises(DataError, match="differ in length"):
+        tabular_baselines(x, y[1:], parts)
