@@ -17,6 +17,7 @@ import gc
 import json
 import os
 import resource
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -79,7 +80,8 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
         predicted = np.clip(training.predict(model, inputs.rows(split.test, batch_size=4096)) * STARS, 1, STARS)
         test = regression.regression_metrics(stars[split.test], predicted)
         per_user = ranking.rated_ranking(table.user_id[split.test], stars[split.test], predicted)
-        test |= ranking.mean_ranking(per_user)
+        figures = runpy.run_path(str(HERE.parent / "recipes" / "movielens.py"))["notebook_figures"]
+        test |= figures(table.user_id[split.test], stars[split.test], predicted, per_user)
     seconds["import"] = time.perf_counter() - started - sum(seconds.values())
     seconds["total"] = time.perf_counter() - started
     return {

@@ -1,6 +1,7 @@
 """Ranking metrics at k, per user, computed for all users at once.
 
-Terms: items are ranked by score for each user, best first; an item rated `threshold` or more is relevant.
+Terms: items are ranked by score for each user, best first; an item rated `threshold` or more is relevant, by default
+three quarters up the scale of the ratings.
 
 - precision: relevant items among the first k, divided by min(k, items of the user);
 - recall: relevant items among the first k, divided by all relevant items of the user;
@@ -51,37 +52,58 @@ class _Ties(NamedTuple):
     before: npt.NDArray[Any]  # relevant items before the group
 
 
+def relevant_from(scale: tuple[float, float]) -> float:
+    """Computes the lowest rating of a relevant item: three quarters of the way up the scale.
+
+    Args:
+        scale: Lowest and highest possible rating.
+
+    Returns:
+        The rating.
+
+    Raises:
+        ConfigurationError: If the highest value is not above the lowest.
+
+    Example:
+        >>> relevant_from((1.0, 5.0)), relevant_from((-10.0, 10.0))
+        (4.0, 5.0)
+    """
+    low, high = scale
+    if not low < high:
+        raise ConfigurationError(f"the highest value of a scale must be above its lowest. Received: scale={scale}")
+    return low + 0.75 * (high - low)
+
+
 def rated_ranking(
     users: npt.ArrayLike,
     ratings: npt.ArrayLike,
     scores: npt.ArrayLike,
     *,
     k: int = 10,
-    threshold: float = 4.0,
+    scale: tuple[float, float] = (1.0, 5.0),
+    threshold: float | None = None,
 ) -> pd.DataFrame:
-    """Ranks, for each user, the items the user rated: how well do the scores order what was seen?
+    """Ranks, for each user, the items the user rated: how well do the scores order the rated items?
 
-    NDCG has gain 2^rating - 1. Two more columns, always at ten, are the figures of the reference notebook.
-    `precision_at_10_of_ten_slots` divides by 10 even where a user has fewer items. The flattering
-    `ndcg_at_10_retrieved_ideal` compares the first ten with the best order of these same ten, with the rating
-    itself as gain, so that leaving out the best items costs nothing and a random order scores .92 on
-    MovieLens-100K. In it alone, ties stay in the order of the rows.
+    NDCG has gain 2^r - 1, where r is the rating on a scale whose highest value is 5.
 
     Args:
         users: User of each row, shape (rows,), any integers.
-        ratings: True ratings in stars, shape (rows,), 0 or more.
+        ratings: True ratings, shape (rows,), 0 or more, or not below a negative lowest value of `scale`.
         scores: Predicted scores of any unit, shape (rows,), finite; a higher score ranks first.
-        k: Number of places that count, 1 or more.
-        threshold: Lowest rating of a relevant item, in stars.
+        k: Number of places that count, 1 or more. Default 10.
+        scale: Lowest and highest possible rating; where the lowest is negative, it is moved to 0. Default (1.0, 5.0).
+        threshold: Lowest rating of a relevant item. None, the default, takes `relevant_from(scale)`: 4 on a scale of
+            1 to 5.
 
     Returns:
         One row per user, indexed by `user_id` in ascending order: `n_items`, `n_relevant` (int64), then
-        `precision_at_{k}`, `recall_at_{k}`, `hit_rate_at_{k}`, `ndcg_at_{k}`, `map_at_{k}`, `mrr_at_{k}`,
-        `precision_at_10_of_ten_slots` and `ndcg_at_10_retrieved_ideal` (float64, 0 to 1 or NaN).
+        `precision_at_{k}`, `recall_at_{k}`, `hit_rate_at_{k}`, `ndcg_at_{k}`, `map_at_{k}`, `mrr_at_{k}`
+        (float64, 0 to 1 or NaN).
 
     Raises:
-        DataError: No rows, different lengths, missing or infinite values, or a negative rating.
-        ConfigurationError: `k` below 1.
+        DataError: No rows, different lengths, missing or infinite values, or a rating below 0 and the scale.
+        ConfigurationError: `k` below 1, or a scale whose highest value is not above its lowest.
 
     Example:
         >>> table = rated_ranking([1, 1, 1, 2], [5, 2, 4, 1], [0.9, 0.8, 0.7, 0.5], k=2)
@@ -95,8 +117,14 @@ def rated_ranking(
     user, rating = _columns.ids(users, "users"), _columns.numbers(ratings, "ratings")
     score = _columns.numbers(scores, "scores")
     _columns.same_length(users=user, ratings=rating, scores=score)
-    if rating.min() < 0:
-        raise DataError("a rating is negative", row=int(np.argmin(rating)) + 1, column="ratings")
+    threshold = relevant_from(scale) if threshold is None else threshold
+    zero = min(scale[0], 0)
+    if rating.min() < zero:
+        row = int(np.argmin(rating))
+        expected = f"{zero:g} or more"
+        raise DataError(
+            "below the scale", row=row + 1, column="ratings", expected=expected, received=float(rating[row])
+        )
     order = np.lexsort((-score, user))
     user, rating, score = user[order], rating[order], score[order]
     starts = np.flatnonzero(_changes(user))
@@ -109,9 +137,9 @@ def rated_ranking(
 
     relevant = rating >= threshold
     n_relevant = np.add.reduceat(relevant.astype(np.int64), starts)
-    gain = np.exp2(rating) - 1
+    gain = np.exp2((rating - zero) * (5 / (scale[1] - zero))) - 1
     ties, group_gain = _rated_ties(rank, starts[number], _changes(user) | _changes(score), relevant, gain)
-    first, ten = rank <= k, rank <= 10
+    first = rank <= k
     # Users keep their places in the table when their rows are sorted anew, so rank and number still fit.
     ideal = total(gain[np.lexsort((-rating, user))][first] / np.log2(rank[first] + 1), first)
     table = {"n_items": n_items, "n_relevant": n_relevant} | _metrics(
@@ -123,10 +151,6 @@ def rated_ranking(
         n_relevant,
         k,
     )
-    table["precision_at_10_of_ten_slots"] = total((ties.relevant / ties.size)[ten], ten) / 10
-    discount = 1 / np.log2(rank[ten] + 1)
-    best = rating[ten][np.lexsort((-rating[ten], number[ten]))]
-    table["ndcg_at_10_retrieved_ideal"] = total(rating[ten] * discount, ten) / _or_nan(total(best * discount, ten))
     return pd.DataFrame(table, index=pd.Index(user[starts], name="user_id"))
 
 

@@ -1,4 +1,4 @@
-"""A recommender's held-out rows judged in one go: rating error, ranking, and the baselines to beat."""
+"""A recommender's held-out rows evaluated in one call: rating error, ranking, and the baselines to beat."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pandas as pd
 from kmodels.evaluation import baselines, ranking, regression
 
 Metrics = dict[str, float]
+#: From the users, the ratings, the predictions of some rows and their table of `ranking.rated_ranking` to metrics.
+MoreMetrics = Callable[[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, pd.DataFrame], Metrics]
 
 
 def evaluate(
@@ -24,8 +26,8 @@ def evaluate(
     *,
     n_users: int,
     n_items: int,
-    liked: float = 4.0,
-    top: float = 5.0,
+    scale: tuple[float, float] = (1.0, 5.0),
+    more: MoreMetrics | None = None,
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """Rates and ranks the held-out rows by a model, and the test rows by each baseline.
 
@@ -35,19 +37,19 @@ def evaluate(
     Args:
         users: (rows,) user ids, 0 (unknown) to n_users - 1.
         items: (rows,) item ids, 0 (unknown) to n_items - 1.
-        ratings: (rows,) stars.
+        ratings: (rows,) in any unit.
         split: Positions of the training, validation and test rows.
-        predicted: "validation" and "test" -> the model's predictions for these rows, in stars.
+        predicted: "validation" and "test" -> the model's predictions for these rows, in that unit.
         scores: The model's scores of the whole catalogue: user ids (n,) -> (n, n_items), higher ranks first.
         n_users: Rows of the users' table, row 0 included.
         n_items: Rows of the items' table, row 0 included.
-        liked: Lowest rating of an item worth finding, in stars. Default 4.0.
-        top: Highest rating there is, by which the normalised error is divided. Default 5.0.
+        scale: Lowest and highest possible rating, see `rate`. Default (1.0, 5.0).
+        more: Further metrics of rated rows, see `rate`. Default None.
 
     Returns:
         First {"test": metrics, "validation": metrics, "baselines": {name: metrics}}, as `metrics.json` has them; the
-        catalogue is ranked for users with a liked test item that training showed, and training and validation rows
-        are no candidates. Second, the tables of `ranking.rated_ranking` on the test rows, of "model" and of each
+        catalogue is ranked for users with a relevant test item that has training rows, and training and validation
+        rows are no candidates. Second, the tables of `ranking.rated_ranking` on the test rows, of "model" and of each
         baseline that rates.
 
     Raises:
@@ -58,7 +60,7 @@ def evaluate(
         >>> ratings = np.array([5, 4, 1, 5, 4, 5, 2, 4, 5, 5, 1, 4], "float32")
         >>> split = np.array([0, 2, 5, 6, 8, 10]), np.array([1, 4, 9]), np.array([3, 7, 11])
         >>> predicted = {"validation": [4.0, 4.0, 5.0], "test": [5.0, 4.0, 3.0]}
-        >>> scores = lambda asked: np.tile([0.0, 1.0, 2.0, 0.0, 3.0], (len(asked), 1))
+        >>> scores = lambda ids: np.tile([0.0, 1.0, 2.0, 0.0, 3.0], (len(ids), 1))
         >>> results, _ = evaluate(users, items, ratings, split, predicted, scores, n_users=4, n_items=5)
         >>> round(results["test"]["mae"], 3), results["test"]["catalogue_hit_rate_at_10"]
         (0.333, 1.0)
@@ -72,44 +74,50 @@ def evaluate(
         "matrix_factorization": baselines.fit_matrix_factorization(*known, validation=held_out),
     }
     seen = np.concatenate([train, validation])
-    # An item that no training row shows has no place in the catalogue.
-    found = test[(ratings[test] >= liked) & (items[test] > 0)]
-    asked = np.unique(users[found])
+    # An item without training rows has no place in the catalogue.
+    relevant = test[(ratings[test] >= ranking.relevant_from(scale)) & (items[test] > 0)]
+    with_relevant = np.unique(users[relevant])
 
-    def of_rows(rows: npt.NDArray[np.int64], stars: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
-        return rate(users[rows], ratings[rows], stars, liked=liked, top=top)
+    def of_rows(rows: npt.NDArray[np.int64], values: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
+        return rate(users[rows], ratings[rows], values, scale=scale, more=more)
 
     def rank(score: Callable[[npt.NDArray[np.int64]], npt.ArrayLike]) -> Metrics:
-        return _means(
-            ranking.catalogue_ranking(score, asked, users[found], items[found], users[seen], items[seen], n_items)
-        )
+        pairs = users[relevant], items[relevant], users[seen], items[seen]
+        return _means(ranking.catalogue_ranking(score, with_relevant, *pairs, n_items))
 
     of_test, of_model = of_rows(test, predicted["test"])
     per_user = {"model": of_model}
-    beside: dict[str, Metrics] = {"popularity": rank(baselines.fit_popularity(items[train], n_items).scores)}
+    of_baselines: dict[str, Metrics] = {"popularity": rank(baselines.fit_popularity(items[train], n_items).scores)}
     for name, baseline in rating_baselines.items():
-        beside[name], per_user[name] = of_rows(test, baseline.predict(users[test], items[test]))
+        of_baselines[name], per_user[name] = of_rows(test, baseline.predict(users[test], items[test]))
         if name != "global_mean":
-            beside[name] |= rank(baseline.scores)
+            of_baselines[name] |= rank(baseline.scores)
     results = {
         "test": of_test | rank(scores),
         "validation": of_rows(validation, predicted["validation"])[0],
-        "baselines": beside,
+        "baselines": of_baselines,
     }
     return results, per_user
 
 
 def rate(
-    users: npt.ArrayLike, ratings: npt.ArrayLike, predicted: npt.ArrayLike, *, liked: float = 4.0, top: float = 5.0
+    users: npt.ArrayLike,
+    ratings: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    *,
+    scale: tuple[float, float] = (1.0, 5.0),
+    more: MoreMetrics | None = None,
 ) -> tuple[Metrics, pd.DataFrame]:
-    """Judges predictions of some rows: rating errors, and how the rows of each user are ranked.
+    """Evaluates predictions of some rows: rating errors, and how the rows of each user are ranked.
 
     Args:
         users: (rows,) user ids.
-        ratings: (rows,) stars.
+        ratings: (rows,) in any unit.
         predicted: (rows,) predictions of them.
-        liked: Lowest rating of an item worth finding, in stars. Default 4.0.
-        top: Highest rating there is, by which the normalised error is divided. Default 5.0.
+        scale: Lowest and highest possible rating. The normalised error is divided by the highest absolute value; gains
+            and what counts as relevant are those of `ranking.rated_ranking`. Default (1.0, 5.0).
+        more: From users, ratings, predictions and the table of `ranking.rated_ranking` to further metrics. Default
+            None.
 
     Returns:
         The metrics, those of ranking as means over users, and the table of `ranking.rated_ranking`.
@@ -122,9 +130,10 @@ def rate(
         >>> round(metrics["rmse"], 3), metrics["ndcg_at_10"]
         (0.289, 1.0)
     """
-    per_user = ranking.rated_ranking(users, ratings, predicted, threshold=liked)
+    per_user = ranking.rated_ranking(users, ratings, predicted, scale=scale)
     metrics = regression.regression_metrics(ratings, predicted)
-    return metrics | {"rmse_normalised": metrics["rmse"] / top} | _means(per_user), per_user
+    metrics |= {"rmse_normalised": metrics["rmse"] / max(map(abs, scale))} | _means(per_user)
+    return metrics | (more(users, ratings, predicted, per_user) if more else {}), per_user
 
 
 def _means(per_user: pd.DataFrame) -> Metrics:

@@ -216,7 +216,7 @@ def neumf_history(
         n_items: Rows of the items' table, row 0 for unknown items included.
         user_features: Further features of the user, added into p. Default ().
         item_features: Further features of the item, added into q. Default ().
-        context_features: Features of the moment, such as what `preprocessing.sessions.session_surplus` gives; a
+        context_features: Features of the moment, such as what `preprocessing.context.nearby_surplus` gives; a
             linear function of them is added to the rating. Default ().
         dim: Width of p and q. Default 32.
         hidden: Widths of the MLP; empty for none. Default (32,).
@@ -261,7 +261,7 @@ def neumf_session(n_users: int, n_items: int, *, windows: int = 3, **settings: A
     """Factorisation from both rating histories, corrected by what the user gave around the same time.
 
     `neumf_history`, plus a linear function of the user's surplus over the expected within some windows of time
-    around the rating, as `preprocessing.sessions.session_surplus` computes it.
+    around the rating, as `preprocessing.context.nearby_surplus` computes it.
 
     Args:
         n_users: Rows of the users' table, row 0 for unknown users included.

@@ -14,8 +14,8 @@ from scipy import sparse
 from kmodels.errors import ConfigurationError
 from kmodels.pipelines.batches import Arrays, Batches, Lookup
 from kmodels.pipelines.histories import HistoryRows, history_table
+from kmodels.preprocessing.context import nearby_surplus
 from kmodels.preprocessing.ratings import EncodedRatings
-from kmodels.preprocessing.sessions import session_surplus
 
 Part = Callable[[np.ndarray], Arrays]
 
@@ -76,7 +76,7 @@ class RatingInputs:
         if "session" in names:
             if timestamps is None:
                 raise ConfigurationError("a model with an input 'session' needs the timestamps of the ratings")
-            session = session_surplus(table.user_id, table.item_id, ratings, timestamps, train)
+            session = nearby_surplus(table.user_id, table.item_id, ratings, timestamps, train)
         return cls(table, names, by_user, by_item, session)
 
     def rows(self, rows: npt.NDArray[np.int64], target: npt.NDArray[np.float32] | None = None, **order: Any) -> Batches:

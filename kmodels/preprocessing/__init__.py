@@ -10,26 +10,26 @@ from __future__ import annotations
 
 from kmodels.preprocessing import (
     bins,
+    context,
     encoders,
     movies,
     pois,
     purchases,
     ratings,
     row_splits,
-    sessions,
     splits,
     target_encoding,
 )
 
 __all__ = [
     "bins",
+    "context",
     "encoders",
     "movies",
     "pois",
     "purchases",
     "ratings",
     "row_splits",
-    "sessions",
     "splits",
     "target_encoding",
 ]

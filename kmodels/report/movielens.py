@@ -19,7 +19,7 @@ _INPUTS = {
     "item_id": "id of the vocabulary in `encoders.json`, 0 for an unknown film",
     "user_history": "what the user rated in training: [rating less mean | ones] / sqrt(n + 1)",
     "item_history": "who rated the film in training, likewise",
-    "session": "`preprocessing.sessions.session_surplus` at that moment: by how much the user's training ratings "
+    "session": "`preprocessing.context.nearby_surplus` at that moment: by how much the user's training ratings "
     "around it are above what was to be expected, in stars; zeros outside any session",
 }
 _SHOWN = ["rmse", "mae", "r2", "ndcg_at_10", "catalogue_ndcg_at_10"]

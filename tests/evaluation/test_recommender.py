@@ -31,7 +31,7 @@ def evaluate(data, predicted=None, scores=None):
         name: ratings[rows] + rng.normal(0, 0.2, len(rows))
         for name, rows in zip(("validation", "test"), split[1:], strict=True)
     }
-    scores = scores or (lambda asked: rng.normal(size=(len(asked), N_ITEMS)))
+    scores = scores or (lambda ids: rng.normal(size=(len(ids), N_ITEMS)))
     return (
         *recommender.evaluate(users, items, ratings, split, predicted, scores, n_users=N_USERS, n_items=N_ITEMS),
         predicted,
@@ -94,7 +94,7 @@ def slow_catalogue_ndcg(data, table):
 
 def test_the_catalogue_is_ranked_as_a_slow_loop_with_scikit_learn_ranks_it(data):
     table = np.random.default_rng(3).normal(size=(N_USERS, N_ITEMS))
-    results, _, _ = evaluate(data, scores=lambda asked: table[asked])
+    results, _, _ = evaluate(data, scores=lambda ids: table[ids])
     assert results["test"]["catalogue_ndcg_at_10"] == pytest.approx(slow_catalogue_ndcg(data, table), rel=1e-9)
 
 
@@ -115,7 +115,7 @@ def test_knowing_the_test_ratings_is_perfect(data):
     predicted = {"validation": ratings[split[1]], "test": ratings[split[2]]}
     known = np.full((N_USERS, N_ITEMS), -1.0)
     known[users[split[2]], items[split[2]]] = ratings[split[2]]
-    results, _, _ = evaluate(data, predicted, lambda asked: known[asked])
+    results, _, _ = evaluate(data, predicted, lambda ids: known[ids])
     assert results["test"]["rmse"] == 0
     assert results["test"]["ndcg_at_10"] == pytest.approx(1)
     assert results["test"]["catalogue_ndcg_at_10"] == pytest.approx(1)
@@ -132,3 +132,31 @@ def test_predictions_of_other_rows_are_refused(data):
     predicted = {"validation": data[2][data[3][1]], "test": np.ones(3)}
     with pytest.raises(DataError):
         evaluate(data, predicted)
+
+
+def test_the_unit_of_the_ratings_only_scales_their_errors(data):
+    users, items, ratings, split = data
+    rng = np.random.default_rng(4)
+    predicted = {
+        name: ratings[rows] + rng.normal(0, 0.2, len(rows))
+        for name, rows in zip(("validation", "test"), split[1:], strict=True)
+    }
+    scores = rng.normal(size=(N_USERS, N_ITEMS))
+    sizes = {"n_users": N_USERS, "n_items": N_ITEMS}
+    fives, _ = recommender.evaluate(users, items, ratings, split, predicted, lambda ids: scores[ids], **sizes)
+    doubled = {name: 2 * values for name, values in predicted.items()}
+    tens, _ = recommender.evaluate(
+        users, items, 2 * ratings, split, doubled, lambda ids: scores[ids], scale=(2.0, 10.0), **sizes
+    )
+    for name, value in fives["test"].items():
+        assert tens["test"][name] == pytest.approx(value * (2 if name in ("rmse", "mae") else 1)), name
+    for name, value in fives["baselines"]["popularity"].items():
+        assert tens["baselines"]["popularity"][name] == pytest.approx(value), name
+
+
+def test_further_metrics_are_made_of_the_same_rows():
+    def worst(users, ratings, predicted, per_user):
+        assert len(per_user) == 2
+        return {"worst": float(np.abs(np.subtract(ratings, predicted)).max())}
+
+    assert recommender.rate([1, 1, 2], [5.0, 3.0, 4.0], [4.5, 3.0, 4.2], more=worst)[0]["worst"] == 0.5

@@ -6,8 +6,8 @@ from kmodels import models
 from kmodels.errors import ConfigurationError
 from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import RatingInputs
+from kmodels.preprocessing.context import nearby_surplus
 from kmodels.preprocessing.ratings import encode_ratings
-from kmodels.preprocessing.sessions import session_surplus
 
 RATINGS = pd.DataFrame(
     {"user_id": [7, 7, 9, 9, 8, 7, 5], "item_id": [1, 2, 2, 3, 1, 4, 2], "rating": [5.0, 3, 4, 1, 2, 5, 3]}
@@ -79,7 +79,7 @@ def test_histories_hold_training_rows_only(made):
 
 def test_the_session_of_a_row_is_that_of_its_own_moment(made):
     inputs, table = made
-    expected = session_surplus(table.user_id, table.item_id, RATINGS["rating"], TIMES, TRAIN)
+    expected = nearby_surplus(table.user_id, table.item_id, RATINGS["rating"], TIMES, TRAIN)
     for rows in (TRAIN, REST):
         np.testing.assert_array_equal(everything(inputs.rows(rows))["session"], expected[rows])
     assert expected[REST[0]].any()  # user 7 rated other films within the hour

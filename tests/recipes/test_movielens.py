@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from kmodels.evaluation import ranking
 
 ROOT = Path(__file__).parents[2]
 RECIPE, SAMPLE = ROOT / "recipes" / "movielens.py", ROOT / "data" / "movielens-sample"
@@ -145,6 +148,18 @@ def test_films_like_another_are_found_by_the_whole_vectors(finished, run_here, c
     assert run_here(RECIPE.with_name("similar.py"), finished[0], "item_id", known.values[0], "--n", 4) == 0
     found = [int(line.split()[1]) for line in capsys.readouterr().out.splitlines()[-4:]]
     assert found == nearest[0] != nearest[1]
+
+
+def test_figures_of_the_notebook_worked_by_hand():
+    # Twelve items; the best two are ranked last, out of the first ten.
+    users, ratings = [1] * 12 + [2] * 2, np.array([3, 4, 2, 3, 4, 2, 3, 4, 2, 3, 5, 5, 5, 4])
+    scores = [*range(12, 0, -1), 2, 1]
+    figures = runpy.run_path(str(RECIPE))["notebook_figures"]
+    found = figures(users, ratings, scores, ranking.rated_ranking(users, ratings, scores))
+    discount = 1 / np.log2(np.arange(2, 12))
+    of_first = (ratings[:10] * discount).sum() / (np.sort(ratings[:10])[::-1] * discount).sum()
+    assert found["ndcg_at_10_retrieved_ideal"] == pytest.approx((of_first + 1) / 2)
+    assert found["precision_at_10_of_ten_slots"] == pytest.approx((0.3 + 0.2) / 2)
 
 
 # --- bad input
@@ -388,8 +403,8 @@ def by_hand(folder, source) -> float:
 
     from kmodels.datasets import movielens
     from kmodels.preprocessing import encoders, splits
+    from kmodels.preprocessing.context import nearby_surplus
     from kmodels.preprocessing.ratings import encode_ratings
-    from kmodels.preprocessing.sessions import session_surplus
 
     data = movielens.filter_ratings(movielens.load(source), min_ratings=5)
     model = keras.saving.load_model(folder / "model.keras")
@@ -412,6 +427,6 @@ def by_hand(folder, source) -> float:
     table = encode_ratings(data.ratings, data.users, data.items, seen)
     inputs |= {name: values[table.user_row[split.test]] for name, values in table.user_table.items()}
     inputs |= {name: values[table.item_row[split.test]] for name, values in table.item_table.items()}
-    inputs["session"] = session_surplus(*ids, stars, data.ratings["timestamp"], seen)[split.test]
+    inputs["session"] = nearby_surplus(*ids, stars, data.ratings["timestamp"], seen)[split.test]
     said = model.predict({tensor.name: inputs[tensor.name] for tensor in model.inputs}, verbose=0)[:, 0]
     return float(np.sqrt(np.mean((np.clip(said * 5, 0.5, 5) - stars.iloc[split.test]) ** 2)))

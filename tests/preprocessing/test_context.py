@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing.sessions import WINDOWS, session_surplus
+from kmodels.preprocessing.context import WINDOWS, nearby_surplus
 
 
 @pytest.fixture(scope="module")
 def ratings():
-    """Crowded sessions: many ratings of one second, others at the very edge of a window."""
+    """Many ratings of one second, others at the very edge of a window."""
     rng = np.random.default_rng(0)
     pairs = rng.permutation(9 * 40)[:200]
     times = rng.choice([0, 15, 16, 120, 121, 1800, 1801, 10**6], 200) + rng.integers(0, 3, 200)
@@ -44,7 +44,7 @@ def by_hand(users, items, ratings, timestamps, train, window, strength):
 @pytest.mark.parametrize("strength", [0.5, 5.0])
 def test_it_is_the_regularised_mean_of_the_neighbours_in_time(ratings, strength):
     windows = [0, 15, 120, 1800, 10**9]
-    found = session_surplus(**ratings, windows=windows, strength=strength)
+    found = nearby_surplus(**ratings, windows=windows, strength=strength)
     assert (found.shape, found.dtype) == ((200, 5), np.float32)
     for column, window in enumerate(windows):
         np.testing.assert_allclose(found[:, column], by_hand(**ratings, window=window, strength=strength), atol=1e-6)
@@ -53,40 +53,48 @@ def test_it_is_the_regularised_mean_of_the_neighbours_in_time(ratings, strength)
 def test_held_out_ratings_say_nothing(ratings):
     hidden = ratings["ratings"].copy()
     hidden[np.setdiff1d(np.arange(200), ratings["train"])] = np.nan
-    np.testing.assert_array_equal(session_surplus(**ratings), session_surplus(**ratings | {"ratings": hidden}))
+    np.testing.assert_array_equal(nearby_surplus(**ratings), nearby_surplus(**ratings | {"ratings": hidden}))
 
 
 def test_a_training_row_looks_as_if_it_were_held_out(ratings):
     """Its own rating is not in what it is given: without it only the mean of all ratings changes, by a hundredth."""
     for row in ratings["train"][:20]:
         without = ratings | {"train": np.setdiff1d(ratings["train"], [row])}
-        given, held_out = session_surplus(**ratings)[row], session_surplus(**without)[row]
+        given, held_out = nearby_surplus(**ratings)[row], nearby_surplus(**without)[row]
         np.testing.assert_allclose(given, held_out, atol=0.02)
         changed = ratings["ratings"].copy()
-        changed[row] += 100  # a hundred and forty ratings share in it: 0.7 of the mean, and none through the row itself
-        moved = session_surplus(**ratings | {"ratings": changed})[row] - given
-        assert np.abs(moved).max() < 0.7
+        changed[row] = 6 - changed[row]  # a 140th of it moves the mean of all, and nothing comes through the row itself
+        moved = nearby_surplus(**ratings | {"ratings": changed})[row] - given
+        assert np.abs(moved).max() < 4 / 140
 
 
 def test_the_order_of_the_rows_does_not_matter(ratings):
     order = np.random.default_rng(1).permutation(200)
     position = np.argsort(order)
     shuffled = {name: values[order] for name, values in ratings.items() if name != "train"}
-    found = session_surplus(**shuffled, train=position[ratings["train"]])
-    np.testing.assert_allclose(found, session_surplus(**ratings)[order], atol=1e-6)
+    found = nearby_surplus(**shuffled, train=position[ratings["train"]])
+    np.testing.assert_allclose(found, nearby_surplus(**ratings)[order], atol=1e-6)
 
 
 def test_far_from_any_other_rating_there_is_exactly_nothing():
-    found = session_surplus([1, 1, 2, 3], [1, 2, 1, 2], [1.0, 5, 4, 2], [0, 5000, 0, 0], np.array([0, 1, 2]))
+    found = nearby_surplus([1, 1, 2, 3], [1, 2, 1, 2], [1.0, 5, 4, 2], [0, 5000, 0, 0], np.array([0, 1, 2]))
     np.testing.assert_array_equal(found, np.zeros((4, len(WINDOWS)), "float32"))
 
 
-def test_planted_sessions_are_found():
-    """Ratings that differ by a mood of their session alone: the mood is what comes out, drawn towards nothing."""
+def test_neither_the_scale_nor_the_kind_of_ids_matters(ratings):
+    assert ratings["ratings"][ratings["train"]].max() == 5
+    text = {name: np.array([f"id {value:03}" for value in ratings[name]]) for name in ("users", "items")}
+    found = nearby_surplus(**ratings | text | {"ratings": 2 * ratings["ratings"]})
+    np.testing.assert_array_equal(found, nearby_surplus(**ratings))
+
+
+def test_planted_moods_are_found():
+    """Ratings that differ by a mood of their time alone: the mood is what comes out, drawn towards nothing."""
     moods = np.array([1.0, -1.0, 0.5, -0.5])
     users, items = np.repeat([1, 1, 2, 2], 50), np.arange(200)
     times = np.repeat([0, 10**6, 0, 10**6], 50)
-    found = session_surplus(users, items, 3 + np.repeat(moods, 50), times, np.arange(200), windows=[60], strength=0.1)
+    ratings = 3 + np.repeat(moods, 50)
+    found = nearby_surplus(users, items, ratings, times, np.arange(200), windows=[60], strength=0.1) * ratings.max() / 5
     # Each item is rated once, which draws 1 / 1.1 of its surplus into the item's own.
     np.testing.assert_allclose(found[:, 0], np.repeat(moods, 50) * 0.1 / 1.1, rtol=0.04)
 
@@ -99,11 +107,12 @@ def test_planted_sessions_are_found():
         ({"strength": 0.0}, ConfigurationError, "strength must be above 0"),
         ({"timestamps": [1, 2]}, DataError, "differ in length"),
         ({"train": np.array([], int)}, DataError, "there is no training row"),
-        ({"users": np.full(200, -1)}, DataError, "an id is negative"),
+        ({"users": np.full(200, np.nan)}, DataError, "users.*an id is missing"),
+        ({"ratings": np.zeros(200)}, DataError, "all training ratings are 0"),
         ({"timestamps": np.full(200, np.nan)}, DataError, "timestamps.*float64"),
         ({"ratings": np.full(200, np.nan)}, DataError, "a training rating is not a number"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changed, error, message, ratings):
     with pytest.raises(error, match=message):
-        session_surplus(**ratings | changed)
+        nearby_surplus(**ratings | changed)
