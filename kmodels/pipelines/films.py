@@ -14,9 +14,9 @@ from kmodels.datasets import movies
 from kmodels.errors import DataError
 from kmodels.evaluation import tabular
 from kmodels.pipelines.batches import Batches
-from kmodels.preprocessing import row_splits
+from kmodels.preprocessing import splits
 from kmodels.preprocessing.movies import EncodedMovies, encode_movies
-from kmodels.preprocessing.splits import Split, oldest_first
+from kmodels.preprocessing.splits import Split
 
 _VALIDATION, _TEST = 0.1, 0.2
 
@@ -173,17 +173,17 @@ class Films:
             encoded = encode_movies(table, target, split.train, inputs=inputs, scaled=scaled, seed=seed)
             return Division(split, encoded, target)
 
-        splits = row_splits.stratified_folds(target, folds=folds, seed=seed, validation=_VALIDATION)
+        by_fold = splits.folds(target, n_folds=folds, seed=seed, validation=_VALIDATION)
         names = [f"fold_{number}" for number in range(1, folds + 1)]
-        final = row_splits.stratified(target, seed=seed, validation=_VALIDATION, test=0)
+        final = splits.stratified(target, seed=seed, validation=_VALIDATION, test=0)
         try:
             by_time, period = _by_time(table, target)
         except DataError as error:
             by_time, period = None, {"left_out": str(error)}
         return cls(
             target,
-            {name: divide(split) for name, split in zip(names, splits, strict=True)},
-            divide(splits[0], scaled=False),
+            {name: divide(split) for name, split in zip(names, by_fold, strict=True)},
+            divide(by_fold[0], scaled=False),
             {"by_time": divide(by_time)} if by_time else {},
             period,
             divide(final),
@@ -255,11 +255,11 @@ def _by_time(table: pd.DataFrame, target: npt.NDArray[np.int32]) -> tuple[Split,
         raise DataError("there are no release dates")
     dates = table["release_date"].to_numpy()
     dated = np.flatnonzero(~np.isnat(dates))
-    split = Split(*(dated[part] for part in oldest_first(dates[dated], validation=_VALIDATION, test=_TEST)))
+    split = Split(*(dated[part] for part in splits.by_time(dates[dated], validation=_VALIDATION, test=_TEST)))
     for part, rows in split._asdict().items():
         if not len(rows):
             raise DataError(f"no film is left for the {part} part", received=f"{len(dated)} films with a date")
-    row_splits.require_classes(target, split, movies.LABELS)
+    splits.require_classes(target, split, movies.LABELS)
     until, start = dates[split.train].max(), dates[split.test].min()
     days = {"train_until": str(until.astype("datetime64[D]")), "test_from": str(start.astype("datetime64[D]"))}
     return split, {**days, "without_date": len(dates) - len(dated)}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kmodels.datasets.fashion_mnist import LABELS, FashionMnist
 from kmodels.pipelines.batches import Batches
-from kmodels.preprocessing import row_splits
+from kmodels.preprocessing import splits
 
 _AT_ONCE = 500
 
@@ -47,11 +47,11 @@ class Garments:
             >>> Garments.of(fashion_mnist.load("sample"), seed=0).summary()["split"]
             {'train': 3600, 'validation': 400, 'test': 1000}
         """
-        split = row_splits.stratified(data.train_labels, seed=seed, validation=0.1, test=0)
+        split = splits.stratified(data.train_labels, seed=seed, validation=0.1, test=0)
         rows = {"train": split.train, "validation": split.validation}
         images = {part: data.train_images[where] for part, where in rows.items()}
         labels = {part: data.train_labels[where] for part, where in rows.items()}
-        row_splits.require_classes(data.train_labels, split._replace(test=split.validation), LABELS)
+        splits.require_classes(data.train_labels, split._replace(test=split.validation), LABELS)
         return cls(images | {"test": data.test_images}, labels | {"test": data.test_labels})
 
     def training(self, *, batch_size: int, seed: int) -> Batches:

@@ -13,7 +13,7 @@ import pandas as pd
 from kmodels.evaluation import classification, tabular
 from kmodels.pipelines.batches import Arrays, Batches
 from kmodels.pipelines.pictures import Pictures, picture_statistics
-from kmodels.preprocessing import pois, row_splits
+from kmodels.preprocessing import pois, splits
 
 _BOTH = ("image", "metadata")
 
@@ -60,9 +60,9 @@ class Places:
             ConfigurationError: If a setting is out of range.
             DataError: If there are too few rows, or a class has none in one of the parts.
         """
-        split = row_splits.random_rows(len(table), seed=seed, validation=0.1, test=0.2)
+        split = splits.random(len(table), seed=seed, validation=0.1, test=0.2)
         encoded = pois.encode_pois(table, split.train, engagement=engagement, clusters=clusters, seed=seed)
-        row_splits.require_classes(encoded.target, split, encoded.labels)
+        splits.require_classes(encoded.target, split, encoded.labels)
         return cls(encoded, Pictures(table["image"].tolist(), (side, side), cache=cache), split._asdict())
 
     def batches(self, part: str, inputs: Collection[str] = _BOTH, *, batch_size: int = 64) -> Batches:

@@ -13,7 +13,7 @@ import pandas as pd
 from kmodels.errors import DataError
 from kmodels.pipelines.batches import Batches
 from kmodels.pipelines.id_dropout import IdDropout
-from kmodels.preprocessing import purchases
+from kmodels.preprocessing import purchases, splits
 from kmodels.preprocessing.encoders import Standardizer
 
 
@@ -57,7 +57,7 @@ class Spending:
             >>> {part: len(rows) for part, rows in problem.parts.items()}
             {'train': 440, 'validation': 55, 'test': 56, 'unseen': 49}
         """
-        split = purchases.split_purchases(table, seed=seed)
+        split = splits.kept_back(table[["user_id", "product_id"]], seed=seed)
         encoded, amount = purchases.encode_purchases(table, split.train), table["amount"].to_numpy(np.float64)
         groups = purchases.spend_groups(amount)
         found = np.unique(groups[split.train])

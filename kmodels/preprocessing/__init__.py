@@ -16,7 +16,6 @@ from kmodels.preprocessing import (
     pois,
     purchases,
     ratings,
-    row_splits,
     splits,
     target_encoding,
 )
@@ -29,7 +28,6 @@ __all__ = [
     "pois",
     "purchases",
     "ratings",
-    "row_splits",
     "splits",
     "target_encoding",
 ]

@@ -1,4 +1,4 @@
-"""Purchases as arrays: a split that keeps some ids back, encoded ids and columns, standardised amounts, spend groups.
+"""Purchases as arrays: encoded ids and columns, standardised amounts, spend groups.
 
 Baselines take the table as it is: ``table.drop(columns="amount")``.
 """
@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import DataError
 from kmodels.features import Categorical
 from kmodels.preprocessing.encoders import Encoder, Standardizer, Vocabulary
-from kmodels.preprocessing.splits import Split, exact_shares
 
 #: The spend groups, in order: below 5,000; from 5,000 to below 10,000; from 10,000 to 15,000; above 15,000.
 SPEND_GROUPS = ("< 5,000", "5,000–10,000", "10,000–15,000", "> 15,000")
@@ -25,53 +23,6 @@ SPEND_GROUPS = ("< 5,000", "5,000–10,000", "10,000–15,000", "> 15,000")
 MISSING_TEXT, MISSING_NUMBER = "missing", -(2**31)
 
 _IDS = ("user_id", "product_id")
-
-
-def split_purchases(
-    table: pd.DataFrame, *, seed: int, validation: float = 0.1, test: float = 0.1, unseen: float = 0.02
-) -> Split:
-    """Splits rows at random, and keeps all rows of some users and some products for the test.
-
-    The test then holds rows of users and products that a model knows, and rows of such that it has never seen. Of the
-    rows that are not kept back, the counts follow the rule of `preprocessing.splits.random_per_user`.
-
-    Args:
-        table: Columns `user_id` and `product_id`, categoricals.
-        seed: Any integer from 0. The split depends on the order of the rows.
-        validation: Share of the rows that are not kept back, 0 or more. Default 0.1.
-        test: Share of the rows that are not kept back, 0 or more; with `validation` less than 1. Default 0.1.
-        unseen: Share of the users, and of the products, to keep back, rounded up, from 0 to below 1. Default 0.02.
-
-    Returns:
-        The split.
-
-    Raises:
-        DataError: If no row is left for training.
-        ConfigurationError: If the shares are out of range or leave nothing for training.
-
-    Example:
-        >>> user, product = np.divmod(np.arange(2500), 50)
-        >>> table = pd.DataFrame({"user_id": user, "product_id": product}, dtype="category")
-        >>> split = split_purchases(table, seed=0)
-        >>> [len(part) for part in split], len(set(user) - set(user[split.train]))
-        ([1920, 240, 340], 1)
-    """
-    train_share, until_test = exact_shares(validation, test)
-    if not 0 <= unseen < 1:
-        raise ConfigurationError(f"the share of unseen ids must be from 0 to below 1. Received: unseen={unseen}")
-    rng = np.random.default_rng(seed)
-    kept_back = np.zeros(len(table), bool)
-    for name in _IDS:
-        codes = table[name].cat.codes.to_numpy()
-        distinct = np.unique(codes)
-        kept_back |= np.isin(codes, rng.permutation(distinct)[: ceil(unseen * len(distinct))])
-    order = rng.permutation(np.flatnonzero(~kept_back))
-    n_train = len(order) * train_share.numerator // train_share.denominator
-    n_before_test = len(order) * until_test.numerator // until_test.denominator
-    if n_train < 1:
-        raise DataError("no row is left for training", received=f"{len(table)} rows, {kept_back.sum()} kept back")
-    rest = np.concatenate([order[n_before_test:], np.flatnonzero(kept_back)])
-    return Split(*(np.sort(part).astype(np.int64) for part in (order[:n_train], order[n_train:n_before_test], rest)))
 
 
 @dataclass(frozen=True, eq=False)

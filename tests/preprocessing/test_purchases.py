@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from kmodels.datasets import purchases as tables
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import DataError
 from kmodels.features import Categorical
-from kmodels.preprocessing import purchases
+from kmodels.preprocessing import purchases, splits
 from kmodels.preprocessing.encoders import Standardizer, load_encoders, save_encoders
 
 TRAIN = np.array([0, 1, 2])  # user 5, product "z" and city "C" come in row 3 alone
@@ -106,7 +106,7 @@ def test_bad_tables_are_refused(table):
 
 
 def test_the_sample_is_encoded_as_pandas_would(sample):
-    split = purchases.split_purchases(sample, seed=3)
+    split = splits.kept_back(sample[["user_id", "product_id"]], seed=3)
     encoded = purchases.encode_purchases(sample, split.train)
     seen = sample.iloc[split.train]
     for name, values in encoded.inputs.items():
@@ -136,40 +136,3 @@ def test_spend_groups_by_hand():
     assert len(purchases.SPEND_GROUPS) == 4
     with pytest.raises(DataError, match="row 2, column 'amount': an amount is missing"):
         purchases.spend_groups([1, None, 3])
-
-
-# --- the split ---
-
-
-@pytest.mark.parametrize("unseen", [0.0, 0.02, 0.1])
-def test_the_split_keeps_ids_back(sample, unseen):
-    split = purchases.split_purchases(sample, seed=1, unseen=unseen)
-    assert sorted(np.concatenate(split)) == list(range(len(sample)))
-    encoded = purchases.encode_purchases(sample, split.train)
-    hidden = encoded.unseen
-    assert not hidden[split.train].any()
-    assert not hidden[split.validation].any()
-    users, products = (sample.loc[hidden, name].to_numpy() for name in ("user_id", "product_id"))
-    wanted = int(np.ceil(unseen * 300))
-    assert len(set(users[encoded.inputs["user_id"][hidden] == 0])) == wanted
-    assert len(set(products[encoded.inputs["product_id"][hidden] == 0])) == wanted
-    left = len(sample) - hidden.sum()
-    assert [len(split.train), len(split.validation)] == [left * 8 // 10, left * 9 // 10 - left * 8 // 10]
-    # The other test rows are a random tenth of what was left.
-    assert len(split.test) == hidden.sum() + left - left * 9 // 10
-    assert abs(np.mean(split.train) / len(sample) - 0.5) < 0.02
-
-
-def test_the_split_is_that_of_its_seed(sample):
-    first, again, other = (purchases.split_purchases(sample, seed=seed) for seed in (1, 1, 2))
-    assert all((mine == theirs).all() for mine, theirs in zip(first, again, strict=True))
-    assert len(first.train) != len(other.train) or (first.train != other.train).any()
-
-
-def test_shares_out_of_range_are_refused(table):
-    with pytest.raises(ConfigurationError, match="unseen=1"):
-        purchases.split_purchases(table, seed=0, unseen=1)
-    with pytest.raises(ConfigurationError, match="leave something for training"):
-        purchases.split_purchases(table, seed=0, validation=0.5, test=0.5)
-    with pytest.raises(DataError, match="no row is left for training; received '4 rows, 4 kept back'"):
-        purchases.split_purchases(table, seed=0, unseen=0.9)

@@ -1,4 +1,4 @@
-"""The splits against a loop over users, and the rows they refuse."""
+"""The splits: every row in one part, counts and orders against loops, and what they refuse."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing import splits
+from kmodels.preprocessing import _split_rows, splits
 
 
 def interactions(seed=0, n_users=60, n_items=120):
@@ -31,7 +32,7 @@ def every_split(users, items, times):
     in_test = np.random.default_rng(1).random(len(users)) < 0.2
     return {
         "random": splits.random_per_user(users, items, seed=3),
-        "time": splits.by_time(users, items, times),
+        "time": splits.by_time_per_user(users, items, times),
         "leave-last-out": splits.leave_last_out(users, items, times),
         "given": splits.given(users, items, in_test, seed=3),
     }
@@ -66,7 +67,7 @@ def test_counts_are_those_of_a_loop_in_exact_arithmetic(validation, test):
     v, t = Fraction(str(validation)), Fraction(str(test))
     for split in (
         splits.random_per_user(users, items, seed=0, validation=validation, test=test),
-        splits.by_time(users, items, items, validation=validation, test=test),
+        splits.by_time_per_user(users, items, items, validation=validation, test=test),
     ):
         sizes = [np.bincount(users[part], minlength=200) for part in split]
         for count in counts.tolist():
@@ -100,7 +101,7 @@ def test_random_split_spreads_evenly_over_items():
 
 def test_time_split_puts_earlier_rows_first_with_ties_by_item():
     users, items, times = interactions()
-    split = splits.by_time(users, items, times)
+    split = splits.by_time_per_user(users, items, times)
     part = np.empty(len(users), int)
     for number, rows in enumerate(split):
         part[rows] = number
@@ -147,7 +148,7 @@ def test_a_user_with_too_few_rows_is_named():
     with pytest.raises(DataError, match=message):
         splits.random_per_user(users, items, seed=0)
     with pytest.raises(DataError, match=message):
-        splits.by_time(users, items, range(6))
+        splits.by_time_per_user(users, items, range(6))
     with pytest.raises(DataError, match=r"user 8 .* expected at least 3 rows"):
         splits.leave_last_out(users, items, range(6))
     with pytest.raises(DataError, match=r"user 9 would .*received '1 rows, all of them in the test'"):
@@ -175,14 +176,14 @@ def test_repeated_pairs_are_refused_where_they_make_the_order_ambiguous():
     [
         (([], [], []), "no rows"),
         (([1, 1], [1, 2, 3], [1, 2, 3]), "differ in length"),
-        (([1.0, 1.5, 2.0], [1, 2, 3], [1, 2, 3]), "column 'users': ids are not a column of integers"),
-        (([1, 1, 1], ["a", "b", "c"], [1, 2, 3]), "column 'items'"),
+        (([1.0, 1.5, 2.0], [1, 2, 3], [1, 2, 3]), "column 'users': ids are not a column of integers or of text"),
+        (([1, 1, 1], ["a", None, "c"], [1, 2, 3]), "row 2, column 'items': an id is missing"),
         (([1, 1, 1], [1, 2, 3], [1, np.nan, 3]), "row 2, column 'timestamps': a time is missing"),
         (([1, 1, 1], [1, 2, 3], ["x", "y", "z"]), "times are not"),
     ],
 )
 def test_bad_columns_are_refused(arguments, message):
-    for split in (splits.by_time, splits.leave_last_out):
+    for split in (splits.by_time_per_user, splits.leave_last_out):
         with pytest.raises(DataError, match=message):
             split(*arguments)
 
@@ -209,7 +210,7 @@ def test_make_is_the_method_of_that_name():
     in_test = np.random.default_rng(1).random(len(users)) < 0.2
     expected = {
         "random": splits.random_per_user(users, items, seed=4),
-        "time": splits.by_time(users, items, times),
+        "time": splits.by_time_per_user(users, items, times),
         "leave-last-out": splits.leave_last_out(users, items, times),
         "given": splits.given(users, items, in_test, seed=4),
     }
@@ -223,13 +224,16 @@ def test_make_is_the_method_of_that_name():
 def test_make_refuses_an_unknown_method_and_a_given_split_without_rows():
     with pytest.raises(ConfigurationError, match="expected one of random, time, leave-last-out, given; received 'k'"):
         splits.make("k", [1, 1], [1, 2], [1, 2], seed=0)
-    with pytest.raises(ConfigurationError, match="needs to be told which rows are in the test"):
+    with pytest.raises(ConfigurationError, match="needs in_test"):
         splits.make("given", [1, 1], [1, 2], [1, 2], seed=0)
+    for method in ("time", "leave-last-out"):
+        with pytest.raises(ConfigurationError, match=f"split '{method}' needs timestamps"):
+            splits.make(method, [1, 1], [1, 2], seed=0)
 
 
-def test_oldest_first_is_a_sorted_list_cut_in_three():
+def test_by_time_is_a_sorted_list_cut_in_three():
     years = np.random.default_rng(0).integers(1950, 2017, 203)
-    split = splits.oldest_first(years, validation=0.2, test=0.1)
+    split = splits.by_time(years, validation=0.2, test=0.1)
     assert [len(part) for part in split] == [142, 40, 21]  # floor(.7 · 203), floor(.9 · 203) - 142, the rest
     assert sorted(np.concatenate(split).tolist()) == list(range(203))
     assert years[split.train].max() <= years[split.validation].min()
@@ -237,18 +241,18 @@ def test_oldest_first_is_a_sorted_list_cut_in_three():
     for part in split:
         assert part.dtype == np.int64
         assert (np.diff(part) > 0).all()
-    by_date = splits.oldest_first((years - 1970).astype("datetime64[Y]"), validation=0.2, test=0.1)
+    by_date = splits.by_time((years - 1970).astype("datetime64[Y]"), validation=0.2, test=0.1)
     for part, other in zip(split, by_date, strict=True):
         np.testing.assert_array_equal(part, other)
 
 
-def test_oldest_first_refuses_what_has_no_order():
+def test_by_time_refuses_what_has_no_order():
     with pytest.raises(DataError, match="row 2, column 'timestamps': a time is missing"):
-        splits.oldest_first(np.array(["2001-01-01", "NaT"], "datetime64[D]"))
+        splits.by_time(np.array(["2001-01-01", "NaT"], "datetime64[D]"))
     with pytest.raises(DataError, match="no rows"):
-        splits.oldest_first([])
+        splits.by_time([])
     with pytest.raises(DataError, match="too few rows to leave one for training; expected at least 2; received 1"):
-        splits.oldest_first([3])
+        splits.by_time([3])
 
 
 @pytest.mark.parametrize("spread", [1, 2**40])
@@ -257,11 +261,193 @@ def test_the_random_order_is_that_of_user_hash_and_item(spread):
     rng = np.random.default_rng(0)
     users, items = np.divmod(rng.permutation(40_000), 200)
     users, items = users.astype(np.int64) * spread, items.astype(np.int64)
-    expected = np.lexsort((items, splits._hash(3, users, items), users))
-    np.testing.assert_array_equal(splits._random_order(3, users, items), expected)
+    expected = np.lexsort((items, _split_rows.hashed(3, users, items), users))
+    np.testing.assert_array_equal(_split_rows.random_order(3, users, items), expected)
 
 
 def test_rows_alike_in_the_hash_are_ordered_by_item(monkeypatch):
-    monkeypatch.setattr(splits, "_hash", lambda seed, users, items: np.full(len(users), 5, np.uint64))
+    monkeypatch.setattr(_split_rows, "hashed", lambda seed, users, items: np.full(len(users), 5, np.uint64))
     items = np.array([4, 1, 3, 2])
-    assert splits._random_order(0, np.array([2, 2, 1, 1]), items).tolist() == [3, 2, 1, 0]
+    assert _split_rows.random_order(0, np.array([2, 2, 1, 1]), items).tolist() == [3, 2, 1, 0]
+
+
+# --- rows that stand alone
+
+
+def check_parts(split, rows):
+    for part in split:
+        assert part.dtype == np.int64
+        assert (np.diff(part) > 0).all()
+    assert np.sort(np.concatenate(split)).tolist() == list(range(rows))
+
+
+@pytest.mark.parametrize("rows", [2, 7, 90, 600])
+def test_random_rows(rows):
+    split = splits.random(rows, seed=0, validation=0.15, test=0.15)
+    check_parts(split, rows)
+    # The sizes by whole numbers: floor(.7 n) and n - floor(.85 n).
+    assert (len(split.train), len(split.test)) == (rows * 70 // 100, rows - rows * 85 // 100)
+
+
+def test_too_few_rows():
+    with pytest.raises(DataError, match="too few rows to leave one for training; expected at least 2; received 1"):
+        splits.random(1, seed=0)
+
+
+def test_published_sizes():
+    assert [len(part) for part in splits.random(1569, seed=4, validation=0.1275, test=0.15)] == [1133, 200, 236]
+    labels = np.arange(1569) % 3
+    assert [len(part) for part in splits.stratified(labels, seed=4, validation=0.1275, test=0.15)] == [1133, 200, 236]
+
+
+@pytest.mark.parametrize(
+    "split", [lambda seed: splits.random(300, seed=seed), lambda seed: splits.stratified([0, 1] * 150, seed=seed)]
+)
+def test_the_seed_decides(split):
+    first, again, other = split(1), split(1), split(2)
+    assert all(map(np.array_equal, first, again))
+    assert not np.array_equal(first.test, other.test)
+
+
+@pytest.mark.parametrize("labels", [np.repeat([0, 1, 2], [300, 60, 40]), np.repeat(["no", "yes"], [350, 50])])
+def test_stratified_shares(labels):
+    labels = np.random.default_rng(0).permutation(labels)
+    split = splits.stratified(labels, seed=5, validation=0.2, test=0.1)
+    check_parts(split, 400)
+    for kind in np.unique(labels):
+        for part in split:
+            assert abs((labels[part] == kind).sum() - (labels == kind).mean() * len(part)) < 1
+
+
+def test_parts_may_be_left_out():
+    split = splits.stratified([0, 1] * 20, seed=0, validation=0, test=0.25)
+    assert [len(part) for part in split] == [30, 0, 10]
+    check_parts(split, 40)
+    assert [len(part) for part in splits.random(40, seed=0, validation=0.25, test=0)] == [30, 10, 0]
+
+
+@pytest.mark.parametrize(("validation", "test"), [(-0.1, 0.2), (0.5, 0.5), (float("nan"), 0.1)])
+@pytest.mark.parametrize(
+    "split", [lambda **k: splits.random(100, **k), lambda **k: splits.stratified([0, 1] * 50, **k)]
+)
+def test_shares_are_checked(split, validation, test):
+    with pytest.raises(ConfigurationError, match="leave something for training"):
+        split(seed=0, validation=validation, test=test)
+
+
+def test_stratified_refuses():
+    with pytest.raises(DataError, match="class 2 with 1"):
+        splits.stratified([0, 1] * 20 + [2], seed=0)
+    with pytest.raises(DataError, match="every class in every part"):
+        splits.stratified(np.arange(20) % 5, seed=0)
+    with pytest.raises(DataError, match="not a column"):
+        splits.stratified([[0, 1]], seed=0)
+
+
+def test_require_classes():
+    labels = np.array([0, 1, 2, 0, 1, 2, 0, 1, 0])
+    whole = splits.Split(np.array([0, 1, 2]), np.array([3, 4, 5]), np.array([6, 7, 8]))
+    with pytest.raises(DataError, match=r"class 'high' has no row in the test part; .*received \[2, 1, 0\]"):
+        splits.require_classes(labels, whole, ("low", "medium", "high"))
+    splits.require_classes(labels, whole._replace(test=np.array([6, 7, 5])), ("low", "medium", "high"))
+    splits.require_classes(labels, whole._replace(test=np.array([], np.int64)), ("low", "medium", "high"))
+
+
+# --- folds
+
+
+@pytest.mark.parametrize(("rows", "folds"), [(400, 5), (97, 3), (20, 2)])
+def test_every_row_is_tested_once(rows, folds):
+    labels = np.random.default_rng(0).permutation(np.arange(rows) % 4 == 0).astype(int)
+    made = splits.folds(labels, n_folds=folds, seed=3, validation=0.1)
+    assert len(made) == folds
+    for split in made:
+        check_parts(split, rows)
+        assert len(split.validation) == rows // 10
+        for part in split:
+            # A class has its share of each part, but for one row of it where shares are no whole numbers.
+            assert abs(labels[part].sum() - labels.mean() * len(part)) <= 1
+    assert np.sort(np.concatenate([split.test for split in made])).tolist() == list(range(rows))
+
+
+def test_the_seed_decides_the_folds():
+    labels = np.arange(100) % 2
+    first, again, other = (splits.folds(labels, seed=seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(*parts) for pair in zip(first, again, strict=True) for parts in zip(*pair, strict=True))
+    assert not np.array_equal(first[0].test, other[0].test)
+    assert not np.array_equal(first[0].validation, first[1].validation)
+
+
+@pytest.mark.parametrize(
+    ("labels", "folds", "error", "message"),
+    [
+        ([0, 1] * 10, 1, ConfigurationError, "n_folds must be 2 or more. Received: n_folds=1"),
+        ([0] * 20 + [1] * 2, 3, DataError, "expected 3 rows of each class or more; received 'class 1 with 2 rows'"),
+        ([], 3, DataError, "too few rows for the folds"),
+        ([[0, 1]], 2, DataError, "labels are not a column"),
+    ],
+)
+def test_folds_that_cannot_be_made(labels, folds, error, message):
+    with pytest.raises(error, match=message):
+        splits.folds(np.array(labels, int), n_folds=folds, seed=0)
+
+
+# --- ids kept back
+
+
+def ids_of(rows=5000, seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"user": rng.integers(0, 300, rows), "item": rng.integers(0, 200, rows)})
+
+
+@pytest.mark.parametrize("unseen", [0.0, 0.02, 0.1])
+def test_kept_back_ids_have_no_training_row(unseen):
+    ids = ids_of()
+    split = splits.kept_back(ids, seed=1, unseen=unseen)
+    check_parts(split, len(ids))
+    hidden = np.zeros(len(ids), bool)
+    for name in ids:
+        without = set(ids[name]) - set(ids[name].iloc[split.train])
+        assert len(without) == math.ceil(unseen * ids[name].nunique())
+        hidden |= ids[name].isin(without).to_numpy()
+    assert not hidden[split.validation].any()
+    left = len(ids) - hidden.sum()
+    assert [len(split.train), len(split.validation)] == [left * 8 // 10, left * 9 // 10 - left * 8 // 10]
+    assert len(split.test) == hidden.sum() + left - left * 9 // 10
+    assert abs(np.mean(split.train) / len(ids) - 0.5) < 0.02
+
+
+def test_kept_back_takes_columns_of_any_kind_alike():
+    ids = ids_of()
+    text = ids.map("{:03d}".format)
+    expected = splits.kept_back(ids, seed=1)
+    for columns in (text, text.astype("category"), {name: text[name].to_numpy() for name in text}):
+        assert all(map(np.array_equal, splits.kept_back(columns, seed=1), expected))
+    assert not np.array_equal(splits.kept_back(ids, seed=2).train, expected.train)
+
+
+def test_kept_back_refuses():
+    ids = {"user": [1, 2, 3, 4], "item": ["b", "a", "c", "a"]}
+    with pytest.raises(ConfigurationError, match="unseen=1"):
+        splits.kept_back(ids, seed=0, unseen=1)
+    with pytest.raises(ConfigurationError, match="leave something for training"):
+        splits.kept_back(ids, seed=0, validation=0.5, test=0.5)
+    with pytest.raises(DataError, match="no row is left for training; received '4 rows, 4 kept back'"):
+        splits.kept_back(ids, seed=0, unseen=0.9)
+    with pytest.raises(DataError, match="no column of ids"):
+        splits.kept_back({}, seed=0)
+
+
+# --- text ids
+
+
+def test_text_ids_are_split_as_their_ranks_are():
+    users, items, times = interactions()
+    text = {value: f"{rank:06d}" for rank, value in enumerate(np.unique(users))}
+    rank = np.unique(users, return_inverse=True)[1]
+    named = [text[user] for user in users]
+    for method in ("random", "time", "leave-last-out"):
+        expected = splits.make(method, rank, items, times, seed=2)
+        assert all(map(np.array_equal, splits.make(method, named, items, times, seed=2), expected))
+    with pytest.raises(DataError, match="user ann would be left"):
+        splits.random_per_user(["bob", "ann", "bob"], [1, 2, 2], seed=0)
