@@ -61,6 +61,22 @@ def verdict(payoff: pd.DataFrame) -> str:
     )
 
 
+def differences(payoff: pd.DataFrame) -> pd.DataFrame:
+    """Both settings and their difference as text, a row per metric."""
+    rows = {}
+    for metric in _metrics(payoff):
+        each = _beside(payoff, metric).to_dict("index")
+        tuned = each["tuned"]
+        gap, low, high = (number(tuned[name], like=tuned["mean"]) for name in ("difference", "low", "high"))
+        rows[_described(metric).label] = {
+            **{f"{name} settings": _spread(each[name]) for name in ("default", "tuned")},
+            "difference": gap,
+            "95 % interval": f"{low} to {high}" if np.isfinite(tuned["low"]) else "–",
+            "tuned is better in": f"{tuned['better_in']} of {len(payoff) // 2}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def comparison(payoff: pd.DataFrame) -> str:
     """Makes the table of both settings and their difference, a row for each metric.
 
@@ -73,22 +89,11 @@ def comparison(payoff: pd.DataFrame) -> str:
     Raises:
         DataError: As `verdict`.
     """
-    rows = {}
-    for metric in _metrics(payoff):
-        each = _beside(payoff, metric).to_dict("index")
-        tuned = each["tuned"]
-        gap, low, high = (number(tuned[name], like=tuned["mean"]) for name in ("difference", "low", "high"))
-        rows[_described(metric).label] = {
-            **{f"{name} settings": _spread(each[name]) for name in ("default", "tuned")},
-            "difference": gap,
-            "95 % interval": f"{low} to {high}" if np.isfinite(tuned["low"]) else "–",
-            "tuned is better in": f"{tuned['better_in']} of {len(payoff) // 2}",
-        }
     words = (
         "Both settings were trained on the whole training part, over the same seeds of weights and order. Mean ± "
         "standard deviation on the test rows; the difference is tuned less default, seed by seed."
     )
-    return paragraphs(words) + frame(pd.DataFrame.from_dict(rows, orient="index"), name="metric")
+    return paragraphs(words) + frame(differences(payoff), name="metric")
 
 
 def _beside(payoff: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,182 @@ VARIANT: dict[str, tuple[str, ...]] = {
 REQUIRED = COMMON | VARIANT
 _ABOUT_ALL = ("variants", "best", "choice", "warnings")
 _NO_MAPPING = ("recipe", "backend", "seed")
+
+
+Metrics = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long the steps of a run took, in seconds.
+
+    Attributes:
+        load_s: Reading the data.
+        prepare_s: Splitting and encoding it.
+        fit_s: All epochs of training, those before a resume included.
+        epochs: Number of epochs run.
+        samples_per_s: Training rows per second, None where nothing was trained.
+        evaluate_s: Predicting and computing the metrics.
+    """
+
+    load_s: float | None
+    prepare_s: float | None
+    fit_s: float | None
+    epochs: int
+    samples_per_s: float | None
+    evaluate_s: float | None
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """The figures of one trained model.
+
+    Attributes:
+        name: The model's name.
+        parameters: Number of its parameters.
+        test: Metrics on the test rows.
+        validation: Metrics on the validation rows.
+        timing: What took how long.
+        train: Metrics on the training rows, where they were computed. Default {}.
+        cost: What it costs beside parameters and training time, such as {"latency_ms": 0.7}. Default {}.
+        warnings: Sentences a reader must not overlook. Default ().
+        more: Further keys of its record. Default {}.
+
+    Raises:
+        DataError: If a metric or a cost is no number, or a warning no text.
+    """
+
+    name: str
+    parameters: int
+    test: Metrics
+    validation: Metrics
+    timing: Timing
+    train: Metrics = field(default_factory=dict)
+    cost: Metrics = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for group in ("test", "validation", "train", "cost"):
+            _check_numbers(f"{self.name}.{group}", getattr(self, group))
+        _check_texts(f"{self.name}.warnings", self.warnings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as `metrics.json` holds it; what is empty is left out."""
+        optional = {"train": dict(self.train), "cost": dict(self.cost)}
+        return {
+            "model": {"name": self.name, "parameters": self.parameters},
+            "test": dict(self.test),
+            "validation": dict(self.validation),
+            "timing": asdict(self.timing),
+            **{name: value for name, value in optional.items() if value},
+            "warnings": list(self.warnings),
+            **self.more,
+        }
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The figures of a run, of one model or of several variants.
+
+    Attributes:
+        recipe: Name of the recipe.
+        backend: "jax", "torch" or "tensorflow".
+        seed: The seed.
+        data: Facts of the data: `source`, `rows` and `sha256`, and any others. The report also knows `synthetic`,
+            `unit` (of errors), `floors`, `split` and `split_name`, and counts under names ending in `_counts`.
+        baselines: Baseline -> its test metrics.
+        versions: Package -> version.
+        model: The one model, or None where there are variants.
+        variants: Variant -> its record; empty where there is one model.
+        best: The chosen variant.
+        choice: The sentence that justifies it.
+        warnings: Sentences about the run as a whole. Default ().
+        more: Further keys of the record, such as `search`. Default {}.
+
+    Raises:
+        DataError: If a fact of the data is missing, a metric is no number, `best` is no variant, or a variant and a
+            baseline share a name.
+
+    Example:
+        >>> timing = Timing(0.1, 0.2, 3.0, 5, 1000.0, 0.3)
+        >>> net = VariantRecord("net", 900, {"rmse": 0.9}, {"rmse": 0.8}, timing)
+        >>> data = {"source": "sample", "rows": 100, "sha256": "50d2"}
+        >>> run = RunRecord("ratings", "jax", 0, data, {"mean": {"rmse": 1.1}}, {}, model=net)
+        >>> run.to_dict()["test"]
+        {'rmse': 0.9}
+    """
+
+    recipe: str
+    backend: str
+    seed: int
+    data: Mapping[str, Any]
+    baselines: Mapping[str, Metrics]
+    versions: Mapping[str, str]
+    model: VariantRecord | None = None
+    variants: Mapping[str, VariantRecord] = field(default_factory=dict)
+    best: str | None = None
+    choice: str = ""
+    warnings: Sequence[str] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        absent = [name for name in COMMON["data"] if name not in self.data]
+        if absent:
+            raise DataError("the record lacks facts of the data", file=METRICS, expected=", ".join(absent))
+        for name, values in self.baselines.items():
+            _check_numbers(f"baselines.{name}", values)
+        _check_texts("warnings", self.warnings)
+        if (self.model is None) != bool(self.variants):
+            raise DataError("a record is of one model or of variants", file=METRICS, expected="one of the two")
+        if self.variants and self.best not in self.variants:
+            one_of = f"one of the variants: {', '.join(self.variants)}"
+            raise DataError("no such variant", file=METRICS, column="best", expected=one_of, received=self.best)
+        if shared := set(self.variants) & set(self.baselines):
+            raise DataError("a variant and a baseline share a name", file=METRICS, received=min(shared))
+
+    @property
+    def models(self) -> dict[str, VariantRecord]:
+        """Each model of the run by name: the variants, or the one model."""
+        return {self.model.name: self.model} if self.model else dict(self.variants)
+
+    @property
+    def chosen(self) -> VariantRecord:
+        """The best variant, or the one model."""
+        return self.model if self.model else self.variants[str(self.best)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as `metrics.json` holds it, in JSON's types."""
+        own: dict[str, Any] = self.model.to_dict() if self.model else {}
+        if self.variants:
+            own = {"variants": {name: each.to_dict() for name, each in self.variants.items()}}
+            own |= {"best": self.best, "choice": self.choice}
+        warnings = [*self.warnings, *own.pop("warnings", ())]
+        return plain(
+            {
+                "recipe": self.recipe,
+                "backend": self.backend,
+                "data": self.data,
+                "seed": self.seed,
+                **own,
+                "baselines": self.baselines,
+                "warnings": warnings,
+                **self.more,
+                "versions": self.versions,
+            },
+            "record",
+        )
+
+
+def _check_numbers(where: str, values: Metrics) -> None:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, int | float | np.number):
+            raise DataError("not a number", file=METRICS, column=f"{where}.{name}", received=value)
+
+
+def _check_texts(where: str, texts: Sequence[str]) -> None:
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise DataError("not a list of sentences", file=METRICS, column=where, received=texts)
 
 
 def check_record(record: Mapping[str, Any]) -> None:

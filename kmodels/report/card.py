@@ -1,0 +1,133 @@
+"""The model card: what a fitted model is, how well it does, what it is not for, and how to load it.
+
+Its words stand in a Jinja2 template that extends `model_card.md.j2` and fills its blocks, in Markdown:
+
+    {% extends "model_card.md.j2" %}
+    {% block description %}Predicts the quality of a wine.{% endblock %}
+    {% block inputs %}{{ inputs_table({"numbers": "standardised by `encoders.json`"}) }}{% endblock %}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from kmodels.errors import ConfigurationError
+from kmodels.files import write_atomically
+from kmodels.report.comparisons import cost_label, costs_of, metric_label
+from kmodels.report.glossary import FLATTERING, by_group, describe, number
+from kmodels.report.page import TEMPLATES, flatten
+from kmodels.report.record import RunRecord, plain
+from kmodels.report.run_folder import read_config
+
+__all__ = ["write_card"]
+
+CARD = "MODEL_CARD.md"
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def write_card(
+    folder: str | Path,
+    template: str | Path,
+    record: RunRecord,
+    *,
+    inputs: Mapping[str, tuple[tuple[int | None, ...], str]],
+    **context: Any,
+) -> Path:
+    """Writes `MODEL_CARD.md` of the chosen model.
+
+    Args:
+        folder: The run folder; its `config.json` is listed as the settings.
+        template: The card's template; it extends "model_card.md.j2".
+        record: The figures of the run.
+        inputs: Input of the model -> its shape, None for the batch, and dtype.
+        **context: What else the template uses.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ConfigurationError: If the folder holds no run, or the template is not there or uses what it was not given.
+    """
+    folder, template, chosen = Path(folder), Path(template), record.chosen
+    environment = Environment(
+        loader=FileSystemLoader([template.parent, TEMPLATES]),
+        undefined=StrictUndefined,
+        finalize=lambda value: str(value).replace("<", "&lt;"),  # a value cannot become markup
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "inline": _inline, "cell": _cell, "shape": _shape}
+    timing = chosen.timing
+    settings = {name: "none" if value is None else value for name, value in flatten(read_config(folder)).items()}
+    took = "–" if timing.fit_s is None else f"{timing.fit_s:.1f} s"
+    values = {
+        "record": record,
+        "data": plain(record.data, "data"),
+        "chosen": chosen,
+        "best": record.best,
+        "warnings": list(dict.fromkeys([*record.warnings, *chosen.warnings])),
+        "inputs": [
+            {"name": name, "shape": shape, "one": tuple(size or 1 for size in shape), "dtype": dtype}
+            for name, (shape, dtype) in inputs.items()
+        ],
+        "training": [("epochs run", number(timing.epochs)), ("fitting took", took), *settings.items()],
+        "evaluation": _evaluation(record),
+        "variants": _variants(record),
+        **context,
+    }
+    try:
+        text = environment.get_template(template.name).render(values)
+    except TemplateError as error:
+        raise ConfigurationError(f"the card {template}: {type(error).__name__}: {error}") from error
+    write_atomically(folder / CARD, text)
+    return folder / CARD
+
+
+def _evaluation(record: RunRecord) -> list[tuple[str, ...]]:
+    """A row per metric: of the model on test and validation, and of each baseline on test."""
+    chosen, unit, rows = record.chosen, str(record.data.get("unit", "")), []
+    for names in by_group([*chosen.test, *chosen.validation], unit).values():
+        for name in names:
+            flatters = " (flatters)" if describe(name, unit).group == FLATTERING else ""
+            each = (chosen.test, chosen.validation, *record.baselines.values())
+            label = metric_label(name, unit).replace(_NO_BREAK, " ")
+            rows.append((f"{label}{flatters}", *(number(values.get(name)) for values in each)))
+    return rows
+
+
+def _variants(record: RunRecord) -> dict[str, Any]:
+    """Test figures and costs of all variants."""
+    unit = str(record.data.get("unit", ""))
+    groups = by_group([name for each in record.variants.values() for name in each.test], unit)
+    metrics = [name for names in groups.values() for name in names]
+    costs = {name: costs_of(each) for name, each in record.variants.items()}
+    kinds = list(dict.fromkeys(cost for values in costs.values() for cost in values))
+    labels = [metric_label(name, unit).replace(_NO_BREAK, " ") for name in metrics]
+    rows = [
+        (
+            f"**{name}**" if name == record.best else name,
+            *(number(each.test.get(metric)) for metric in metrics),
+            *(number(costs[name].get(cost)) for cost in kinds),
+        )
+        for name, each in record.variants.items()
+    ]
+    return {"columns": ["variant", *labels, *map(cost_label, kinds)], "rows": rows}
+
+
+def _inline(value: object) -> str:
+    """A text on one line."""
+    return " ".join(str(value).split())
+
+
+def _cell(value: object) -> str:
+    """A text that ends neither its cell nor its row."""
+    return _inline(value).replace("|", "\\|")
+
+
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return str(tuple("any" if size is None else size for size in shape)).replace("'", "")

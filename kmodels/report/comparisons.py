@@ -1,0 +1,128 @@
+"""The tables that compare models with each other and with baselines, as values: page, card and terminal write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from kmodels.errors import DataError
+from kmodels.report.glossary import COSTS, FLATTERING, best, by_group, describe
+from kmodels.report.record import RunRecord
+
+_NO_CONTEST = ("ece",)  # a model that gives every row the classes' shares is calibrated, and predicts nothing
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of values.
+
+    Attributes:
+        columns: Headings, the first column's included.
+        rows: Row name -> its values.
+        caption: What stands above it.
+        best: For each column of values the row with the best one, or None; or nothing.
+        classes: Row name -> how the row looks: "model" (stands out) or "aside" (pale).
+    """
+
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[object]]
+    caption: str = ""
+    best: Sequence[str | None] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, *, caption: str = "", name: str = "", best: Sequence[str | None] = ()) -> Table:
+        """A DataFrame as a table: its index as the first column, missing values as None, underscores as spaces."""
+        if not frame.index.is_unique:
+            twice = str(frame.index[frame.index.duplicated()][0])
+            raise DataError("two rows of a table have the same name", expected="unique names", received=twice)
+        rows = {
+            str(label): [None if pd.isna(value) else value for value in values]
+            for label, values in zip(frame.index, frame.astype(object).to_numpy(), strict=True)
+        }
+        heading = name or str(frame.index.name or "")
+        return cls([heading, *(str(column).replace("_", " ") for column in frame.columns)], rows, caption, best)
+
+
+def contests(record: RunRecord, part: str, heading: str) -> list[Table]:
+    """One table per group of metrics of a part; baselines stand in those of the test part.
+
+    Below one model's test figures stand its own on validation and training, outside the contest.
+    """
+    unit = str(record.data.get("unit", ""))
+    found: dict[str, Mapping[str, Any]] = {name: getattr(each, part) for name, each in record.models.items()}
+    aside: dict[str, Mapping[str, Any]] = {}
+    if part == "test":
+        found |= record.baselines
+        if record.model:
+            aside = {"model on validation": record.model.validation, "model on training": record.model.train}
+    chosen = record.best or record.chosen.name
+    tables = []
+    for group, names in by_group([name for each in found.values() for name in each], unit).items():
+        rows = {
+            who: [values.get(name) for name in names]
+            for who, values in {**found, **aside}.items()
+            if any(name in values for name in names)
+        }
+        winners = [_winner(found, name, unit) for name in names]
+        columns = [heading, *(metric_label(name, unit).removeprefix("Catalogue ") for name in names)]
+        tables.append(Table(columns, rows, group, winners, {chosen: "model", **dict.fromkeys(aside, "aside")}))
+    return tables
+
+
+def costs(record: RunRecord, caption: str = "") -> Table:
+    """What each model costs; the cheapest of each column is the best one."""
+    each = {name: costs_of(model) for name, model in record.models.items()}
+    names = list(dict.fromkeys(cost for values in each.values() for cost in values))
+    rows = {
+        name: [model.timing.epochs, *(_rounded(each[name].get(cost)) for cost in names)]
+        for name, model in record.models.items()
+    }
+    winners = [None, *(best({name: values.get(cost) for name, values in each.items()}, "lower") for cost in names)]
+    columns = ["variant", "epochs", *map(cost_label, names)]
+    return Table(columns, rows, caption, winners, {str(record.best): "model"})
+
+
+def costs_of(model: Any) -> dict[str, float]:
+    """Cost by name of a `VariantRecord`: parameters, training time, and what its `cost` holds."""
+    known = {"parameters": model.parameters, "fit_s": model.timing.fit_s, **model.cost}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def figures(record: RunRecord, metrics: Sequence[str], limits: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """The test figures of models, baselines and limits, and the models' costs, for a terminal."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, model in record.models.items():
+        rows[name] = {metric: model.test.get(metric) for metric in metrics}
+        rows[name] |= {cost_label(cost): value for cost, value in model.cost.items()}
+    for name, values in {**record.baselines, **limits}.items():
+        rows[name] = {metric: values.get(metric) for metric in metrics}
+    table = pd.DataFrame.from_dict(rows, orient="index").astype(float)
+    return table.dropna(axis="columns", how="all").dropna(axis="index", how="all")
+
+
+def metric_label(name: str, unit: str = "") -> str:
+    """A metric with its unit and an arrow to where it is better."""
+    metric = describe(name, unit)
+    arrow = {"lower": "\N{NO-BREAK SPACE}↓", "higher": "\N{NO-BREAK SPACE}↑", None: ""}[metric.better]
+    return f"{metric.label} ({metric.unit}){arrow}" if metric.unit else f"{metric.label}{arrow}"
+
+
+def cost_label(name: str) -> str:
+    """A cost with its unit; underscores of an unknown one as spaces."""
+    label, unit = COSTS.get(name, (name.replace("_", " "), ""))
+    return f"{label} ({unit})" if unit else label
+
+
+def _winner(found: Mapping[str, Mapping[str, Any]], name: str, unit: str) -> str | None:
+    metric = describe(name, unit)
+    if metric.group == FLATTERING or name in _NO_CONTEST:
+        return None
+    return best({who: values.get(name) for who, values in found.items()}, metric.better)
+
+
+def _rounded(value: float | None) -> object:
+    return value if value is None or isinstance(value, int) else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,290 @@
+"""The page of a run: one HTML file from a recipe's template, with its figures inside.
+
+A page's words stand in a Jinja2 template that extends `report.html.j2` and fills its blocks:
+
+    {% extends "report.html.j2" %}
+    {% block title %}Wine: which quality{% endblock %}
+    {% block intro %}{{ chosen.name }} was trained on {{ data.split.train|number }} rows.{% endblock %}
+    {% block sections %}
+    {% call ui.section("Errors") %}{% call ui.gallery() %}
+    {{ ui.figure("errors", "Errors", "Test rows; right of zero: predicted too high.") }}
+    {% endcall %}{% endcall %}
+    {% endblock %}
+
+All text is escaped. A template may use `record` (a `RunRecord`), `data` (its facts), `chosen` (a `VariantRecord`),
+`best`, `figures` (their names), everything given to `write_page` as context, the macros of `macros.html.j2` as `ui`,
+and the filters `number`, `metric` (a metric's label) and `duration`. A fact named like a method of dictionaries is read
+as `data["items"]`.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.files import write_atomically
+from kmodels.report.canvas import save
+from kmodels.report.comparisons import Table, contests, costs
+from kmodels.report.glossary import CATALOGUE, CATALOGUE_MEANING, best, by_group, describe, number
+from kmodels.report.record import RunRecord, plain
+from kmodels.report.run_folder import read_config
+
+__all__ = ["HEADLINE", "write_page"]
+
+HEADLINE = ("accuracy", "macro_f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "ndcg_at_10")
+REPORT = "report.html"
+TEMPLATES = Path(__file__).with_name("templates")
+_PARTS = {"test": "on the test split", "validation": "on the validation split", "train": "on the training split"}
+_NO_FACTS = ("split", "split_name", "synthetic")
+
+
+def write_page(
+    folder: str | Path,
+    template: str | Path,
+    record: RunRecord,
+    *,
+    figures: Mapping[str, Figure] | None = None,
+    histories: Mapping[str, pd.DataFrame] | None = None,
+    layers: Mapping[str, str] | None = None,
+    command: str = "",
+    headline: Sequence[str] = HEADLINE,
+    search: Mapping[str, Any] | None = None,
+    **context: Any,
+) -> Path:
+    """Draws the figures into `plots/` and writes `report.html`, one file that needs nothing else.
+
+    Args:
+        folder: The run folder; its `config.json` is listed as the settings.
+        template: The page's template; it extends "report.html.j2", and may include others of its folder.
+        record: The figures of the run.
+        figures: Name -> figure; each becomes `plots/<name>.png`, and the template places it. Default none.
+        histories: Model or variant -> one row per epoch, with `epoch`; a table that opens on demand. Default none.
+        layers: Model or variant -> its layers as text. Default none.
+        command: What repeats the run. Default "".
+        headline: Metrics on the cards at the top, the first four that the chosen model has. Default `HEADLINE`.
+        search: What `report.search.section` gives, or None (default): no search was made.
+        **context: What else the template uses.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ConfigurationError: If the template is not there, or uses what it was not given.
+        DataError: If the folder holds no run, or `histories` or `layers` name a model that the record does not have.
+    """
+    folder, template = Path(folder), Path(template)
+    for name in [*(histories or {}), *(layers or {})]:
+        if name not in record.models:
+            raise DataError("no such model in the record", expected=", ".join(record.models), received=name)
+    images = {name: _image(save(figure, folder / "plots" / f"{name}.png")) for name, figure in (figures or {}).items()}
+    contents: dict[str, str] = {}
+    environment = _environment(template.parent)
+    values = {
+        "record": record,
+        "data": plain(record.data, "data"),
+        "chosen": record.chosen,
+        "best": record.best,
+        "variants": record.variants,
+        "figures": list(images),
+        "layers": layers or {},
+        "epochs": {name: _epochs(history) for name, history in (histories or {}).items()},
+        "command": command,
+        "search": search,
+        "settings": read_config(folder),
+        "environment": {"backend": record.backend, "seed": record.seed, **record.versions},
+        "warnings": _warnings(record),
+        "headline": [name for name in headline if name in record.chosen.test][:4],
+        "facts": _facts(record.data),
+        "counts": _counts(record.data),
+        "meanings": _meanings(record),
+        "contents": contents,
+        "anchor": lambda title: contents.setdefault(title, _anchor(title)),
+        "image_of": lambda name: _found(images, name),
+        "headline_of": lambda name: _headline(record, name),
+        "contests": lambda part: contests(record, part, _PARTS[part]),
+        "costs": lambda caption: costs(record, caption),
+        "as_table": Table.of,
+        **context,
+    }
+    try:
+        values["ui"] = environment.get_template("macros.html.j2").make_module(values)
+        text = environment.get_template(template.name).render(values)
+    except TemplateError as error:
+        raise ConfigurationError(f"the page {template}: {type(error).__name__}: {error}") from error
+    write_atomically(folder / REPORT, text.lstrip())
+    return folder / REPORT
+
+
+def layers_of(model: Any) -> str:
+    """The table of a Keras model's layers as `summary` prints it, 100 letters wide."""
+    lines: list[str] = []
+    model.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
+    return "\n".join(lines)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings taken apart, names joined by dots."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _environment(folder: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader([folder, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "metric": lambda name, unit="": describe(name, unit).label,
+        "duration": _duration,
+        "cell": _cell,
+        "setting": _setting,
+        "breakable": _breakable,
+        "flatten": flatten,
+        "paragraphs": _paragraphs,
+    }
+    return environment
+
+
+def _image(path: Path) -> dict[str, Any]:
+    """A picture as a data address, with the size in its header: the page does not jump while it loads."""
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])
+    return {
+        "address": f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}",
+        "width": width,
+        "height": height,
+    }
+
+
+def _found(images: Mapping[str, Any], name: str) -> Any:
+    if name not in images:
+        raise ConfigurationError(f"the page shows a figure {name!r} that it was not given; given: {', '.join(images)}")
+    return images[name]
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w-]+", "-", title.lower()).strip("-")
+
+
+def _warnings(record: RunRecord) -> list[str]:
+    return list(dict.fromkeys([*record.warnings, *(text for each in record.models.values() for text in each.warnings)]))
+
+
+def _headline(record: RunRecord, name: str) -> dict[str, Any]:
+    """A metric of the chosen model and of the best baseline."""
+    unit = str(record.data.get("unit", ""))
+    metric, value = describe(name, unit), record.chosen.test[name]
+    values = {baseline: each.get(name) for baseline, each in record.baselines.items()}
+    first = best(values, metric.better)
+    found = {"label": metric.label, "unit": metric.unit, "value": value, "gap": None}
+    other = values[first] if first is not None else None
+    if value is None or other is None:
+        return found
+    gap = value - other
+    is_better = gap < 0 if metric.better == "lower" else gap > 0
+    verdict, tone = ("better than", "good") if is_better else ("worse than", "bad")
+    shown = number(abs(gap), like=value) if gap else ""
+    return found | {
+        "gap": shown,
+        "verdict": verdict,
+        "tone": tone if gap else "even",
+        "baseline": first,
+        "other": other,
+    }
+
+
+def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page lists of the data: large counts with separators, the density of users and items."""
+    facts: dict[str, Any] = {}
+    for name, value in data.items():
+        if name in _NO_FACTS or name.endswith("_counts"):
+            continue
+        is_count = isinstance(value, int) and (name in ("rows", "users", "items") or value >= 10_000)
+        facts[name.replace("_", " ")] = number(value) if is_count else plain(value, name)
+    if data.get("users") and data.get("items"):
+        facts["density"] = f"{100 * data['rows'] / (data['users'] * data['items']):.2f} % of all user-item pairs"
+    return facts
+
+
+def _counts(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name.removesuffix("_counts").replace("_", " "): values
+        for name, values in data.items()
+        if name.endswith("_counts")
+    }
+
+
+def _meanings(record: RunRecord) -> list[tuple[str, str, str]]:
+    """Label, name and meaning of each metric on the page."""
+    unit = str(record.data.get("unit", ""))
+    names = [name for each in record.models.values() for name in (*each.test, *each.validation)]
+    entries = []
+    for group, members in by_group(names, unit).items():
+        if group == CATALOGUE:
+            entries.append(("Catalogue figures", "catalogue_…", CATALOGUE_MEANING))
+            continue
+        metrics = [(describe(name, unit), name) for name in members]
+        entries += [(metric.label, name, metric.meaning) for metric, name in metrics if metric.meaning]
+    return entries
+
+
+def _epochs(history: pd.DataFrame) -> Table | None:
+    if not len(history):
+        return None
+    epochs = history["epoch"] if "epoch" in history else pd.Series(np.arange(1, len(history) + 1))
+    values = history.drop(columns="epoch", errors="ignore")
+    rows = {
+        f"{epoch:g}": [plain(value, "history") for value in row]
+        for epoch, row in zip(epochs, values.to_numpy(), strict=True)
+    }
+    return Table(["epoch", *map(str, values.columns)], rows)
+
+
+def _paragraphs(text: str) -> list[str]:
+    parts = re.split(r"\n\s*\n", text)  # of markup, as a block of a template is: what was escaped stays so
+    return [Markup(part.strip()) if isinstance(text, Markup) else part.strip() for part in parts if part.strip()]
+
+
+def _cell(value: object) -> Markup:
+    """A value of a table; a number carries its full precision in a `<data>` element."""
+    value = plain(value, "value")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Markup('<data value="{}">{}</data>').format(repr(value), number(value))
+    return escape(number(value))
+
+
+def _setting(value: object) -> str:
+    """A setting as it would be typed: 0.001, not 0.0010; 100000, not 100,000."""
+    if isinstance(value, list | tuple):
+        return ", ".join(_setting(item) for item in value) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _breakable(name: str) -> Markup:
+    """A long name of the code, which may break after its underscores as a phone needs."""
+    return Markup(str(escape(name)).replace("_", "_<wbr>"))
+
+
+def _duration(seconds: float | None) -> str | None:
+    if seconds is None or seconds < 60:
+        return None if seconds is None else f"{seconds:.2f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
