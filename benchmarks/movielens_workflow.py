@@ -43,6 +43,7 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
 
     from kmodels import models, training
     from kmodels.datasets import movielens
+    from kmodels.datasets import ratings as rating_tables
     from kmodels.evaluation import ranking, regression
     from kmodels.pipelines import RatingInputs
     from kmodels.preprocessing import ratings, splits
@@ -51,8 +52,7 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
     with cli.timed(seconds, "load"):
         data = movielens.read(folder)
     with cli.timed(seconds, "prepare"):
-        data = movielens.filter_ratings(data, min_ratings=5)
-        movielens.time_features(data.ratings["timestamp"])
+        data = rating_tables.filter_ratings(data, min_ratings=5)
     with cli.timed(seconds, "split"):
         split = splits.random_per_user(data.ratings["user_id"], data.ratings["item_id"], seed=0)
     with cli.timed(seconds, "encode"):

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from kmodels import models, serving, training
-from kmodels.datasets import movielens, simulated
+from kmodels.datasets import movielens, ratings, simulated
 from kmodels.evaluation import factorization, regression
 from kmodels.pipelines import Batches, Interactions
 from kmodels.preprocessing import encoders
@@ -110,8 +110,8 @@ def main(args: argparse.Namespace) -> None:
 
 def load(args: argparse.Namespace) -> tuple[simulated.SimulatedRatings | None, pd.DataFrame, dict]:
     if args.data not in SIZES:
-        data = movielens.filter_ratings(movielens.load(args.data), min_ratings=5)
-        return None, data.ratings, {"source": str(args.data), **movielens.summary(data)}
+        data = ratings.filter_ratings(movielens.load(args.data), min_ratings=5)
+        return None, data.ratings, {"source": str(args.data), **ratings.summary(data)}
     world = simulated.low_rank_ratings(*SIZES[args.data], seed=args.seed)
     return world, world.ratings, {"source": args.data, **simulated.summary(world)}
 

@@ -22,6 +22,7 @@ import pandas as pd
 
 from kmodels import models, serving, training
 from kmodels.datasets import movielens
+from kmodels.datasets import ratings as rating_tables
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import factorization, recommender
 from kmodels.pipelines import RatedFilms
@@ -44,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
     if args.data == "sample":
         print(cli.SAMPLE_NOTICE)
     with cli.timed(timing, "load_s"):
-        data = movielens.filter_ratings(movielens.load(args.data), min_ratings=5)
+        data = rating_tables.filter_ratings(movielens.load(args.data), min_ratings=5)
     with cli.timed(timing, "prepare_s"):
         problem = RatedFilms.of(data, make_split(data, args), partial(build, args, settings=SETTINGS))
         table, stars, split, inputs = problem.table, problem.stars, problem.split, problem.inputs
@@ -79,7 +80,7 @@ def main(args: argparse.Namespace) -> None:
         "data": {
             "source": str(args.data),
             "synthetic": args.data == "sample",
-            **movielens.summary(data),
+            **rating_tables.summary(data),
             "kept": "users and films with at least 5 ratings",
             "split_name": args.split,
             "split": {name: len(rows) for name, rows in split._asdict().items()},
@@ -98,9 +99,9 @@ def main(args: argparse.Namespace) -> None:
     print(f"Report: {folder / 'report.html'}")
 
 
-def make_split(data: movielens.MovieLens, args: argparse.Namespace) -> splits.Split:
+def make_split(data: rating_tables.RatingTables, args: argparse.Namespace) -> splits.Split:
     users, items, times = (data.ratings[name] for name in ("user_id", "item_id", "timestamp"))
-    in_test = movielens.given_split(data, args.fold) if args.split == "given" else None
+    in_test = rating_tables.given_split(data, args.fold) if args.split == "given" else None
     return splits.make(args.split, users, items, times, seed=args.seed, in_test=in_test)
 
 
@@ -141,7 +142,7 @@ def fit(args: argparse.Namespace, problem: RatedFilms, settings: dict, unwatched
     return model, training.fit(model, train, validation, epochs=args.epochs, callbacks=keep, **how)
 
 
-def refit(args: argparse.Namespace, data: movielens.MovieLens, split: splits.Split, settings: dict, best: int) -> dict:
+def refit(args, data: rating_tables.RatingTables, split: splits.Split, settings: dict, best: int) -> dict:
     """The same settings on training and validation rows together, for the best number of epochs; kept in `refit`."""
     both = splits.Split(np.union1d(split.train, split.validation), split.validation, split.test)
     problem = RatedFilms.of(data, both, partial(build, args, settings=settings))

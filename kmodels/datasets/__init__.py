@@ -10,6 +10,7 @@ from kmodels.datasets import (
     pictures,
     pois,
     purchases,
+    ratings,
     simulated,
     tables,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "pictures",
     "pois",
     "purchases",
+    "ratings",
     "simulated",
     "tables",
 ]

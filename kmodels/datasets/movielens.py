@@ -13,28 +13,18 @@ Interactive Intelligent Systems 5 (4), 2015, https://doi.org/10.1145/2827872.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from kmodels.datasets.download import cache_folder, fetch_archive
-from kmodels.datasets.movielens_formats import FORMATS, GENRES, OCCUPATIONS, Ratings, read_splits
+from kmodels.datasets.movielens_formats import AGE_BANDS, FORMATS, GENRES, OCCUPATIONS, Ratings, read_splits
+from kmodels.datasets.ratings import RatingTables
 from kmodels.errors import ConfigurationError, DataError
 
-__all__ = [
-    "GENRES",
-    "KNOWN_NAMES",
-    "OCCUPATIONS",
-    "MovieLens",
-    "filter_ratings",
-    "load",
-    "read",
-    "time_features",
-]
+__all__ = ["AGE_BANDS", "GENRES", "KNOWN_NAMES", "OCCUPATIONS", "SCALE", "load", "read"]
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 
@@ -49,6 +39,9 @@ _CHECKSUMS: dict[str, str | None] = {
 #: The names that `load` downloads.
 KNOWN_NAMES: tuple[str, ...] = tuple(_CHECKSUMS)
 
+#: Lowest and highest possible rating, in stars.
+SCALE = (0.5, 5.0)
+
 _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "movielens-sample"
 
 _TERMS = (
@@ -58,52 +51,24 @@ _TERMS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class MovieLens:
-    """Ratings of films with what is known of users and films.
-
-    Every `user_id` of `ratings` is in `users` and every `item_id` in `items`, both unique there; a (user,
-    item) pair occurs once.
-
-    Args:
-        name: ``"sample"``, the name it was downloaded by, or the folder's name.
-        format: ``"ml-1m"``, ``"ml-100k"``, ``"csv"`` or ``"recbole"``.
-        path: The folder the files were read from.
-        sha256: Hexadecimal digest of the bytes of the ratings file. It stays the same when rows are filtered
-            out.
-        ratings: Columns `user_id` int64, `item_id` int64, `rating` float32 (stars, 0.5 to 5), `timestamp`
-            int64 (seconds since 1970, UTC), rows in the file's order.
-        users: Columns `user_id` int64, `gender` str (``"F"`` or ``"M"``), `age` int64 (years; in MovieLens-1M
-            the band's code, one of 1, 18, 25, 35, 45, 50, 56), `occupation` str, `zip_code` str. A column
-            that the format does not have is absent: the CSV releases have only `user_id`.
-        items: Columns `item_id` int64, `title` str, `year` Int64 (of release, missing where unknown),
-            `genres` str joined by ``|``, ``""`` where none is known.
-        given_splits: Name of a split that came with the data (``"u1"``, ``"ua"`` …) -> bool array of shape
-            (ratings,), True where the rating is in that split's test file.
-    """
-
-    name: str
-    format: str
-    path: Path
-    sha256: str
-    ratings: pd.DataFrame
-    users: pd.DataFrame
-    items: pd.DataFrame
-    given_splits: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
-
-
-def read(path: str | Path) -> MovieLens:
+def read(path: str | Path) -> RatingTables:
     r"""Reads a folder of MovieLens files, whichever format it holds.
 
     Titles and genres are kept as published, save that "(no genres listed)" and "unknown" become ``""``. The
     occupation codes of MovieLens-1M become the names of its README, `OCCUPATIONS`. The year is the one in the
     title's parentheses, else the one of the release date.
 
+    `users` has the columns `user_id` int64, `gender` str (``"F"`` or ``"M"``), `age` int64 (years; in MovieLens-1M the
+    band's code, one of `AGE_BANDS`), `age_band` int64 (the one of `AGE_BANDS` at or below the age), `occupation` str
+    and `zip_code` str, as far as the format has them: the CSV releases have only `user_id`. `items` has `item_id`
+    int64, `title` str, `year` Int64 (of release, missing where unknown), `decade` int64 (of release, 0 where unknown)
+    and `genres` str joined by ``|``, ``""`` where none is known.
+
     Args:
         path: The folder, or one that holds exactly one such folder, as archives often unpack.
 
     Returns:
-        The tables. `name` is the folder's name.
+        The tables; ratings are stars. `name` is the folder's name.
 
     Raises:
         DataError: If the folder holds none or several of the formats, a file is missing or empty, or any row
@@ -128,7 +93,7 @@ def read(path: str | Path) -> MovieLens:
     folder, kind = _find(Path(path))
     ratings, users, items = FORMATS[kind][2](folder)
     _check_pairs(ratings, users, items)
-    return MovieLens(
+    return RatingTables(
         name=folder.resolve().name,
         format=kind,
         path=folder,
@@ -136,6 +101,7 @@ def read(path: str | Path) -> MovieLens:
         ratings=ratings.table,
         users=users,
         items=items,
+        scale=SCALE,
         given_splits=read_splits(folder, ratings.table) if kind == "ml-100k" else {},
     )
 
@@ -198,115 +164,7 @@ def _check_pairs(ratings: Ratings, users: pd.DataFrame, items: pd.DataFrame) -> 
         )
 
 
-def filter_ratings(data: MovieLens, min_ratings: int = 5) -> MovieLens:
-    """Keeps users and films with enough ratings, again and again until both have them (a k-core).
-
-    Args:
-        data: What `read` or `load` returned.
-        min_ratings: Ratings that each user and each film must keep, 1 or more; 1 drops only those without
-            any.
-
-    Returns:
-        The same data without the other users, films and ratings; the order is kept, rows are numbered from 0.
-
-    Raises:
-        ConfigurationError: If `min_ratings` is less than 1.
-        DataError: If no rating is left.
-    """
-    if min_ratings < 1:
-        raise ConfigurationError(f"min_ratings must be 1 or more; received {min_ratings}")
-    user = pd.Index(data.users["user_id"]).get_indexer(pd.Index(data.ratings["user_id"]))
-    item = pd.Index(data.items["item_id"]).get_indexer(pd.Index(data.ratings["item_id"]))
-    keep = np.ones(len(user), bool)
-    while True:
-        user_counts = np.bincount(user[keep], minlength=len(data.users))
-        item_counts = np.bincount(item[keep], minlength=len(data.items))
-        still = keep & (user_counts[user] >= min_ratings) & (item_counts[item] >= min_ratings)
-        if (still == keep).all():
-            break
-        keep = still
-    if not keep.any():
-        raise DataError(f"no user and film have {min_ratings} ratings each", file=data.path)
-    return replace(
-        data,
-        ratings=data.ratings[keep].reset_index(drop=True),
-        users=data.users[user_counts > 0].reset_index(drop=True),
-        items=data.items[item_counts > 0].reset_index(drop=True),
-        given_splits={name: mask[keep] for name, mask in data.given_splits.items()},
-    )
-
-
-def summary(data: MovieLens) -> dict[str, Any]:
-    """Counts what a report says of the data.
-
-    Args:
-        data: The tables.
-
-    Returns:
-        `rows`, `users`, `items` (numbers), `format`, `sha256`, and `rating_counts`: stars as text -> number of ratings.
-
-    Example:
-        >>> summary(load("sample"))["users"]
-        600
-    """
-    counts = data.ratings["rating"].value_counts().sort_index()
-    return {
-        "rows": len(data.ratings),
-        "users": len(data.users),
-        "items": len(data.items),
-        "format": data.format,
-        "sha256": data.sha256,
-        "rating_counts": {f"{stars:g}": int(count) for stars, count in counts.items()},
-    }
-
-
-def given_split(data: MovieLens, name: str) -> npt.NDArray[np.bool_]:
-    """Finds a split that came with the data.
-
-    Args:
-        data: The tables.
-        name: Such as ``"u1"``.
-
-    Returns:
-        (ratings,), True for the rows of its test file.
-
-    Raises:
-        ConfigurationError: If the data has no such split.
-
-    Example:
-        >>> given_split(load("sample"), "u1")
-        Traceback (most recent call last):
-        kmodels.errors.ConfigurationError: the data has no split u1; it has none: ML-100K's own files bring some
-    """
-    if name not in data.given_splits:
-        known = ", ".join(data.given_splits) or "none: ML-100K's own files bring some"
-        raise ConfigurationError(f"the data has no split {name}; it has {known}")
-    return data.given_splits[name]
-
-
-def time_features(timestamps: npt.ArrayLike) -> pd.DataFrame:
-    """Splits timestamps into the parts of their date in UTC.
-
-    Args:
-        timestamps: Shape (n,), whole seconds since 1970.
-
-    Returns:
-        DataFrame of n rows and the int64 columns `year`, `month` (1 to 12) and `day_of_week` (0 = Monday).
-
-    Example:
-        >>> time_features([978300760, 0])
-           year  month  day_of_week
-        0  2000     12            6
-        1  1970      1            3
-    """
-    seconds = np.asarray(timestamps).astype("datetime64[s]")
-    months = seconds.astype("datetime64[M]").astype(np.int64)
-    days = seconds.astype("datetime64[D]").astype(np.int64)
-    # Month 0 is January 1970, and day 0 was a Thursday.
-    return pd.DataFrame({"year": 1970 + months // 12, "month": months % 12 + 1, "day_of_week": (days + 3) % 7})
-
-
-def load(source: str | Path, cache: str | Path | None = None) -> MovieLens:
+def load(source: str | Path, cache: str | Path | None = None) -> RatingTables:
     """Loads MovieLens by name or path.
 
     Args:

@@ -74,6 +74,9 @@ OCCUPATIONS: tuple[str, ...] = (
     "writer",
 )
 
+#: First year of each age band of MovieLens-1M; exact ages of other releases fall into the same bands.
+AGE_BANDS: tuple[int, ...] = (1, 18, 25, 35, 45, 50, 56)
+
 # How the releases write that a film has no genre.
 _NO_GENRE = ("", "(no genres listed)", "unknown")
 
@@ -265,6 +268,7 @@ def _tidy_users(table: pd.DataFrame, file: Path) -> pd.DataFrame:
         users["gender"] = table["gender"]
     if "age" in table:
         users["age"] = to_numbers(table, _AGE, file)
+        users["age_band"] = np.array(AGE_BANDS)[np.searchsorted(AGE_BANDS[1:], users["age"], side="right")]
     if "occupation" in table:
         # MovieLens-1M has codes, MovieLens-100K words.
         occupation = table["occupation"]
@@ -295,6 +299,7 @@ def _tidy_items(table: pd.DataFrame, file: Path, genres: list[str]) -> pd.DataFr
         },
         index=table.index,
     )
+    items["decade"] = (items["year"] // 10 * 10).fillna(0).astype("int64")
     require_unique(items, "item_id", file)
     return items.reset_index(drop=True)
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from kmodels.datasets.movielens import MovieLens
+from kmodels.datasets.ratings import RatingTables
 from kmodels.pipelines.batches import Batches
 from kmodels.pipelines.ratings import RatingInputs
 from kmodels.preprocessing.ratings import EncodedRatings, encode_ratings
@@ -35,7 +35,7 @@ class RatedFilms:
     inputs: RatingInputs
 
     @classmethod
-    def of(cls, data: MovieLens, split: Split, build: Callable[[EncodedRatings], keras.Model]) -> RatedFilms:
+    def of(cls, data: RatingTables, split: Split, build: Callable[[EncodedRatings], keras.Model]) -> RatedFilms:
         """Encodes the ratings and collects histories and sessions, all from the training rows.
 
         Args:

@@ -1,8 +1,6 @@
 """MovieLens: what is read from every format, and what is made of it."""
 
 import hashlib
-from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -39,9 +37,11 @@ def test_users(write, kind):
     if kind == "csv":
         assert list(users) == ["user_id"]
         return
-    assert sorted(users) == ["age", "gender", "occupation", "user_id", "zip_code"]
+    assert sorted(users) == ["age", "age_band", "gender", "occupation", "user_id", "zip_code"]
     assert users["gender"].tolist() == ["F", "M", "M"]
     assert users["age"].dtype == np.int64
+    bands = [max(first for first in movielens.AGE_BANDS if first <= age) for age in users["age"]]
+    assert users["age_band"].tolist() == bands
     if kind == "ml-1m":
         assert users["age"].tolist() == [1, 56, 25]
         assert users["occupation"].tolist() == ["K-12 student", "self-employed", "other"]
@@ -88,11 +88,12 @@ def test_users(write, kind):
 )
 def test_items(write, kind, titles, years, genres):
     items = movielens.read(write(kind)).items
-    assert list(items) == ["item_id", "title", "year", "genres"]
+    assert list(items) == ["item_id", "title", "year", "genres", "decade"]
     assert items["item_id"].tolist() == [10, 20, 30, 40]
     assert items["title"].tolist() == titles
     assert str(items["year"].dtype) == "Int64"
     assert [None if pd.isna(year) else year for year in items["year"]] == years
+    assert items["decade"].tolist() == [(year or 0) // 10 * 10 for year in years]
     assert items["genres"].tolist() == genres
 
 
@@ -142,71 +143,7 @@ def test_names_of_the_readmes():
     assert list(movielens.GENRES) == sorted(movielens.GENRES)
 
 
-# --- filter, time, load ---
-
-
-def random_data(seed, n_users=60, n_items=50, n=900):
-    rng = np.random.default_rng(seed)
-    weight = rng.lognormal(0, 1.2, n_users)[:, None] * rng.lognormal(0, 1.2, n_items)
-    pick = rng.choice(n_users * n_items, n, replace=False, p=(weight / weight.sum()).ravel())
-    ratings = pd.DataFrame(
-        {
-            "user_id": pick // n_items * 7 + 3,
-            "item_id": pick % n_items * 11 + 5,
-            "rating": rng.integers(1, 6, n).astype(np.float32),
-            "timestamp": rng.integers(0, 10**9, n),
-        }
-    )
-    users = pd.DataFrame({"user_id": np.arange(n_users)[::-1] * 7 + 3})
-    items = pd.DataFrame({"item_id": np.arange(n_items) * 11 + 5, "title": "x", "genres": ""})
-    masks = {"u1": rng.random(n) < 0.2}
-    return movielens.MovieLens("x", "csv", Path("x"), "0", ratings, users, items, masks)
-
-
-@pytest.mark.parametrize("least", [1, 2, 5, 9])
-def test_filter_is_the_k_core(least):
-    data = random_data(least)
-    kept = movielens.filter_ratings(data, least)
-    # The k-core by the book: drop one row of one offender at a time until there is none.
-    left = {(row.user_id, row.item_id) for row in data.ratings.itertuples()}
-    while True:
-        users, items = (Counter(pair[side] for pair in left) for side in (0, 1))
-        few = {pair for pair in left if users[pair[0]] < least or items[pair[1]] < least}
-        if not few:
-            break
-        left.remove(min(few))
-    assert set(zip(kept.ratings["user_id"], kept.ratings["item_id"], strict=True)) == left
-    assert left
-    assert least == 1 or len(left) < len(data.ratings)
-    assert set(kept.users["user_id"]) == {user for user, _ in left}
-    assert set(kept.items["item_id"]) == {item for _, item in left}
-    # Tables and masks follow, in their old order.
-    keys = data.ratings.assign(test=data.given_splits["u1"]).merge(kept.ratings, how="inner")
-    pd.testing.assert_frame_equal(keys[list(kept.ratings)], kept.ratings)
-    assert keys["test"].tolist() == kept.given_splits["u1"].tolist()
-    assert kept.users["user_id"].is_monotonic_decreasing
-    assert kept.sha256 == data.sha256
-
-
-def test_filter_default_and_refusals():
-    data = random_data(3)
-    assert len(movielens.filter_ratings(data).ratings) == len(movielens.filter_ratings(data, 5).ratings)
-    with pytest.raises(ConfigurationError, match="min_ratings must be 1 or more; received 0"):
-        movielens.filter_ratings(data, 0)
-    with pytest.raises(DataError, match="no user and film have 1000 ratings each"):
-        movielens.filter_ratings(data, 1000)
-
-
-def test_time_features_agree_with_pandas():
-    stamps = np.random.default_rng(0).integers(-(10**9), 2**32, 2000)
-    stamps[:4] = [0, 951_782_399, 951_782_400, 978_307_199]  # around 29 February 2000 and New Year 2001
-    dates = pd.to_datetime(pd.Series(stamps), unit="s", utc=True).dt
-    found = movielens.time_features(pd.Series(stamps, index=stamps))
-    assert list(found) == ["year", "month", "day_of_week"]
-    assert (found.dtypes == np.int64).all()
-    assert found["year"].tolist() == dates.year.tolist()
-    assert found["month"].tolist() == dates.month.tolist()
-    assert found["day_of_week"].tolist() == dates.day_of_week.tolist()
+# --- load ---
 
 
 def test_load_the_sample():
@@ -227,13 +164,3 @@ def test_load_a_path_or_nothing_known(write):
     assert movielens.load(folder).name == movielens.load(str(folder)).name == folder.name
     with pytest.raises(ConfigurationError, match=r"unknown data source 'ml-2m'.*sample, ml-100k, ml-1m, ml-25m"):
         movielens.load("ml-2m")
-
-
-def test_summary_counts_what_the_tables_hold():
-    data = random_data(2)
-    summary = movielens.summary(data)
-    assert summary["rows"] == len(data.ratings) == sum(summary["rating_counts"].values())
-    assert (summary["users"], summary["items"]) == (len(data.users), len(data.items))
-    counted = Counter(f"{stars:g}" for stars in data.ratings["rating"])
-    assert summary["rating_counts"] == dict(counted)
-    assert list(summary["rating_counts"]) == sorted(counted, key=float)

@@ -402,11 +402,12 @@ def by_hand(folder, source) -> float:
     import keras
 
     from kmodels.datasets import movielens
+    from kmodels.datasets import ratings as rating_tables
     from kmodels.preprocessing import encoders, splits
     from kmodels.preprocessing.context import nearby_surplus
     from kmodels.preprocessing.ratings import encode_ratings
 
-    data = movielens.filter_ratings(movielens.load(source), min_ratings=5)
+    data = rating_tables.filter_ratings(movielens.load(source), min_ratings=5)
     model = keras.saving.load_model(folder / "model.keras")
     known = encoders.load_encoders(folder / "encoders.json")
     users, items, stars = (data.ratings[name] for name in ("user_id", "item_id", "rating"))

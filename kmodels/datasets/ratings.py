@@ -1,0 +1,369 @@
+"""Ratings of anything: a table of who rated what, with optional tables of the users and of the items."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kmodels.datasets.large_tables import Chunk, TableFile, open_table
+from kmodels.errors import ConfigurationError, DataError
+
+#: The columns of a ratings table; `timestamp` is optional.
+COLUMNS = ("user_id", "item_id", "rating", "timestamp")
+_MILLISECONDS = 1e11  # as seconds this is the year 5138
+
+
+@dataclass(frozen=True, eq=False)
+class RatingTables:
+    """Ratings, with what is known of users and items.
+
+    Every `user_id` of `ratings` is in `users` and every `item_id` in `items`, both unique there; a (user, item) pair
+    occurs once.
+
+    Args:
+        name: Name of the data: ``"sample"``, a download's name, or the file's or folder's.
+        format: Shape of the files, such as ``"table"``.
+        path: The file or folder that was read.
+        sha256: Hexadecimal digest of the bytes of the ratings file; it stays when rows are filtered out.
+        ratings: Columns `user_id` and `item_id` (int64 or str), `rating` (float32) and, where known, `timestamp`
+            (int64, seconds since 1970, UTC); rows in the file's order.
+        users: Column `user_id` and what else is known of each user.
+        items: Column `item_id` and what else is known of each item.
+        scale: Lowest and highest possible rating.
+        given_splits: Name of a split that came with the data -> bool (ratings,), True for its test rows. Default {}.
+    """
+
+    name: str
+    format: str
+    path: Path
+    sha256: str
+    ratings: pd.DataFrame
+    users: pd.DataFrame
+    items: pd.DataFrame
+    scale: tuple[float, float]
+    given_splits: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the ratings have timestamps."""
+        return "timestamp" in self.ratings
+
+
+def read(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    *,
+    users: str | Path | None = None,
+    items: str | Path | None = None,
+    scale: tuple[float, float] | None = None,
+) -> RatingTables:
+    r"""Reads a table of ratings, CSV or Parquet, with optional side tables of users and items.
+
+    Ids that are all whole numbers become int64, others stay text. Timestamps are seconds or milliseconds since 1970 or
+    ISO dates.
+
+    Args:
+        path: The ratings; one row per rating, other columns are not read.
+        columns: `user_id`, `item_id`, `rating`, `timestamp` -> the table's own name for it, which is otherwise the
+            same. Default None.
+        users: A table with one row per user, its id under the ratings' own name or as `user_id`; users without a row
+            there have missing values. Default None.
+        items: Likewise for items. Default None.
+        scale: Lowest and highest possible rating. None, the default, takes them from the data.
+
+    Returns:
+        The tables.
+
+    Raises:
+        ConfigurationError: If `columns` has an unknown name, or the file is Parquet and pyarrow is not installed.
+        DataError: If a file or column is missing, an id is empty or stands twice, a rating or timestamp is missing or
+            no number, a (user, item) pair occurs twice, or all ratings are alike. The message names the file, the line,
+            the column and what was received.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "books.csv"
+        >>> _ = file.write_text("reader,isbn,score\nann,0-19,8\nben,0-19,3\n")
+        >>> data = read(file, {"user_id": "reader", "item_id": "isbn", "rating": "score"})
+        >>> data.ratings
+          user_id item_id  rating
+        0     ann    0-19     8.0
+        1     ben    0-19     3.0
+        >>> data.scale, data.has_times
+        ((3.0, 8.0), False)
+    """
+    file, names = Path(path), dict(columns or {})
+    for name in names:
+        if name not in COLUMNS:
+            raise ConfigurationError(f"columns: expected names out of {', '.join(COLUMNS)}. Received: {name!r}")
+    ratings, digest, line = _read_ratings(file, names)
+    known = {}
+    for name, side in (("user_id", users), ("item_id", items)):
+        ids = pd.DataFrame({name: pd.unique(ratings[name])})
+        known[name] = ids if side is None else _read_side(Path(side), name, names.get(name, name), ids)
+    _check_pairs(ratings, file, line)
+    if scale is None:
+        scale = (float(ratings["rating"].min()), float(ratings["rating"].max()))
+    if not scale[0] < scale[1]:
+        raise DataError("all ratings are alike", file=file, column=names.get("rating", "rating"), received=scale[0])
+    return RatingTables(file.stem, "table", file, digest, ratings, known["user_id"], known["item_id"], scale)
+
+
+def filter_ratings(data: RatingTables, min_ratings: int = 5) -> RatingTables:
+    """Keeps users and items with enough ratings, repeated until both have them (a k-core).
+
+    Args:
+        data: The tables.
+        min_ratings: Ratings that each user and each item must keep, 1 or more; 1 drops only those without any.
+            Default 5.
+
+    Returns:
+        The same data without the other users, items and ratings; the order is kept, rows are numbered from 0.
+
+    Raises:
+        ConfigurationError: If `min_ratings` is less than 1.
+        DataError: If no rating is left.
+
+    Example:
+        >>> from kmodels.datasets import movielens
+        >>> len(filter_ratings(movielens.load("sample"), min_ratings=50).users)
+        525
+    """
+    if min_ratings < 1:
+        raise ConfigurationError(f"min_ratings must be 1 or more; received {min_ratings}")
+    user = pd.Index(data.users["user_id"]).get_indexer(pd.Index(data.ratings["user_id"]))
+    item = pd.Index(data.items["item_id"]).get_indexer(pd.Index(data.ratings["item_id"]))
+    keep = np.ones(len(user), bool)
+    while True:
+        user_counts = np.bincount(user[keep], minlength=len(data.users))
+        item_counts = np.bincount(item[keep], minlength=len(data.items))
+        still = keep & (user_counts[user] >= min_ratings) & (item_counts[item] >= min_ratings)
+        if (still == keep).all():
+            break
+        keep = still
+    if not keep.any():
+        raise DataError(f"no user and item have {min_ratings} ratings each", file=data.path)
+    return replace(
+        data,
+        ratings=data.ratings[keep].reset_index(drop=True),
+        users=data.users[user_counts > 0].reset_index(drop=True),
+        items=data.items[item_counts > 0].reset_index(drop=True),
+        given_splits={name: mask[keep] for name, mask in data.given_splits.items()},
+    )
+
+
+def summary(data: RatingTables) -> dict[str, Any]:
+    """Counts the rows of the tables and of each rating.
+
+    Args:
+        data: The tables.
+
+    Returns:
+        `rows`, `users`, `items` (numbers), `format`, `sha256`, and `rating_counts`: rating as text -> rows.
+
+    Example:
+        >>> from kmodels.datasets import movielens
+        >>> summary(movielens.load("sample"))["users"]
+        600
+    """
+    counts = data.ratings["rating"].value_counts().sort_index()
+    return {
+        "rows": len(data.ratings),
+        "users": len(data.users),
+        "items": len(data.items),
+        "format": data.format,
+        "sha256": data.sha256,
+        "rating_counts": {f"{rating:g}": int(count) for rating, count in counts.items()},
+    }
+
+
+def given_split(data: RatingTables, name: str) -> npt.NDArray[np.bool_]:
+    """Finds a split that came with the data.
+
+    Args:
+        data: The tables.
+        name: Such as ``"u1"``.
+
+    Returns:
+        (ratings,), True for the rows of its test file.
+
+    Raises:
+        ConfigurationError: If the data has no such split.
+
+    Example:
+        >>> from kmodels.datasets import movielens
+        >>> given_split(movielens.load("sample"), "u1")
+        Traceback (most recent call last):
+        kmodels.errors.ConfigurationError: the data has no split u1; it has none: ML-100K's own files bring some
+    """
+    if name not in data.given_splits:
+        known = ", ".join(data.given_splits) or "none: ML-100K's own files bring some"
+        raise ConfigurationError(f"the data has no split {name}; it has {known}")
+    return data.given_splits[name]
+
+
+def _read_ratings(file: Path, columns: Mapping[str, str]) -> tuple[pd.DataFrame, str, Callable[[int], int]]:
+    """The ratings, the digest of the file, and row -> line."""
+    table = open_table(file)
+    found = {name: columns.get(name, name) for name in COLUMNS}
+    if "timestamp" not in columns and "timestamp" not in table.names:
+        del found["timestamp"]
+    for name, theirs in found.items():
+        _require(table, theirs, file, name)
+    labels = [found["user_id"], found["item_id"]]
+    numbers = [found["rating"]]
+    if "timestamp" in found:
+        (numbers if _holds_numbers(table, found["timestamp"]) else labels).append(found["timestamp"])
+    digest = hashlib.sha256()
+    chunks = list(table.chunks(labels, numbers, digest))
+    line = _lines(chunks, found["rating"])
+    content: dict[str, Any] = {name: _ids(chunks, found[name], file, line) for name in ("user_id", "item_id")}
+    content["rating"] = _finite(chunks, found["rating"], file, line).astype(np.float32)
+    if "timestamp" in found:
+        theirs = found["timestamp"]
+        times = _finite(chunks, theirs, file, line) if theirs in numbers else _dates(chunks, theirs, file, line)
+        content["timestamp"] = (times / 1000 if times.max() > _MILLISECONDS else times).astype(np.int64)
+    return pd.DataFrame(content), digest.hexdigest(), line
+
+
+def _read_side(file: Path, name: str, theirs: str, ids: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a side table for the given ids, its numbers as numbers; a row of missing values where it has none."""
+    table = open_table(file)
+    column = theirs if theirs in table.names else name
+    _require(table, column, file, name)
+    chunks = list(table.chunks(table.names, [], hashlib.sha256()))
+    line = _lines(chunks, column)
+    content: dict[str, Any] = {}
+    for label in table.names:
+        if label == column:
+            content[name] = _ids(chunks, label, file, line, text=ids[name].dtype.kind not in "iu")
+        else:
+            content[label] = _values(*_joined(chunks, label))
+    found = pd.DataFrame(content)
+    twice = found[name].duplicated()
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise DataError("the id stands twice", file=file, row=line(row), column=column, received=found[name][row])
+    return ids.merge(found, on=name, how="left")
+
+
+def _require(table: TableFile, column: str, file: Path, name: str) -> None:
+    """Refuses a column that the table does not have."""
+    if column in table.names:
+        return
+    near = difflib.get_close_matches(column, table.names, 1)
+    has = ", ".join(table.names[:20]) + (" …" if len(table.names) > 20 else "")
+    hint = f"; the nearest is '{near[0]}'" if near else ""
+    raise DataError(f"there is no such column to take '{name}' from{hint}", file=file, column=column, received=has)
+
+
+def _lines(chunks: list[Chunk], number: str) -> Callable[[int], int]:
+    """Row of the whole table, from 0 -> line of the file."""
+    sizes = [len(chunk.numbers[number] if number in chunk.numbers else chunk.labels[number][1]) for chunk in chunks]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+
+    def line(row: int) -> int:
+        chunk = int(np.searchsorted(starts, row, side="right")) - 1
+        return chunks[chunk].line(row - int(starts[chunk]))
+
+    return line
+
+
+def _joined(chunks: list[Chunk], column: str) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Distinct texts of a column and the code of each row; -1 where there is no text."""
+    place: dict[str, int] = {}
+    codes = []
+    for chunk in chunks:
+        texts, own = chunk.labels[column]
+        mapped = [place.setdefault(text, len(place)) if (text := raw.strip()) else -1 for raw in texts]
+        codes.append(np.append(np.array(mapped, np.int64), -1)[own])
+    return list(place), np.concatenate(codes)
+
+
+def _ids(
+    chunks: list[Chunk], column: str, file: Path, line: Callable[[int], int], *, text: bool = False
+) -> npt.NDArray[Any]:
+    """A column of ids: int64 where all are whole numbers in their usual form, else text."""
+    texts, codes = _joined(chunks, column)
+    if (codes < 0).any():
+        row = int(np.argmax(codes < 0))
+        raise DataError("the id is missing", file=file, row=line(row), column=column)
+    if not text and all(_whole(value) for value in texts):
+        return np.array(texts, np.int64)[codes]
+    return np.array(texts, object)[codes]
+
+
+def _whole(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) < 19 and str(int(text)) == text
+
+
+def _values(texts: list[str], codes: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """A column of a side table: numbers where all texts are numbers, else text; missing values are NaN or None."""
+    try:
+        numbers = np.array([float(text) for text in texts if "_" not in text])
+    except ValueError:
+        numbers = np.empty(0)
+    if texts and len(numbers) == len(texts):
+        return np.append(numbers, np.nan)[codes]
+    return np.array([*texts, None], object)[codes]
+
+
+def _finite(chunks: list[Chunk], column: str, file: Path, line: Callable[[int], int]) -> npt.NDArray[np.float64]:
+    numbers = np.concatenate([chunk.numbers[column] for chunk in chunks])
+    if not (finite := np.isfinite(numbers)).all():
+        row = int(np.argmin(finite))
+        raise DataError("not a finite number", file=file, row=line(row), column=column, received=float(numbers[row]))
+    return numbers
+
+
+def _holds_numbers(table: TableFile, column: str) -> bool:
+    """Whether the first value of a column is a number."""
+    texts, codes = next(iter(table.chunks([column], [], hashlib.sha256()))).labels[column]
+    try:
+        return not math.isnan(float(texts[codes[0]]))
+    except ValueError:
+        return False
+
+
+def _dates(chunks: list[Chunk], column: str, file: Path, line: Callable[[int], int]) -> npt.NDArray[np.float64]:
+    """Seconds since 1970 of a column of dates."""
+    texts, codes = _joined(chunks, column)
+    dates = pd.to_datetime(pd.Series([*texts, None], dtype=object), format="ISO8601", utc=True, errors="coerce")
+    missing = dates.isna().to_numpy()[codes]
+    if missing.any():
+        row = int(np.argmax(missing))
+        received = texts[codes[row]] if codes[row] >= 0 else ""
+        raise DataError(
+            "not a time",
+            file=file,
+            row=line(row),
+            column=column,
+            expected="seconds since 1970, or a date such as 2024-05-31T12:00:00",
+            received=received,
+        )
+    return dates.to_numpy("datetime64[s]").astype(np.float64)[codes]
+
+
+def _check_pairs(ratings: pd.DataFrame, file: Path, line: Callable[[int], int]) -> None:
+    """Refuses a user's second rating of an item."""
+    repeated = ratings.duplicated(["user_id", "item_id"]).to_numpy()
+    if repeated.any():
+        second = int(np.argmax(repeated))
+        user, item = ratings[["user_id", "item_id"]].iloc[second]
+        first = int(np.argmax(((ratings["user_id"] == user) & (ratings["item_id"] == item)).to_numpy()))
+        raise DataError(
+            f"user {user} rates item {item} twice, on lines {line(first)} and {line(second)}",
+            file=file,
+            row=line(second),
+            expected="each (user, item) pair once",
+        )
