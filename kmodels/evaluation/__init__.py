@@ -16,6 +16,7 @@ from kmodels.evaluation import (
     pixels,
     ranking,
     regression,
+    selection,
     spending,
     tabular,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "pixels",
     "ranking",
     "regression",
+    "selection",
     "spending",
     "tabular",
     "tabular_baselines",

@@ -1,0 +1,359 @@
+"""Model selection and significance: the one-standard-error rule, paired tests, the payoff of a search, fold means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
+
+from kmodels.errors import ConfigurationError, DataError
+
+Better = Literal["lower", "higher"]
+Outcome = Literal["better", "worse", "not significant", "one seed", "same settings"]
+_FEWEST_TRIALS = 5  # below which nothing can be said about which hyper-parameter matters
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `choose` chose, and the facts that justify it.
+
+    Attributes:
+        name: The chosen model.
+        best: The model with the best value.
+        values: Value by model: what was compared.
+        costs: Cost by model.
+        tolerance: The difference from the best that counts as equal.
+        rows: Number of validation rows behind the tolerance, or None.
+        repeats: Number of repeats behind the tolerance, or None; without both, it was set beforehand.
+        nearest: Of the models cheaper than the chosen one, the best; None where there is none.
+    """
+
+    name: str
+    best: str
+    values: Mapping[str, float]
+    costs: Mapping[str, float]
+    tolerance: float
+    rows: int | None
+    repeats: int | None
+    nearest: str | None
+
+
+def choose(
+    values: Mapping[str, float],
+    costs: Mapping[str, float],
+    *,
+    better: Better = "higher",
+    tolerance: float | None = None,
+    rows: int | None = None,
+    repeats: pd.DataFrame | None = None,
+) -> Choice:
+    """Choose the cheapest model that cannot be told from the best one, by validation values.
+
+    This is the one-standard-error rule (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3). Exactly one of
+    `tolerance`, `rows` and `repeats` says what counts as equal.
+
+    Args:
+        values: Validation value by model; with `repeats`, their means take its place.
+        costs: Cost by model, less is better; the same names.
+        better: Whether "higher" (default) or "lower" values are better.
+        tolerance: The greatest difference from the best that counts as equal.
+        rows: Number of validation rows, for a value that is a share of them (accuracy): the tolerance is the standard
+            error of the best one's share, sqrt(p (1 - p) / rows).
+        repeats: (repeats, models), two repeats or more: the tolerance is the standard error of the best one's mean.
+
+    Returns:
+        The choice.
+
+    Raises:
+        ConfigurationError: Not exactly one tolerance is given, or it cannot be one.
+        DataError: There is no model, a value is not finite, or `costs` or `repeats` lack a model.
+
+    Example:
+        >>> chosen = choose({"small": 0.93, "wide": 0.932}, {"small": 60_000, "wide": 270_000}, rows=6000)
+        >>> chosen.name, chosen.best, round(chosen.tolerance, 4)
+        ('small', 'wide', 0.0033)
+    """
+    if sum(given is not None for given in (tolerance, rows, repeats)) != 1:
+        raise ConfigurationError("give exactly one of tolerance, rows and repeats: it says what counts as equal")
+    if not values:
+        raise DataError("there is no model to choose from", expected="at least one")
+    for name in values:
+        if repeats is not None and name not in repeats:
+            raise DataError("the repeats lack a model", column=name, received=list(repeats.columns))
+        if name not in costs:
+            raise DataError("a model has no cost", column=name, received=sorted(costs))
+    if repeats is not None:
+        values = {name: float(repeats[name].mean(skipna=False)) for name in values}
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise DataError("a model has no finite value", column=name, received=value)
+    sign = 1 if better == "lower" else -1
+    best = min(values, key=lambda name: sign * values[name])
+    allowed = _tolerance(values[best], best, tolerance, rows, repeats)
+    equal = [name for name in values if sign * (values[name] - values[best]) <= allowed + 1e-12]
+    chosen = min(equal, key=lambda name: (costs[name], sign * values[name]))
+    cheaper = [name for name in values if costs[name] < costs[chosen]]
+    nearest = min(cheaper, key=lambda name: sign * values[name]) if cheaper else None
+    known = {name: costs[name] for name in values}
+    count = None if repeats is None else len(repeats)
+    return Choice(chosen, best, dict(values), known, allowed, rows, count, nearest)
+
+
+def paired(
+    table: pd.DataFrame, baseline: str, *, better: Better = "higher", test_to_train: float = 0.0
+) -> pd.DataFrame:
+    """Compare models with one of them repeat by repeat, so that the variation between repeats cancels.
+
+    Args:
+        table: (repeats, models) one metric: a row for each seed or fold, the same for every model; finite.
+        baseline: The column the others are compared with.
+        better: Whether "higher" (default) or "lower" values are better.
+        test_to_train: Test rows over training rows where the repeats are folds or splits of the same rows (0.25 for
+            five folds): such repeats are not independent, and the interval is widened accordingly (Nadeau and Bengio
+            2003, the corrected resampled t-test). 0, the default, is for independent repeats.
+
+    Returns:
+        A row for each model: `mean` and `std` (of the sample; NaN for one repeat), `difference` (mean of model less
+        baseline), `low` and `high` (95 % interval of the difference by Student's t), `better_in` (repeats in which it
+        is ahead of the baseline) and `significant` (whether the interval leaves out 0). The baseline's own difference
+        and interval are NaN.
+
+    Raises:
+        DataError: `baseline` is no column, the table is empty, or a value is not finite.
+
+    Example:
+        >>> repeats = pd.DataFrame({"majority": [0.5, 0.6, 0.55], "net": [0.6, 0.71, 0.64]})
+        >>> paired(repeats, "majority").round(3).loc["net", ["difference", "low", "high"]].to_dict()
+        {'difference': 0.1, 'low': 0.075, 'high': 0.125}
+    """
+    if baseline not in table:
+        raise DataError("no such model", column=baseline, expected=f"one of {', '.join(map(str, table.columns))}")
+    values = table.to_numpy(dtype=np.float64)
+    if not len(values) or not np.isfinite(values).all():
+        raise DataError("every model needs a finite value in every repeat", received=table.shape)
+    repeats, sign = len(values), 1 if better == "higher" else -1
+    rows: dict[str, dict[str, object]] = {}
+    for name, own in zip(map(str, table.columns), values.T, strict=True):
+        gap = own - table[baseline].to_numpy(dtype=np.float64)
+        reach = np.nan
+        if repeats > 1:
+            error = gap.std(ddof=1) * np.sqrt(1 / repeats + test_to_train)
+            reach = float(stats.t.ppf(0.975, repeats - 1) * error)
+        mean = float(gap.mean())
+        itself = name == baseline
+        rows[name] = {
+            "mean": float(own.mean()),
+            "std": float(own.std(ddof=1)) if repeats > 1 else np.nan,
+            "difference": np.nan if itself else mean,
+            "low": np.nan if itself else mean - reach,
+            "high": np.nan if itself else mean + reach,
+            "better_in": int((sign * gap > 0).sum()),
+            "significant": bool(not itself and abs(mean) > reach),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def paired_folds(
+    folds: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]],
+    baseline: str,
+    metric: str,
+    *,
+    better: Better = "higher",
+    test_to_train: float,
+) -> pd.DataFrame:
+    """Compare models with one of them over the folds of a cross-validation, by a metric of the test rows.
+
+    Args:
+        folds: Model -> of each fold, in the same order, part -> metric -> value, "test" among the parts.
+        baseline: The model the others are compared with.
+        metric: Name of the metric.
+        better: Whether "higher" (default) or "lower" values are better.
+        test_to_train: Test rows over training rows of a fold.
+
+    Returns:
+        As `paired`.
+
+    Raises:
+        DataError: As `paired`.
+    """
+    table = pd.DataFrame({name: [fold["test"][metric] for fold in every] for name, every in folds.items()})
+    return paired(table, baseline, better=better, test_to_train=test_to_train)
+
+
+def mean_and_std(folds: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Average metrics over folds.
+
+    Args:
+        folds: Name -> value, of each fold; the same names in all.
+
+    Returns:
+        The mean of each metric, and its standard deviation (of the sample; NaN for a single fold).
+
+    Raises:
+        DataError: There is no fold, or one lacks a metric.
+
+    Example:
+        >>> mean_and_std([{"accuracy": 0.7}, {"accuracy": 0.9}])[0]
+        {'accuracy': 0.8}
+    """
+    if not folds or any(set(fold) != set(folds[0]) for fold in folds):
+        raise DataError("the folds have no metrics in common", received=[sorted(fold) for fold in folds])
+    values = {name: np.array([fold[name] for fold in folds], np.float64) for name in folds[0]}
+    mean = {name: float(value.mean()) for name, value in values.items()}
+    return mean, {name: float(value.std(ddof=1)) if len(folds) > 1 else np.nan for name, value in values.items()}
+
+
+def fold_means(
+    folds: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]],
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Average every part's metrics over the folds.
+
+    Args:
+        folds: As `paired_folds` takes it.
+
+    Returns:
+        Model -> part -> metric -> mean.
+
+    Raises:
+        DataError: There is no fold, or one lacks a metric.
+
+    Example:
+        >>> fold_means({"net": [{"test": {"accuracy": 0.5}}, {"test": {"accuracy": 1.0}}]})
+        {'net': {'test': {'accuracy': 0.75}}}
+    """
+    return {
+        name: {part: mean_and_std([fold[part] for fold in every])[0] for part in every[0]}
+        for name, every in folds.items()
+    }
+
+
+def mean_history(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Average the epochs of several trainings.
+
+    Args:
+        histories: One row per epoch, with `epoch`, of each training.
+
+    Returns:
+        One row per epoch, the mean of each column over the trainings that reached it.
+
+    Example:
+        >>> one = pd.DataFrame({"epoch": [1], "loss": [1.0]})
+        >>> mean_history([one, one * [1, 2]])["loss"].tolist()
+        [1.5]
+    """
+    return pd.concat(list(histories)).groupby("epoch", as_index=False).mean()
+
+
+def payoff_summary(runs: pd.DataFrame, better: Mapping[str, Better]) -> pd.DataFrame:
+    """Compare the tuned settings with the default ones seed by seed.
+
+    Args:
+        runs: As `tuning.payoff` gives it: a row for each seed and settings ("default" and "tuned"), and metrics.
+        better: Which direction is better, by metric; metrics without one, or with values that are not finite, are left
+            out.
+
+    Returns:
+        A row for each metric: default_mean, default_std, tuned_mean, tuned_std; difference, low, high, better_in and
+        significant of the tuned settings, as `paired` gives them; and `outcome` of the search: "better", "worse",
+        "not significant", "one seed" (no test is possible) or "same settings" (the best trial had the default ones).
+
+    Raises:
+        DataError: The table has another form, or no metric is left.
+
+    Example:
+        >>> table = {"settings": ["default", "tuned"] * 2, "seed": [0, 0, 1, 1], "rmse": [0.92, 0.90, 0.94, 0.919]}
+        >>> payoff_summary(pd.DataFrame(table), {"rmse": "lower"}).loc["rmse", "outcome"]
+        'better'
+    """
+    missing = [name for name in ("settings", "seed") if name not in runs]
+    if missing or set(runs["settings"]) != {"default", "tuned"} or runs.duplicated(["settings", "seed"]).any():
+        expected = "settings ('default' and 'tuned'), seed and metrics, a row for each seed and settings"
+        raise DataError("not the payoff of a search", expected=expected, received=list(runs.columns))
+    names = [str(name) for name in runs if name not in ("settings", "seed")]
+    kept = [name for name in names if name in better and np.isfinite(runs[name]).all()]
+    if not kept:
+        raise DataError("no metric of the payoff has a known better direction and finite values", received=names)
+    same = bool((runs.drop(columns="settings").groupby("seed").nunique() == 1).all(axis=None))
+    rows = {}
+    for metric in kept:
+        repeats = runs.pivot(index="seed", columns="settings", values=metric)
+        table = paired(repeats, "default", better=better[metric])
+        values = {f"{name}_{kind}": table.loc[name, kind] for name in ("default", "tuned") for kind in ("mean", "std")}
+        tuned = table.loc["tuned", ["difference", "low", "high", "better_in", "significant"]].to_dict()
+        rows[metric] = values | tuned | {"outcome": _outcome(tuned, better[metric], len(repeats), same)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+
+
+def parameter_importance(
+    trials: pd.DataFrame, parameters: Sequence[str], objective: str, *, seed: int = 0
+) -> pd.DataFrame:
+    """Estimate how much each hyper-parameter moved the objective, by a random forest fitted to the trials.
+
+    The forest predicts the objective from the hyper-parameters; shuffling one of them between the trials costs it that
+    much of its R² (Breiman 2001). With few trials this is a hint and no more; a hyper-parameter that the search fixed
+    early looks unimportant.
+
+    Args:
+        trials: One row per trial: `status`, the objective and a column for each hyper-parameter.
+        parameters: The hyper-parameters' columns.
+        objective: Name of the objective's column.
+        seed: Seed of the forest. Default 0.
+
+    Returns:
+        parameter and importance (loss of R², 0 or more), the largest first; empty with fewer than 5 completed trials.
+
+    Example:
+        >>> rates = np.linspace(0, 1, 20)
+        >>> trials = pd.DataFrame({"status": "completed", "val_rmse": rates, "rate": rates, "units": [1, 2] * 10})
+        >>> parameter_importance(trials, ["units", "rate"], "val_rmse")["parameter"].tolist()
+        ['rate', 'units']
+    """
+    done = trials[trials["status"] == "completed"]
+    if len(done) < _FEWEST_TRIALS:
+        return pd.DataFrame({"parameter": [], "importance": []})
+    x = np.column_stack([_codes(done[name]) for name in parameters])
+    forest = RandomForestRegressor(200, random_state=seed).fit(x, done[objective])
+    drops = permutation_importance(forest, x, done[objective], n_repeats=20, random_state=seed).importances_mean
+    table = pd.DataFrame({"parameter": list(parameters), "importance": np.maximum(drops, 0.0)})
+    return table.sort_values("importance", ascending=False, ignore_index=True)
+
+
+def _tolerance(
+    value: float, best: str, tolerance: float | None, rows: int | None, repeats: pd.DataFrame | None
+) -> float:
+    if tolerance is not None:
+        if tolerance < 0:
+            raise ConfigurationError(f"tolerance must not be negative. Received: tolerance={tolerance}")
+        return tolerance
+    if rows is not None:
+        if not 0 <= value <= 1 or rows < 1:
+            raise ConfigurationError(f"rows go with a share from 0 to 1. Received: rows={rows}, value={value}")
+        return float(np.sqrt(value * (1 - value) / rows))
+    assert repeats is not None
+    if len(repeats) < 2:
+        raise DataError("one repeat has no standard error", expected="two repeats or more", received=len(repeats))
+    return float(repeats[best].std(ddof=1) / np.sqrt(len(repeats)))
+
+
+def _outcome(tuned: Mapping[Any, Any], better: Better, seeds: int, same: bool) -> Outcome:
+    if same:
+        return "same settings"
+    if seeds == 1:
+        return "one seed"
+    if not tuned["significant"]:
+        return "not significant"
+    return "better" if (tuned["difference"] < 0) == (better == "lower") else "worse"
+
+
+def _codes(values: pd.Series) -> np.ndarray:
+    """Numbers as they are, logarithms where they spread widely, places in the sorted order for names."""
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        numbers = values.to_numpy(np.float64)
+        return np.log(numbers) if values.min() > 0 and values.max() >= 30 * values.min() else numbers
+    return pd.Categorical(values.astype(str)).codes.astype(np.float64)
