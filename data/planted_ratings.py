@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from kmodels.datasets.simulated import draw_coefficients, draw_side
+
 N_USERS, N_FILMS, RANK = 600, 360, 3
 MU, SIGMA = 3.45, 0.60
 SD_USER, SD_FILM, SD_AGE, SD_TASTE, SD_FACTOR = 0.30, 0.45, 0.12, 0.20, 0.70
@@ -272,10 +274,11 @@ def _posterior_mean(world: Planted, train: np.ndarray, seed: int, sweeps: int) -
         fixed = known @ w
         both = x_user[user, 0] + x_film[film, 0] + (x_user[user, 1:] * x_film[film, 1:]).sum(axis=1)
         latent = _draw_truncated(rng, fixed + both, low, high)
-        w = _draw_normal(rng, gram[None], (known.T @ (latent - both))[None], deviations)[0]
+        w = draw_coefficients(rng, gram[None], (known.T @ (latent - both))[None], deviations, SIGMA)[0]
         fixed = known @ w
-        x_user = _draw_side(rng, user, x_film[film], latent - fixed, prior_user, N_USERS)
-        x_film = _draw_side(rng, film[by_film], x_user[user[by_film]], (latent - fixed)[by_film], prior_film, N_FILMS)
+        x_user = draw_side(rng, user, x_film[film], latent - fixed, prior_user, N_USERS, SIGMA)
+        left = (latent - fixed)[by_film]
+        x_film = draw_side(rng, film[by_film], x_user[user[by_film]], left, prior_film, N_FILMS, SIGMA)
         if sweep >= sweeps // 4:
             u, f = world.user[~train], world.film[~train]
             mean = facts[~train] @ w + x_user[u, 0] + x_film[f, 0] + (x_user[u, 1:] * x_film[f, 1:]).sum(axis=1)
@@ -291,33 +294,3 @@ def _draw_truncated(rng: np.random.Generator, mean: np.ndarray, low: np.ndarray,
     below, above = ndtr(np.minimum(a, b)), ndtr(np.maximum(a, b))
     level = below + rng.random(len(mean)) * (above - below)
     return mean + SIGMA * flip * ndtri(np.maximum(level, 1e-300))
-
-
-def _draw_side(
-    rng: np.random.Generator,
-    group: np.ndarray,
-    other: np.ndarray,
-    target: np.ndarray,
-    deviations: np.ndarray,
-    size: int,
-) -> np.ndarray:
-    """Draws bias and factors of every user (or film) given the other side; `group` is ascending."""
-    design = other.copy()
-    target = target - other[:, 0]
-    design[:, 0] = 1
-    counts = np.bincount(group, minlength=size)
-    first = (np.cumsum(counts) - counts)[counts > 0]
-    gram = np.zeros((size, design.shape[1], design.shape[1]))
-    right = np.zeros((size, design.shape[1]))
-    gram[counts > 0] = np.add.reduceat(design[:, :, None] * design[:, None, :], first, axis=0)
-    right[counts > 0] = np.add.reduceat(design * target[:, None], first, axis=0)
-    return _draw_normal(rng, gram, right, deviations)
-
-
-def _draw_normal(rng: np.random.Generator, gram: np.ndarray, right: np.ndarray, deviations: np.ndarray) -> np.ndarray:
-    """Draws the coefficients of a batch of linear regressions from their posteriors."""
-    precision = gram / SIGMA**2 + np.diag(deviations**-2)
-    factor = np.linalg.cholesky(precision)
-    mean = np.linalg.solve(precision, right[..., None] / SIGMA**2)
-    noise = np.linalg.solve(factor.transpose(0, 2, 1), rng.normal(size=(*right.shape, 1)))
-    return (mean + noise)[..., 0]

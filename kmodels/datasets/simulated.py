@@ -1,7 +1,4 @@
-"""Ratings drawn from known factors and known noise, and the errors that this makes possible.
-
-Whether a model has learnt can only be told where it is known what there is to learn.
-"""
+"""Ratings drawn from known factors and known noise, and the lowest errors that are possible on them."""
 
 from __future__ import annotations
 
@@ -14,6 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.errors import ConfigurationError
+
+__all__ = ["SimulatedRatings", "floors", "low_rank_ratings", "summary"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -66,7 +65,7 @@ def low_rank_ratings(
         n_items: Number of items. Default 2000.
         n_ratings: Number of ratings, at least 5 for each user and at most half of all pairs. Default 200000.
         rank: Width of the factors p and q. Default 3.
-        noise: Standard deviation of the noise, in stars. Default 0.4.
+        noise: Standard deviation of the noise. Default 0.4.
         sd_user: Standard deviation of b_user. Default 0.25.
         sd_item: Standard deviation of b_item. Default 0.25.
         sd_product: Standard deviation of p_user · q_item. Default 0.5.
@@ -114,18 +113,7 @@ def low_rank_ratings(
 
 
 def summary(data: SimulatedRatings) -> dict[str, Any]:
-    """Counts and names what a report says of the data.
-
-    Args:
-        data: What `low_rank_ratings` drew.
-
-    Returns:
-        rows, users, items, sha256 (of the columns' bytes), rank and noise.
-
-    Example:
-        >>> summary(low_rank_ratings(100, 50, 1000))["users"]
-        100
-    """
+    """The counts of a report: rows, users, items, sha256 (of the columns' bytes), rank and noise."""
     table = data.ratings
     return {
         "rows": len(table),
@@ -140,7 +128,7 @@ def summary(data: SimulatedRatings) -> dict[str, Any]:
 def floors(
     data: SimulatedRatings, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64], *, sweeps: int = 200
 ) -> dict[str, float]:
-    """Computes what is reachable on the test rows, each as an RMSE in stars.
+    """Computes the lowest RMSE that is reachable on the test rows.
 
     The best estimate from the training rows is the posterior mean given the true standard deviations: on average over
     such worlds, nothing does better. It is found by Gibbs sampling (Salakhutdinov and Mnih, "Bayesian Probabilistic
@@ -220,8 +208,8 @@ def _posterior_mean(
         left = known - both(of_user, of_item)
         middle = rng.normal(left.mean(), data.noise / np.sqrt(len(known)))
         above = known - middle
-        x_user = _draw_side(rng, of_user, x_item[of_item], above, prior_user, n_users, data.noise)
-        x_item = _draw_side(
+        x_user = draw_side(rng, of_user, x_item[of_item], above, prior_user, n_users, data.noise)
+        x_item = draw_side(
             rng, of_item[by_item], x_user[of_user[by_item]], above[by_item], prior_item, n_items, data.noise
         )
         if sweep >= sweeps // 4:
@@ -230,13 +218,12 @@ def _posterior_mean(
     return total / kept
 
 
-def _draw_side(
+def draw_side(
     rng: np.random.Generator, group: Ints, other: Floats, target: Floats, prior: Floats, size: int, noise: float
 ) -> Floats:
     """Draws bias and factors of every user (or item) given the other side; `group` is ascending.
 
-    Each is a linear regression of its ratings, less the others' biases, on (1, the others' factors), with a normal
-    prior of standard deviations `prior`: its posterior is normal.
+    Each is a linear regression of its ratings, less the others' biases, on (1, the others' factors).
     """
     design = other.copy()
     target = target - other[:, 0]
@@ -244,12 +231,17 @@ def _draw_side(
     counts = np.bincount(group, minlength=size)
     first = (np.cumsum(counts) - counts)[counts > 0]
     gram = np.zeros((size, design.shape[1], design.shape[1]))
-    right = np.zeros((size, design.shape[1], 1))
+    right = np.zeros((size, design.shape[1]))
     gram[counts > 0] = np.add.reduceat(design[:, :, None] * design[:, None, :], first, axis=0)
-    right[counts > 0, :, 0] = np.add.reduceat(design * target[:, None], first, axis=0)
+    right[counts > 0] = np.add.reduceat(design * target[:, None], first, axis=0)
+    return draw_coefficients(rng, gram, right, prior, noise)
+
+
+def draw_coefficients(rng: np.random.Generator, gram: Floats, right: Floats, prior: Floats, noise: float) -> Floats:
+    """Draws the coefficients (n, d) of n linear regressions from their posteriors; `prior` has the deviations (d,)."""
     precision = gram / noise**2 + np.diag(prior**-2)
     root = np.linalg.cholesky(precision)
-    mean = np.linalg.solve(precision, right / noise**2)
-    wobble = np.linalg.solve(root.transpose(0, 2, 1), rng.normal(size=right.shape))
-    drawn: Floats = np.asarray(mean + wobble, np.float64)[..., 0]
+    mean = np.linalg.solve(precision, right[..., None] / noise**2)
+    deviation = np.linalg.solve(root.transpose(0, 2, 1), rng.normal(size=(*right.shape, 1)))
+    drawn: Floats = np.asarray(mean + deviation, np.float64)[..., 0]
     return drawn
