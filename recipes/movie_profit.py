@@ -19,7 +19,7 @@ import json
 import keras
 
 from kmodels import models, training
-from kmodels.datasets import movies
+from kmodels.datasets import movies, tables
 from kmodels.evaluation import classification, decisions
 from kmodels.pipelines.films import Division, Films
 from kmodels.preprocessing import encoders
@@ -46,7 +46,8 @@ def main(args: argparse.Namespace) -> None:
     if is_sample:
         print(cli.SAMPLE_NOTICE)
     with cli.timed(timing, "load_s"):
-        data = movies.load(args.data, columns=args.columns, separator=args.separator)
+        columns = tables.parse_columns(args.columns, movies.COLUMNS)
+        data = movies.load(args.data, columns=columns, separator=args.separator)
         inputs = movies.input_columns(data, known_before_release=not args.all_columns)
     if late := story.late_columns(inputs):
         print(f"warning: {late}")

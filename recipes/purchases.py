@@ -21,7 +21,7 @@ import pandas as pd
 
 from kmodels import serving, training
 from kmodels.datasets import purchases
-from kmodels.datasets.columns import parse_columns
+from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import classification, spending
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor

@@ -1,10 +1,8 @@
 """Files to tidy, checked tables: one module per data set, and downloads with checksums."""
 
 from kmodels.datasets import (
-    columns,
     download,
     fashion_mnist,
-    large_tables,
     movielens,
     movies,
     pictures,
@@ -16,10 +14,8 @@ from kmodels.datasets import (
 )
 
 __all__ = [
-    "columns",
     "download",
     "fashion_mnist",
-    "large_tables",
     "movielens",
     "movies",
     "pictures",

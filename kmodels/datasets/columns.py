@@ -1,19 +1,100 @@
-"""The map from our column names to a table's own, as a user writes it on the command line."""
+"""Columns of a file: which is which, the numbers a column may hold, and the errors that name a line."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection
+import difflib
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from kmodels.errors import ConfigurationError
+import numpy as np
+
+from kmodels.errors import ConfigurationError, DataError
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """A column of numbers and the values it may hold.
+
+    Attributes:
+        name: Name of the column.
+        dtype: ``"int64"`` for whole numbers, ``"float32"`` or ``"float64"`` for any. Default ``"float64"``.
+        low: Smallest value allowed. Default: any finite one.
+        high: Largest value allowed. Default: any finite one.
+        expected: The same in words, for the error message. Default "a number".
+    """
+
+    name: str
+    dtype: str = "float64"
+    low: float = -np.finfo(np.float64).max
+    high: float = np.finfo(np.float64).max
+    expected: str = "a number"
+
+    def problem(self, text: str) -> str | None:
+        """What is wrong with one field, or None."""
+        text = text.strip(" ")
+        if not text:
+            return "the field is empty"
+        if self.dtype == "int64":
+            if not _WHOLE.fullmatch(text):
+                return "not a whole number"
+            value: float = int(text)
+        else:
+            try:
+                value = float(text)
+            except ValueError:
+                return "not a number"
+        # float() takes digits grouped by underscores, which is no number in a table.
+        if math.isnan(value) or "_" in text:
+            return "not a number"
+        return None if self.low <= value <= self.high else "out of range"
+
+
+def decode(data: bytes, path: Path, encoding: str = "utf-8", first_line: int = 1) -> str:
+    """UTF-8 bytes as text, or those of another encoding where that is allowed and they are no UTF-8."""
+    if b"\0" in data:
+        raise DataError(
+            "wrong encoding", file=path, expected="UTF-8 or latin-1 text", received="zero bytes, as in UTF-16"
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            return data.decode(encoding)
+        raise DataError(
+            "wrong encoding",
+            file=path,
+            row=first_line + data.count(b"\n", 0, error.start),
+            expected="UTF-8 text",
+            received=data[error.start : error.start + 4],
+        ) from error
+
+
+def field_count_error(
+    path: Path, line: int, count: int, names: Sequence[str], separator: str, received: str
+) -> DataError:
+    """The error of a line with missing or surplus fields."""
+    listed = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
+    return DataError(
+        f"the line has {count} field{'s' if count != 1 else ''}",
+        file=path,
+        row=line,
+        expected=f"{len(names)} fields ({listed}) separated by {separator!r}",
+        received=received[:80],
+    )
 
 
 def parse_columns(text: str, known: Collection[str]) -> dict[str, str]:
-    """Parses a column map such as ``"budget=Production Budget,revenue=Worldwide Gross"``.
+    """Parses a column map such as ``"price=Sale Price,city=Town"``.
 
     Args:
         text: Pairs of our name and the table's, joined by ``=`` and separated by commas. A pair whose table name holds
-            a comma stands in double quotes. Empty: no pair.
+            a comma is in double quotes. Empty: no pair.
         known: The names on the left that may occur.
 
     Returns:
@@ -21,11 +102,11 @@ def parse_columns(text: str, known: Collection[str]) -> dict[str, str]:
 
     Raises:
         ConfigurationError: If a pair has no ``=`` or an empty side, a name is not one of `known`, or a name, ours or
-            the table's, stands twice.
+            the table's, occurs twice.
 
     Example:
-        >>> parse_columns('budget=Cost, "revenue=Gross, worldwide"', ("budget", "revenue"))
-        {'budget': 'Cost', 'revenue': 'Gross, worldwide'}
+        >>> parse_columns('price=Cost, "city=Town, or village"', ("price", "city"))
+        {'price': 'Cost', 'city': 'Town, or village'}
     """
     try:
         pairs = next(csv.reader([text], skipinitialspace=True, strict=True), [])
@@ -36,11 +117,76 @@ def parse_columns(text: str, known: Collection[str]) -> dict[str, str]:
         ours, equals, theirs = (part.strip() for part in pair.partition("="))
         if not (ours and equals and theirs):
             raise ConfigurationError(f"a column map is a list of ours=theirs, separated by commas. Received: {pair!r}")
-        if ours not in known:
-            raise ConfigurationError(f"a column map knows the names {', '.join(known)}. Received: {ours!r}")
         if ours in mapping:
             raise ConfigurationError(f"the column map names {ours!r} twice. Received: {text!r}")
-        if theirs in mapping.values():
-            raise ConfigurationError(f"the column map uses the table's column {theirs!r} twice. Received: {text!r}")
         mapping[ours] = theirs
+    _check_map(mapping, known)
     return mapping
+
+
+def match_columns(
+    names: Sequence[str],
+    mapping: Mapping[str, str],
+    defaults: Mapping[str, Sequence[str]],
+    required: Collection[str],
+    file: Path,
+) -> dict[str, str]:
+    """Finds which column of a file is which.
+
+    Args:
+        names: The file's columns.
+        mapping: Our name -> the file's, as a user gives it.
+        defaults: Our name -> names looked for where the map has none, the first one found is taken.
+        required: Our names that must be found.
+        file: The file, for messages.
+
+    Returns:
+        Our name -> the file's, of all that are found, in the order of `defaults`.
+
+    Raises:
+        ConfigurationError: If the map has a name that is not in `defaults`, or a column of the file is taken twice.
+        DataError: If a mapped or required column is not in the file, or a column found is there twice.
+
+    Example:
+        >>> looked_for = {"price": ["price", "cost"], "city": ["city"]}
+        >>> match_columns(["Town", "price"], {"city": "Town"}, looked_for, ["price"], Path("houses.csv"))
+        {'price': 'price', 'city': 'Town'}
+    """
+    _check_map(mapping, defaults)
+    has = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+    for ours, theirs in mapping.items():
+        if theirs not in names:
+            near = difflib.get_close_matches(theirs, names, 1)
+            hint = f"; the nearest is '{near[0]}'" if near else ""
+            raise DataError(
+                f"there is no such column for '{ours}'{hint}", file=file, column=theirs, expected=f"one of {has}"
+            )
+    found = {}
+    for ours, looked_for in defaults.items():
+        candidates = [mapping[ours]] if ours in mapping else [name for name in looked_for if name in names]
+        if candidates:
+            found[ours] = theirs = candidates[0]
+            if list(names).count(theirs) > 1:
+                raise DataError("the header names this column twice", file=file, row=1, column=theirs)
+        elif ours in required:
+            raise DataError(
+                f"the required column '{ours}' is missing",
+                file=file,
+                expected=f"a column '{looked_for[0]}', or the name of another as columns {ours}=…",
+                received=has,
+            )
+    # A mapped column may bear the name that another is looked for under.
+    _check_map(found, defaults)
+    return found
+
+
+def _check_map(mapping: Mapping[str, str], known: Collection[str]) -> None:
+    by_column: dict[str, str] = {}
+    for ours, theirs in mapping.items():
+        if ours not in known:
+            raise ConfigurationError(f"a column map knows the names {', '.join(known)}. Received: {ours!r}")
+        if theirs in by_column:
+            raise ConfigurationError(
+                f"a column map uses the table's column {theirs!r} twice, as {by_column[theirs]!r} and as {ours!r}"
+            )
+        by_column[theirs] = ours

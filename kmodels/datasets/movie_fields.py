@@ -37,32 +37,12 @@ _FIRST_YEAR = 1870
 
 
 def is_missing(text: str) -> bool:
-    """Says whether a field holds nothing, or one of the words for that.
-
-    Example:
-        >>> [is_missing(text) for text in ("", " N/A ", "0", "Heat")]
-        [True, True, False, False]
-    """
+    """Whether a field holds nothing, or one of the words for that."""
     return text.strip().casefold() in _MISSING
 
 
 def parse_amount(text: str) -> tuple[float, str]:
-    """Reads an amount of money.
-
-    Args:
-        text: A number, perhaps with a currency (a sign or three capitals) before or after it, thousands separated by
-            commas, spaces, apostrophes or (twice at least) points, and a word for thousand, million or billion.
-
-    Returns:
-        The amount and the currency as written, ``""`` where none is.
-
-    Raises:
-        ValueError: If the text is something else, a negative amount included.
-
-    Example:
-        >>> [parse_amount(text) for text in ("$1,234", "€3.5m", "2.5e6", "1.200.000 EUR")]
-        [(1234.0, '$'), (3500000.0, '€'), (2500000.0, ''), (1200000.0, 'EUR')]
-    """
+    """Reads an amount of money and its currency (``""`` where none is written), such as "$1,234" or "€3.5m"."""
     found = _AMOUNT.fullmatch(text.strip())
     if found is None:
         raise ValueError("not an amount")
@@ -85,15 +65,7 @@ def parse_amount(text: str) -> tuple[float, str]:
 
 
 def parse_number(text: str) -> float:
-    """Reads a number, perhaps with commas between the thousands or minutes after it.
-
-    Raises:
-        ValueError: If the text is something else.
-
-    Example:
-        >>> [parse_number(text) for text in ("7.5", "12,000", "142 min")]
-        [7.5, 12000.0, 142.0]
-    """
+    """Reads a number, perhaps with commas between the thousands or minutes after it, such as "142 min"."""
     text = text.strip()
     minutes = _MINUTES.fullmatch(text)
     if minutes is None and not _NUMBER.fullmatch(text):
@@ -105,18 +77,9 @@ def parse_number(text: str) -> float:
 
 
 def parse_date(text: str) -> tuple[datetime.date, bool]:
-    """Reads a date; between slashes the month comes first unless the year does; a lone year is its first of January.
+    """Reads a date, and whether its year was made of two digits; such years become `LAST_YEAR` - 99 to `LAST_YEAR`.
 
-    Returns:
-        The date, and whether its year was two digits, or four that were made of two (after `LAST_YEAR`, by less than a
-        century): those become years from `LAST_YEAR` - 99 to it.
-
-    Raises:
-        ValueError: If the text is no date or not from 1870 on.
-
-    Example:
-        >>> [parse_date(text)[0].isoformat() for text in ("2009-12-10", "18-Oct-46", "Jun 12, 1998", "6/12/98")]
-        ['2009-12-10', '1946-10-18', '1998-06-12', '1998-06-12']
+    Between slashes the month comes first unless the year does; a lone year is its first of January.
     """
     # A year that went through a column of floats, a time of day, a comma.
     text = re.sub(r"(?<=^[0-9]{4})\.0$|[T ][0-9]{2}:[0-9]{2}.*$|,", "", text.strip())
@@ -135,22 +98,7 @@ def parse_date(text: str) -> tuple[datetime.date, bool]:
 
 
 def parse_names(text: str, separator: str) -> tuple[str, ...]:
-    """Reads a list of names: JSON, the same as Python writes it (parsed, never executed), or names and a separator.
-
-    Args:
-        text: Such as ``'[{"id": 18, "name": "Drama"}]'``, ``"['Drama']"`` or ``"Drama|Crime"``.
-        separator: What stands between names where there are no brackets.
-
-    Returns:
-        The names, without repeats and empty ones, in the order written.
-
-    Raises:
-        ValueError: If brackets do not hold a list of texts, or of records that have a ``name``.
-
-    Example:
-        >>> [parse_names(text, "|") for text in ('[{"name": "Drama"}]', "Drama| Crime|", "[]")]
-        [('Drama',), ('Drama', 'Crime'), ()]
-    """
+    """Reads distinct names from JSON, a Python list (parsed, never executed), or text with a separator."""
     text = text.strip()
     entries: Any = parse_records(text) if text.startswith("[") else text.split(separator)
     names: list[Any] = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
@@ -160,15 +108,7 @@ def parse_names(text: str, separator: str) -> tuple[str, ...]:
 
 
 def parse_records(text: str) -> list[Any]:
-    """Reads a list written as JSON or as Python writes it; nothing is executed.
-
-    Raises:
-        ValueError: If the text is no such list.
-
-    Example:
-        >>> parse_records("[{'job': 'Director', 'name': 'M. Mann'}]")
-        [{'job': 'Director', 'name': 'M. Mann'}]
-    """
+    """Reads a list written as JSON or as Python writes it; nothing is executed."""
     try:
         content = json.loads(text)
     except ValueError:
@@ -182,15 +122,7 @@ def parse_records(text: str) -> list[Any]:
 
 
 def director_of(crew: str) -> str:
-    """Finds the director in TMDB's crew; of several, the one listed first; ``""`` where there is none.
-
-    Raises:
-        ValueError: If the text is not a list of records.
-
-    Example:
-        >>> director_of('[{"job": "Editor", "name": "A"}, {"job": "Director", "name": "B"}]')
-        'B'
-    """
+    """Finds the director in TMDB's crew; of several, the first; ``""`` where there is none."""
     for entry in parse_records(crew):
         if not isinstance(entry, dict):
             raise ValueError("not a list of records")

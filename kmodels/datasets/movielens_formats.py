@@ -7,22 +7,14 @@ for RecBole's atomic files in https://recbole.io/docs/user_guide/data/atomic_fil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from kmodels.datasets.tables import (
-    NumberColumn,
-    read_bytes,
-    read_numbers,
-    read_text,
-    require_unique,
-    split_header,
-    to_numbers,
-)
+from kmodels.datasets.tables import NumberColumn, Table, open_table, read_table
 from kmodels.errors import DataError
 
 #: Every genre of every release. "Children's" became "Children" and "IMAX" was added after MovieLens-1M.
@@ -117,74 +109,67 @@ class Tables(NamedTuple):
 
 def read_ml_1m(folder: Path) -> Tables:
     """Reads ratings.dat, users.dat and movies.dat: fields between ``::``, latin-1, no header."""
-    users_file, items_file = folder / "users.dat", folder / "movies.dat"
-    names = ("user_id", "gender", "age", "occupation", "zip_code")
-    users = read_text(read_bytes(users_file), users_file, names, "::", encoding="latin-1")
-    items = read_text(read_bytes(items_file), items_file, ("item_id", "title", "genres"), "::", encoding="latin-1")
-    return Tables(
-        _read_ratings(folder / "ratings.dat", "::"),
-        _tidy_users(users, users_file),
-        _tidy_items(items, items_file, _genres_from_text(items, items_file, "|")),
-    )
+
+    def read(name: str, *columns: str) -> Table:
+        return read_table(folder / name, names=columns, separator="::", encoding="latin-1", quoted=False)
+
+    users = read("users.dat", "user_id", "gender", "age", "occupation", "zip_code")
+    items = read("movies.dat", "item_id", "title", "genres")
+    ratings = _read_ratings(folder / "ratings.dat", "::")
+    return Tables(ratings, _tidy_users(users), _tidy_items(items, _genres_from_text(items, "|")))
 
 
 def read_ml_100k(folder: Path) -> Tables:
     """Reads u.data (tabs), u.user and u.item (``|``, latin-1, a 0/1 column per genre), no header."""
-    users_file, items_file = folder / "u.user", folder / "u.item"
-    names = ("user_id", "age", "gender", "occupation", "zip_code")
-    users = read_text(read_bytes(users_file), users_file, names, "|", encoding="latin-1")
-    items = read_text(read_bytes(items_file), items_file, (*_ITEM_100K, *_GENRES_100K), "|", encoding="latin-1").rename(
-        columns={"release_date": "release"}
-    )
-    flags = ("unknown", *_GENRES_100K)
-    for name in flags:
-        to_numbers(items, NumberColumn(name, "int64", 0, 1, "0 or 1"), items_file)
-    marked = (items[list(_GENRES_100K)] == "1").to_numpy()
+
+    def read(name: str, *columns: str) -> Table:
+        return read_table(folder / name, names=columns, separator="|", encoding="latin-1", quoted=False)
+
+    users = read("u.user", "user_id", "age", "gender", "occupation", "zip_code")
+    items = read("u.item", *_ITEM_100K, *_GENRES_100K)
+    for name in ("unknown", *_GENRES_100K):
+        items.numbers(NumberColumn(name, "int64", 0, 1, "0 or 1"))
+    marked = (items.frame[list(_GENRES_100K)] == "1").to_numpy()
     genres = ["|".join(np.array(_GENRES_100K)[row]) for row in marked]
-    return Tables(
-        _read_ratings(folder / "u.data", "\t"),
-        _tidy_users(users, users_file),
-        _tidy_items(items, items_file, genres),
-    )
+    return Tables(_read_ratings(folder / "u.data", "\t"), _tidy_users(users), _tidy_items(items, genres))
 
 
 def read_csv_release(folder: Path) -> Tables:
     """Reads ratings.csv and movies.csv (UTF-8, header, quotes); users are the ids found in the ratings."""
-    file = folder / "movies.csv"
-    header, body = split_header(read_bytes(file), file)
-    if header != "movieId,title,genres":
-        raise DataError("unknown header", file=file, row=1, expected="movieId,title,genres", received=header[:80])
-    items = read_text(body, file, ("item_id", "title", "genres"), ",", quoted=True, first_line=2)
-    ratings = _read_ratings(folder / "ratings.csv", ",", header="userId,movieId,rating,timestamp")
+    items = read_table(folder / "movies.csv", separator=",")
+    _require_header(items.names, ["movieId", "title", "genres"], items.file)
+    items = items.select({"item_id": "movieId", "title": "title", "genres": "genres"})
+    ratings = _read_ratings(folder / "ratings.csv", ",", ["userId", "movieId", "rating", "timestamp"])
     users = pd.DataFrame({"user_id": np.unique(ratings.table["user_id"].to_numpy())})
-    return Tables(ratings, users, _tidy_items(items, file, _genres_from_text(items, file, "|")))
+    return Tables(ratings, users, _tidy_items(items, _genres_from_text(items, "|")))
 
 
 def read_recbole(folder: Path) -> Tables:
     """Reads one .inter, one .user and one .item file: tabs, UTF-8, a header of ``name:type`` fields."""
     (inter,) = folder.glob("*.inter")
-    users_file, items_file = inter.with_suffix(".user"), inter.with_suffix(".item")
-    users = _read_atomic(users_file, {"user_id"})
-    items = _read_atomic(items_file, {"item_id", "movie_title"}).rename(
-        columns={"movie_title": "title", "release_year": "release", "class": "genres", "genre": "genres"}
+    users = _read_atomic(inter.with_suffix(".user"), {"user_id": "user_id"}, {})
+    items = _read_atomic(
+        inter.with_suffix(".item"),
+        {"item_id": "item_id", "movie_title": "title"},
+        {"release_year": "release_date", "class": "genres", "genre": "genres"},
     )
-    if "genres" not in items:
-        raise DataError("no genre column", file=items_file, row=1, expected="'class:token_seq' or 'genre:token_seq'")
-    header = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
-    return Tables(
-        _read_ratings(inter, "\t", header=header),
-        _tidy_users(users, users_file),
-        _tidy_items(items, items_file, _genres_from_text(items, items_file, " ")),
-    )
+    if "genres" not in items.frame:
+        raise DataError("no genre column", file=items.file, row=1, expected="'class:token_seq' or 'genre:token_seq'")
+    header = ["user_id:token", "item_id:token", "rating:float", "timestamp:float"]
+    ratings = _read_ratings(inter, "\t", header)
+    return Tables(ratings, _tidy_users(users), _tidy_items(items, _genres_from_text(items, " ")))
 
 
-def _read_atomic(file: Path, needed: set[str]) -> pd.DataFrame:
-    """Reads a RecBole side table by the names in its header."""
-    header, body = split_header(read_bytes(file), file)
-    names = [field.partition(":")[0] for field in header.split("\t")]
-    if not needed <= set(names):
-        raise DataError("unknown header", file=file, row=1, expected=f"columns {sorted(needed)}", received=header[:80])
-    return read_text(body, file, names, "\t", first_line=2)
+def _read_atomic(file: Path, needed: dict[str, str], renamed: dict[str, str]) -> Table:
+    """Reads a RecBole side table by the names in its header, ``name:type``, and renames some."""
+    table = read_table(file, separator="\t", quoted=False)
+    names = [name.partition(":")[0] for name in table.names]
+    if not set(needed) <= set(names):
+        raise DataError(
+            "unknown header", file=file, row=1, expected=f"columns {sorted(needed)}", received=", ".join(names)[:80]
+        )
+    ours = [(needed | renamed).get(name, name) for name in names]
+    return table.select(dict(zip(ours, table.names, strict=True)))
 
 
 #: Name of each format -> its ratings file (a glob), all its files in words, and its parser.
@@ -201,19 +186,7 @@ FORMATS: dict[str, tuple[str, str, Callable[[Path], Tables]]] = {
 
 
 def read_splits(folder: Path, ratings: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Reads the pairs ``NAME.base`` and ``NAME.test`` that MovieLens-100K comes with.
-
-    Args:
-        folder: The folder of u.data.
-        ratings: Its ratings, each (user, item) pair once.
-
-    Returns:
-        Split name -> bool array of shape (ratings,), True where the row is in the test file.
-
-    Raises:
-        DataError: If one file of a pair is missing, a row is not in u.data, or the two files together are not
-            exactly the rows of u.data.
-    """
+    """Split name -> bool (ratings,), True in the test file, of the pairs NAME.base and NAME.test of MovieLens-100K."""
     rows = pd.MultiIndex.from_frame(ratings[["user_id", "item_id"]])
     names = {file.stem for kind in ("base", "test") for file in folder.glob(f"*.{kind}")}
     masks = {}
@@ -245,103 +218,82 @@ def read_splits(folder: Path, ratings: pd.DataFrame) -> dict[str, np.ndarray]:
     return masks
 
 
-def _read_ratings(file: Path, separator: str, header: str | None = None) -> Ratings:
+def _read_ratings(file: Path, separator: str, header: list[str] | None = None) -> Ratings:
     """Reads a ratings file of four numeric columns."""
-    data = read_bytes(file)
-    first_line = 1
+    names = [column.name for column in _RATING_COLUMNS]
     if header is not None:
-        received, data = split_header(data, file)
-        first_line = 2
-        if received != header:
-            raise DataError("unknown header", file=file, row=1, expected=repr(header), received=received[:80])
-    table = read_numbers(data, file, _RATING_COLUMNS, separator, first_line=first_line)
-    with file.open("rb") as raw:
-        digest = hashlib.file_digest(raw, "sha256").hexdigest()
-    return Ratings(table, file, first_line, digest)
+        _require_header(open_table(file, separator=separator, quoted=False).names, header, file)
+    table = open_table(file, names=names, header=header is not None, separator=separator, quoted=False)
+    digest = hashlib.sha256()
+    chunks = list(table.chunks([], _RATING_COLUMNS, digest))
+    ratings = pd.DataFrame({name: np.concatenate([chunk.numbers[name] for chunk in chunks]) for name in names})
+    return Ratings(ratings, file, 2 if header else 1, digest.hexdigest())
 
 
-def _tidy_users(table: pd.DataFrame, file: Path) -> pd.DataFrame:
+def _require_header(names: Iterable[str], expected: list[str], file: Path) -> None:
+    if list(names) != expected:
+        raise DataError(
+            "unknown header", file=file, row=1, expected=", ".join(expected), received=", ".join(names)[:80]
+        )
+
+
+def _tidy_users(table: Table) -> pd.DataFrame:
     """Checks and types the columns of a users table that are there."""
-    users = pd.DataFrame({"user_id": to_numbers(table, _USER, file)}, index=table.index)
-    if "gender" in table:
-        _require_among(table, "gender", ("F", "M"), file)
-        users["gender"] = table["gender"]
-    if "age" in table:
-        users["age"] = to_numbers(table, _AGE, file)
+    texts = table.frame
+    users = pd.DataFrame({"user_id": table.numbers(_USER)})
+    if "gender" in texts:
+        _require_among(table, "gender", ("F", "M"))
+        users["gender"] = texts["gender"].tolist()
+    if "age" in texts:
+        users["age"] = table.numbers(_AGE)
         users["age_band"] = np.array(AGE_BANDS)[np.searchsorted(AGE_BANDS[1:], users["age"], side="right")]
-    if "occupation" in table:
+    if "occupation" in texts:
         # MovieLens-1M has codes, MovieLens-100K words.
-        occupation = table["occupation"]
-        if occupation.str.fullmatch(r"-?[0-9]+").all():
-            codes = to_numbers(table, _OCCUPATION, file)
-            users["occupation"] = np.array(OCCUPATIONS, dtype=object)[codes]
+        if texts["occupation"].str.fullmatch(r"-?[0-9]+").all():
+            users["occupation"] = np.array(OCCUPATIONS, dtype=object)[table.numbers(_OCCUPATION)]
         else:
-            users["occupation"] = _require_text(table, "occupation", file)
-    if "zip_code" in table:
-        users["zip_code"] = _require_text(table, "zip_code", file)
-    require_unique(users, "user_id", file)
-    return users.reset_index(drop=True)
+            users["occupation"] = table.text("occupation").tolist()
+    if "zip_code" in texts:
+        users["zip_code"] = table.text("zip_code").tolist()
+    table.require_unique("user_id", users["user_id"])
+    return users
 
 
-def _tidy_items(table: pd.DataFrame, file: Path, genres: list[str]) -> pd.DataFrame:
-    """Types an items table and finds each film's year: in the title, else in the `release` column."""
-    title = _require_text(table, "title", file)
+def _tidy_items(table: Table, genres: list[str]) -> pd.DataFrame:
+    """Types an items table and finds each item's year: in the title, else in the `release_date` column."""
+    title = table.text("title")
     year = title.str.extract(_YEAR_IN_TITLE)[0]
-    if "release" in table:
+    if "release_date" in table.frame:
         # "01-Jan-1995" in u.item, "1995" in RecBole's files.
-        year = year.fillna(table["release"].str.extract(r"(?:^|-)(\d{4})$")[0])
+        year = year.fillna(table.frame["release_date"].str.extract(r"(?:^|-)(\d{4})$")[0])
     items = pd.DataFrame(
         {
-            "item_id": to_numbers(table, _ITEM, file),
-            "title": title,
-            "year": pd.to_numeric(year).astype("Int64"),
+            "item_id": table.numbers(_ITEM),
+            "title": title.tolist(),
+            "year": pd.to_numeric(year).astype("Int64").array,
             "genres": genres,
-        },
-        index=table.index,
+        }
     )
     items["decade"] = (items["year"] // 10 * 10).fillna(0).astype("int64")
-    require_unique(items, "item_id", file)
-    return items.reset_index(drop=True)
+    table.require_unique("item_id", items["item_id"])
+    return items
 
 
-def _genres_from_text(table: pd.DataFrame, file: Path, separator: str) -> list[str]:
-    """Checks each film's genres and joins them by ``|``."""
+def _genres_from_text(table: Table, separator: str) -> list[str]:
+    """Checks each item's genres and joins them by ``|``."""
     joined = []
-    for line, text in zip(table.index, table["genres"], strict=True):
+    for row, text in enumerate(table.frame["genres"]):
         names = [] if text in _NO_GENRE else text.split(separator)
         for name in names:
             if name not in GENRES:
-                raise DataError(
-                    "unknown genre",
-                    file=file,
-                    row=int(line),
-                    column="genres",
-                    expected=f"genres separated by {separator!r}, out of {', '.join(GENRES)}",
-                    received=name,
-                )
+                expected = f"genres separated by {separator!r}, out of {', '.join(GENRES)}"
+                raise table.error("unknown genre", row, "genres", expected, name)
         joined.append("|".join(names))
     return joined
 
 
-def _require_among(table: pd.DataFrame, name: str, allowed: tuple[str, ...], file: Path) -> None:
+def _require_among(table: Table, name: str, allowed: tuple[str, ...]) -> None:
     """Refuses a text outside a short list."""
-    bad = ~table[name].isin(allowed).to_numpy()
+    bad = ~table.frame[name].isin(allowed).to_numpy()
     if bad.any():
-        row = int(np.argmax(bad))
-        raise DataError(
-            f"unknown {name}",
-            file=file,
-            row=int(table.index[row]),
-            column=name,
-            expected=" or ".join(allowed),
-            received=table[name].iloc[row],
-        )
-
-
-def _require_text(table: pd.DataFrame, name: str, file: Path) -> pd.Series:
-    """Refuses an empty text."""
-    empty = table[name].str.strip().eq("").to_numpy()
-    if empty.any():
-        row = int(table.index[int(np.argmax(empty))])
-        raise DataError("the field is empty", file=file, row=row, column=name, expected="text")
-    return table[name]
+        raise table.error(f"unknown {name}", int(np.argmax(bad)), name, " or ".join(allowed))

@@ -18,8 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.datasets import movie_fields as fields
-from kmodels.datasets.columns import parse_columns
-from kmodels.datasets.movie_tables import TextTable, read_table
+from kmodels.datasets.tables import Table, match_columns, read_table
 from kmodels.errors import ConfigurationError, DataError
 
 #: Our names of the columns, those of a column map.
@@ -33,7 +32,7 @@ LABELS = ("no profit", "profit")
 
 _REQUIRED = ("budget", "revenue")
 # TMDB's own names, taken where a table has no column of our name.
-_TMDB = {"rating": "vote_average", "votes": "vote_count"}
+_TMDB = {"rating": ["vote_average"], "votes": ["vote_count"]}
 _CREW = "crew"
 _TARGET = re.compile(r"revenue|gross|profit|earning|box.?office|sales|takings|\broi\b", re.IGNORECASE)
 _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "movies-sample"
@@ -65,7 +64,7 @@ class Movies:
     noted: Mapping[str, int]
 
 
-def read(path: str | Path, *, columns: str = "", separator: str = "|") -> Movies:
+def read(path: str | Path, *, columns: Mapping[str, str] | None = None, separator: str = "|") -> Movies:
     r"""Reads films from TMDB's pair of files, or from a CSV or JSON table.
 
     A column that the map does not name is taken where the table has one of just our name (`COLUMNS`), or of TMDB's.
@@ -76,7 +75,7 @@ def read(path: str | Path, *, columns: str = "", separator: str = "|") -> Movies
     Args:
         path: A ``.csv``, ``.tsv`` or ``.json`` file (JSON: a list of records, one record per line, or an object of
             columns), or a folder that holds one of them, or TMDB's pair: ``…movies….csv`` and ``…credits….csv``.
-        columns: Map of our names to the table's, such as ``"budget=Production Budget,revenue=Gross"``. Default "".
+        columns: Our names -> the table's, such as ``{"budget": "Production Budget"}``. Default None.
         separator: What stands between genres that are not a bracketed list. Default "|".
 
     Returns:
@@ -93,13 +92,12 @@ def read(path: str | Path, *, columns: str = "", separator: str = "|") -> Movies
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = Path(folder) / "films.csv"
         ...     _ = file.write_text('Name,Cost,Gross\nA,"$1,500",$2m\nB,$10,$0\nC,$10,$4\n')
-        ...     films = read(file, columns="title=Name,budget=Cost,revenue=Gross")
+        ...     films = read(file, columns={"title": "Name", "budget": "Cost", "revenue": "Gross"})
         >>> films.table.values.tolist(), dict(films.dropped)
         ([['A', 1500.0, 2000000.0], ['C', 10.0, 4.0]], {'no revenue': 1})
     """
-    chosen = parse_columns(columns, COLUMNS)
-    _refuse_target_as_input(chosen)
-    text, digest, source = _read_texts(Path(path), chosen)
+    _refuse_target_as_input(columns or {})
+    text, digest, source = _read_texts(Path(path), columns or {})
     table, noted = _parse(text, separator)
     kept, dropped = _drop(table)
     if kept.empty:
@@ -118,35 +116,20 @@ def _refuse_target_as_input(chosen: Mapping[str, str]) -> None:
             )
 
 
-def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[TextTable, str, Path]:
+def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[Table, str, Path]:
     """Reads a source into columns of text under our names; returns them, the digest and the path to name."""
     file, credit_file = _find(path)
-    table = read_table(file)
+    table = read_table(file, encoding="latin-1")
     digest = hashlib.sha256(file.read_bytes())
-    names = {ours: name for ours in COLUMNS for name in (_TMDB.get(ours, ours), ours) if name in table.columns}
-    for ours, theirs in chosen.items():
-        if theirs not in table.columns:
-            raise DataError(
-                f"there is no such column for the {ours}",
-                file=file,
-                column=theirs,
-                expected=f"one of {', '.join(table.columns)}",
-            )
-        names[ours] = theirs
-    for ours in _REQUIRED:
-        if ours not in names:
-            raise DataError(
-                f"there is no column of the {ours}s",
-                file=file,
-                expected=f"a column '{ours}', or a map such as '{ours}=Its Name'",
-                received=", ".join(table.columns),
-            )
-    found = {ours: table.columns[names[ours]] for ours in COLUMNS if ours in names}
+    looked_for = {ours: [ours, *_TMDB.get(ours, ())] for ours in COLUMNS}
+    names = match_columns(table.names, chosen, looked_for, _REQUIRED, file)
+    text = table.select(names)
     if credit_file is not None:
         digest.update(credit_file.read_bytes())
-        found["director"] = _directors(table, read_table(credit_file))
-    ordered = {ours: found[ours] for ours in COLUMNS if ours in found}
-    return replace(table, columns=ordered, written=names), digest.hexdigest(), path
+        directors = _directors(table, read_table(credit_file, encoding="latin-1"))
+        frame = text.frame.assign(director=directors)
+        text = replace(text, frame=frame[[name for name in COLUMNS if name in frame]])
+    return text, digest.hexdigest(), path
 
 
 def _find(path: Path) -> tuple[Path, Path | None]:
@@ -167,28 +150,24 @@ def _find(path: Path) -> tuple[Path, Path | None]:
     return films[0], credit[0] if credit else None
 
 
-def _directors(films: TextTable, credit: TextTable) -> list[str]:
+def _directors(films: Table, credit: Table) -> list[str]:
     """Each film's director, joined by TMDB's id."""
     for table, name in ((films, "id"), (credit, "movie_id"), (credit, _CREW)):
-        if name not in table.columns:
+        if name not in table.frame:
             raise DataError("a column of TMDB's tables is missing", file=table.file, column=name)
-    by_id: dict[str, str] = {}
-    for row, (film, crew) in enumerate(zip(credit.columns["movie_id"], credit.columns[_CREW], strict=True)):
-        try:
-            by_id[film] = "" if fields.is_missing(crew) else fields.director_of(crew)
-        except ValueError as error:
-            raise credit.error(str(error), row, _CREW, "TMDB's list of the crew", crew) from error
-    return [by_id.get(film, "") for film in films.columns["id"]]
+    directors = _read_column(credit, _CREW, fields.director_of, "", "TMDB's list of the crew")
+    by_id = dict(zip(credit.frame["movie_id"], directors, strict=True))
+    return [by_id.get(film, "") for film in films.frame["id"]]
 
 
-def _parse(text: TextTable, separator: str) -> tuple[pd.DataFrame, dict[str, int]]:
+def _parse(text: Table, separator: str) -> tuple[pd.DataFrame, dict[str, int]]:
     """Reads every field; what is missing becomes nan, NaT, "" or ()."""
     parsed: dict[str, Any] = {}
     noted: dict[str, int] = {}
-    for column in text.columns:
+    for column in text.names:
         match column:
             case "title" | "director":
-                parsed[column] = ["" if fields.is_missing(field) else field.strip() for field in text.columns[column]]
+                parsed[column] = ["" if fields.is_missing(field) else field.strip() for field in text.frame[column]]
             case "genres":
                 names = _read_column(text, column, lambda field: fields.parse_names(field, separator), (), "names")
                 # A Series of tuples; pandas would take a list of equal tuples for a table.
@@ -203,16 +182,16 @@ def _parse(text: TextTable, separator: str) -> tuple[pd.DataFrame, dict[str, int
                 # No film takes no time.
                 parsed[column] = np.where(numbers == 0, np.nan, numbers) if column == "runtime" else numbers
     parsed |= _amounts(text)
-    return pd.DataFrame({column: parsed[column] for column in text.columns}), noted
+    return pd.DataFrame({column: parsed[column] for column in text.names}), noted
 
 
-def _read_column(text: TextTable, column: str, parse: Callable[[str], Any], missing: Any, expected: str) -> list[Any]:
+def _read_column(text: Table, column: str, parse: Callable[[str], Any], missing: Any, expected: str) -> list[Any]:
     values = []
-    for row, field in enumerate(text.columns[column]):
+    for row, field in enumerate(text.frame[column]):
         try:
             values.append(missing if fields.is_missing(field) else parse(field))
         except ValueError as error:
-            raise text.error(str(error), row, column, expected, field) from error
+            raise text.error(str(error), row, column, expected) from error
     return values
 
 
@@ -223,7 +202,7 @@ def _positive(field: str) -> float:
     return number
 
 
-def _amounts(text: TextTable) -> dict[str, npt.NDArray[np.float64]]:
+def _amounts(text: Table) -> dict[str, npt.NDArray[np.float64]]:
     """Budgets and revenues, nan where missing or 0, all in one currency."""
     first: tuple[str, str, int] | None = None
     found = {}
@@ -234,7 +213,7 @@ def _amounts(text: TextTable) -> dict[str, npt.NDArray[np.float64]]:
                 first = first or (currency, column, row)
                 if currency != first[0]:
                     where = f"'{first[0]}' as in row {first[2] + 1}, column '{first[1]}'"
-                    raise text.error("amounts are in several currencies", row, column, where, text.columns[column][row])
+                    raise text.error("amounts are in several currencies", row, column, where)
         amounts = np.array([amount for amount, _ in pairs], np.float64)
         found[column] = np.where(amounts == 0, np.nan, amounts)
     return found
@@ -260,12 +239,12 @@ def _drop(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     return table, dropped
 
 
-def load(source: str | Path, *, columns: str = "", separator: str = "|") -> Movies:
+def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separator: str = "|") -> Movies:
     """Loads films by name or path.
 
     Args:
         source: ``"sample"``, the synthetic sample in a checkout of kmodels; else a path, as for `read`.
-        columns: As for `read`. Default "".
+        columns: As for `read`. Default None.
         separator: As for `read`. Default "|".
 
     Returns:
@@ -354,33 +333,14 @@ def input_columns(
 
 
 def refuse_target(names: Iterable[str]) -> None:
-    """Refuses inputs that contain the target: revenue, gross, profit, box office and the like.
-
-    Raises:
-        ConfigurationError: Naming the first such column.
-
-    Example:
-        >>> refuse_target(["budget", "runtime"])
-    """
+    """Refuses inputs that contain the target: revenue, gross, profit, box office and the like."""
     for name in names:
         if _TARGET.search(name):
             raise ConfigurationError(f"{name!r} contains the target, profit, and cannot be an input")
 
 
 def summary(data: Movies) -> dict[str, Any]:
-    """Counts what a report says of the data.
-
-    Args:
-        data: The films.
-
-    Returns:
-        `rows`, `profitable` (share of films with a profit), `first_year` and `last_year` (None without dates),
-        `directors` (distinct), `dropped`, `noted` and `sha256`.
-
-    Example:
-        >>> summary(load("sample"))["rows"]
-        4400
-    """
+    """The counts of a report: rows, share with a profit, years, directors, rows dropped and noted, sha256."""
     table = data.table
     years = table["release_date"].dropna().dt.year if "release_date" in table else pd.Series(dtype="int64")
     return {

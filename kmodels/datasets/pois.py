@@ -14,7 +14,6 @@ The table is a CSV file with a header and these columns, in any order (others ar
 from __future__ import annotations
 
 import ast
-import csv
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from kmodels.datasets.pictures import check_picture
-from kmodels.datasets.tables import NumberColumn, read_bytes, read_text, require_unique, split_header, to_numbers
+from kmodels.datasets.tables import NumberColumn, Table, match_columns, read_table
 from kmodels.errors import ConfigurationError, DataError
 
 _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "pois-sample"
@@ -119,15 +118,15 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
             )
         return replace(load(_SAMPLE, on_bad_image=on_bad_image), name="sample")
     path = _find(Path(source))
-    data = read_bytes(path)
-    raw = _read_table(data, path)
-    table = _tidy(raw, path)
-    image, reasons = _check_pictures(raw, path, skip=on_bad_image == "skip")
+    raw = read_table(path, separator=",")
+    raw = raw.select(match_columns(raw.names, {}, {name: [name] for name in _COLUMNS}, _COLUMNS, path))
+    table = _tidy(raw)
+    image, reasons = _check_pictures(raw, skip=on_bad_image == "skip")
     bad = np.array([reason is not None for reason in reasons])
     if bad.all():
         raise DataError(f"no picture can be used; of the first: {reasons[0]}", file=path, column=_PICTURE)
     skipped = pd.DataFrame(
-        {"id": table["id"], "image": raw[_PICTURE], "reason": pd.Series(reasons, raw.index, dtype=object)}
+        {"id": table["id"], "image": raw.frame[_PICTURE].array, "reason": pd.Series(reasons, dtype=object)}
     )
     return Pois(
         name=path.stem,
@@ -155,66 +154,41 @@ def _find(source: Path) -> Path:
     return found[0]
 
 
-def _read_table(data: bytes, path: Path) -> pd.DataFrame:
-    """Splits the file into text fields and checks that the columns are there, each once."""
-    header, body = split_header(data, path)
-    names = [name.strip() for name in next(csv.reader([header]))]
-    for name in _COLUMNS:
-        if names.count(name) != 1:
-            problem = "missing" if name not in names else "there more than once"
-            expected = ", ".join(_COLUMNS)
-            raise DataError(
-                f"the column is {problem}", file=path, row=1, column=name, expected=expected, received=header
-            )
-    # Columns that are not used may have any name, even one name twice.
-    unique = [name if name in _COLUMNS else f"unused {place}" for place, name in enumerate(names)]
-    return read_text(body, path, unique, ",", quoted=True, first_line=2)[list(_COLUMNS)]
-
-
-def _tidy(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _tidy(raw: Table) -> pd.DataFrame:
     """Checks and types every column but the picture's."""
-    raw = raw.assign(id=raw["id"].str.strip())
-    empty = raw["id"].eq("").to_numpy()
-    if empty.any():
-        raise DataError(
-            "the field is empty", file=path, row=int(raw.index[int(np.argmax(empty))]), column="id", expected="text"
-        )
-    require_unique(raw, "id", path)
-    columns: dict[str, Any] = {new: raw[old].str.strip() for old, new in _TEXTS.items()}
+    columns: dict[str, Any] = {new: raw.frame[old].str.strip().array for old, new in _TEXTS.items()}
+    raw.text("id")
+    raw.require_unique("id", columns["id"])
     for name in _LISTS:
-        columns[name] = _to_lists(raw, name, path)
-    for name, (new, column) in _NUMBERS.items():
-        # pandas writes whole numbers as 12.0 where the column once had a missing value.
-        whole = raw[name].str.replace(r"\.0+\s*$", "", regex=True) if column.dtype == "int64" else raw[name]
-        columns[new] = to_numbers(whole.to_frame(), column, path)
+        columns[name] = _to_lists(raw, name)
+    for new, column in _NUMBERS.values():
+        table = raw
+        if column.dtype == "int64":
+            # pandas writes whole numbers as 12.0 where the column once had a missing value.
+            whole = raw.frame[column.name].str.replace(r"\.0+\s*$", "", regex=True)
+            table = replace(raw, frame=whole.to_frame())
+        columns[new] = table.numbers(column)
     order = ("id", "name", "description", "categories", "tier", "longitude", "latitude", "tags", "xps")
-    return pd.DataFrame(columns, index=raw.index)[[*order, "visits", "likes", "dislikes", "bookmarks"]]
+    return pd.DataFrame(columns)[[*order, "visits", "likes", "dislikes", "bookmarks"]]
 
 
-def _to_lists(raw: pd.DataFrame, name: str, path: Path) -> pd.Series[Any]:
+def _to_lists(raw: Table, name: str) -> pd.Series[Any]:
     """Parses a column of stringified lists into tuples of text."""
     parsed = []
-    for line, text in zip(raw.index, raw[name], strict=True):
+    for row, text in enumerate(raw.frame[name]):
         try:
             labels = ast.literal_eval(text.strip()) if text.strip() else []
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             labels = None
         if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
-            raise DataError(
-                "not a list of text",
-                file=path,
-                row=int(line),
-                column=name,
-                expected="such as ['a', 'b']",
-                received=text,
-            )
+            raise raw.error("not a list of text", row, name, "such as ['a', 'b']")
         parsed.append(tuple(label.strip() for label in labels))
-    return pd.Series(parsed, index=raw.index, dtype=object)
+    return pd.Series(parsed, dtype=object)
 
 
-def _check_pictures(raw: pd.DataFrame, path: Path, *, skip: bool) -> tuple[list[str], list[str | None]]:
+def _check_pictures(raw: Table, *, skip: bool) -> tuple[list[str], list[str | None]]:
     """Finds and decodes every picture; returns the files, and for each None or what is wrong with it."""
-    root = path.parent
+    root = raw.file.parent
 
     def check(row: tuple[int, str]) -> tuple[str, str | None]:
         line, name = row
@@ -222,10 +196,11 @@ def _check_pictures(raw: pd.DataFrame, path: Path, *, skip: bool) -> tuple[list[
             return str(check_picture(name, root)), None
         except DataError as error:
             if not skip:
-                raise DataError(f"bad picture: {error}", file=path, row=line, column=_PICTURE) from error
+                raise DataError(f"bad picture: {error}", file=raw.file, row=line, column=_PICTURE) from error
             return "", str(error)
 
+    names = raw.frame[_PICTURE].str.strip()
     # Decoding leaves Python's lock; the answers come in the file's order, the first error ends it.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        checked = list(pool.map(check, zip(raw.index.tolist(), raw[_PICTURE].str.strip(), strict=True)))
+        checked = list(pool.map(check, zip(names.index.tolist(), names, strict=True)))
     return [file for file, _ in checked], [reason for _, reason in checked]

@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.large_tables import Chunk, open_table
+from kmodels.datasets.tables import Chunk, NumberColumn, match_columns, open_table
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["AGE_BANDS", "COLUMNS", "STAY_YEARS", "Purchases", "load", "read", "summary"]
@@ -89,16 +89,6 @@ class Purchases:
     path: Path
     sha256: str
     table: pd.DataFrame
-
-
-def _check_mapping(mapping: Mapping[str, str]) -> None:
-    by_column: dict[str, str] = {}
-    for name, column in mapping.items():
-        if name not in COLUMNS:
-            raise ConfigurationError(f"columns: expected one of {', '.join(COLUMNS)}; received {name!r}")
-        if column in by_column:
-            raise ConfigurationError(f"columns: {column!r} is mapped twice, as '{by_column[column]}' and as '{name}'")
-        by_column[column] = name
 
 
 def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Purchases:
@@ -166,17 +156,18 @@ def read(path: str | Path, *, columns: Mapping[str, str] | None = None) -> Purch
         0      12         A7  18-25     9.5
         1       3         B1    NaN    20.0
     """
-    file, mapping = _find(Path(path)), dict(columns or {})
-    _check_mapping(mapping)
+    file = _find(Path(path))
     table = open_table(file)
-    found = _match(table.names, mapping, file)
+    looked_for = {name: [column] for name, column in COLUMNS.items()}
+    found = match_columns(table.names, columns or {}, looked_for, _REQUIRED, file)
     digest = hashlib.sha256()
     collectors = {name: _Labels(name, found[name], file) for name in found if name != "amount"}
+    amount = NumberColumn(found["amount"], low=0, expected="a number from 0")
     amounts: list[npt.NDArray[np.float64]] = []
-    for chunk in table.chunks([found[name] for name in collectors], [found["amount"]], digest):
+    for chunk in table.chunks([found[name] for name in collectors], [amount], digest):
         for collector in collectors.values():
             collector.add(chunk)
-        amounts.append(_checked_amounts(chunk, found["amount"], file))
+        amounts.append(chunk.numbers[amount.name])
     content: dict[str, Any] = {
         f"{name}_id" if name in ("user", "product") else name: collector.finish()
         for name, collector in collectors.items()
@@ -186,20 +177,7 @@ def read(path: str | Path, *, columns: Mapping[str, str] | None = None) -> Purch
 
 
 def summary(data: Purchases) -> dict[str, Any]:
-    """Counts what a report says of the data.
-
-    Args:
-        data: The purchases.
-
-    Returns:
-        `rows`, `users`, `products` (numbers), `sha256`, `columns` (names), `amount` (its `mean`, `std`, `min`, `median`
-        and `max`) and `missing`: column -> number of missing values, where there are any.
-
-    Example:
-        >>> counted = summary(load("sample"))
-        >>> counted["rows"], counted["missing"]["category_2"] > 0
-        (30000, True)
-    """
+    """The counts of a report: rows, users, products, columns, sha256, the spread of amounts, and missing values."""
     table, amount = data.table, data.table["amount"]
     missing = table.isna().sum()
     return {
@@ -232,27 +210,6 @@ def _find(path: Path) -> Path:
         expected=f"one of {', '.join(_FILES)}, or the path of a file",
         received=", ".join(sorted(entry.name for entry in path.iterdir())[:8]),
     )
-
-
-def _match(names: tuple[str, ...], mapping: Mapping[str, str], file: Path) -> dict[str, str]:
-    """Name of `COLUMNS` -> column of the file, for all that the file has."""
-    has = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
-    for name, column in mapping.items():
-        if column not in names:
-            raise DataError(f"there is no such column to take '{name}' from", file=file, column=column, received=has)
-    found = {name: mapping.get(name, column) for name, column in COLUMNS.items()}
-    found = {name: column for name, column in found.items() if column in names}
-    for name in _REQUIRED:
-        if name not in found:
-            raise DataError(
-                f"the required column '{name}' is missing",
-                file=file,
-                expected=f"a column '{COLUMNS[name]}', or the name of another as columns {name}=…",
-                received=has,
-            )
-    # A mapped column may bear the name that another is looked for under: product=User_ID.
-    _check_mapping(found)
-    return found
 
 
 @dataclass
@@ -317,21 +274,3 @@ class _Labels:
 def _smallest(size: int) -> type[np.signedinteger[Any]]:
     """The smallest dtype for codes from -1 to `size`."""
     return np.int8 if size < 2**7 else np.int16 if size < 2**15 else np.int32
-
-
-def _checked_amounts(chunk: Chunk, column: str, file: Path) -> npt.NDArray[np.float64]:
-    amounts = chunk.numbers[column]
-    good = (amounts >= 0) & (amounts < np.inf)
-    if not good.all():
-        row = int(np.argmin(good))
-        value = float(amounts[row])
-        problem = "missing" if np.isnan(value) else "negative" if value < 0 else "infinite"
-        raise DataError(
-            f"the amount is {problem}",
-            file=file,
-            row=chunk.line(row),
-            column=column,
-            expected="a number from 0",
-            received=value,
-        )
-    return amounts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import math
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.large_tables import Chunk, TableFile, open_table
+from kmodels.datasets.tables import Chunk, NumberColumn, TableFile, match_columns, open_table
 from kmodels.errors import ConfigurationError, DataError
 
 #: The columns of a ratings table; `timestamp` is optional.
@@ -102,9 +101,6 @@ def read(
         ((3.0, 8.0), False)
     """
     file, names = Path(path), dict(columns or {})
-    for name in names:
-        if name not in COLUMNS:
-            raise ConfigurationError(f"columns: expected names out of {', '.join(COLUMNS)}. Received: {name!r}")
     ratings, digest, line = _read_ratings(file, names)
     known = {}
     for name, side in (("user_id", users), ("item_id", items)):
@@ -136,7 +132,7 @@ def filter_ratings(data: RatingTables, min_ratings: int = 5) -> RatingTables:
     Example:
         >>> from kmodels.datasets import movielens
         >>> len(filter_ratings(movielens.load("sample"), min_ratings=50).users)
-        525
+        374
     """
     if min_ratings < 1:
         raise ConfigurationError(f"min_ratings must be 1 or more; received {min_ratings}")
@@ -214,32 +210,34 @@ def given_split(data: RatingTables, name: str) -> npt.NDArray[np.bool_]:
 def _read_ratings(file: Path, columns: Mapping[str, str]) -> tuple[pd.DataFrame, str, Callable[[int], int]]:
     """The ratings, the digest of the file, and row -> line."""
     table = open_table(file)
-    found = {name: columns.get(name, name) for name in COLUMNS}
-    if "timestamp" not in columns and "timestamp" not in table.names:
-        del found["timestamp"]
-    for name, theirs in found.items():
-        _require(table, theirs, file, name)
-    labels = [found["user_id"], found["item_id"]]
-    numbers = [found["rating"]]
-    if "timestamp" in found:
-        (numbers if _holds_numbers(table, found["timestamp"]) else labels).append(found["timestamp"])
+    looked_for = {name: [name] for name in COLUMNS}
+    found = match_columns(table.names, columns, looked_for, ("user_id", "item_id", "rating"), file)
+    labels, numbers = [found["user_id"], found["item_id"]], [NumberColumn(found["rating"])]
+    times = found.get("timestamp")
+    has_numbers = times is not None and _holds_numbers(table, times)
+    if times is not None and has_numbers:
+        numbers.append(NumberColumn(times))
+    elif times is not None:
+        labels.append(times)
     digest = hashlib.sha256()
     chunks = list(table.chunks(labels, numbers, digest))
     line = _lines(chunks, found["rating"])
     content: dict[str, Any] = {name: _ids(chunks, found[name], file, line) for name in ("user_id", "item_id")}
-    content["rating"] = _finite(chunks, found["rating"], file, line).astype(np.float32)
-    if "timestamp" in found:
-        theirs = found["timestamp"]
-        times = _finite(chunks, theirs, file, line) if theirs in numbers else _dates(chunks, theirs, file, line)
-        content["timestamp"] = (times / 1000 if times.max() > _MILLISECONDS else times).astype(np.int64)
+    content["rating"] = np.concatenate([chunk.numbers[found["rating"]] for chunk in chunks]).astype(np.float32)
+    if times is not None:
+        seconds = (
+            np.concatenate([chunk.numbers[times] for chunk in chunks])
+            if has_numbers
+            else _dates(chunks, times, file, line)
+        )
+        content["timestamp"] = (seconds / 1000 if seconds.max() > _MILLISECONDS else seconds).astype(np.int64)
     return pd.DataFrame(content), digest.hexdigest(), line
 
 
 def _read_side(file: Path, name: str, theirs: str, ids: pd.DataFrame) -> pd.DataFrame:
     """The rows of a side table for the given ids, its numbers as numbers; a row of missing values where it has none."""
     table = open_table(file)
-    column = theirs if theirs in table.names else name
-    _require(table, column, file, name)
+    column = match_columns(table.names, {}, {name: [theirs, name]}, [name], file)[name]
     chunks = list(table.chunks(table.names, [], hashlib.sha256()))
     line = _lines(chunks, column)
     content: dict[str, Any] = {}
@@ -254,16 +252,6 @@ def _read_side(file: Path, name: str, theirs: str, ids: pd.DataFrame) -> pd.Data
         row = int(np.argmax(twice))
         raise DataError("the id stands twice", file=file, row=line(row), column=column, received=found[name][row])
     return ids.merge(found, on=name, how="left")
-
-
-def _require(table: TableFile, column: str, file: Path, name: str) -> None:
-    """Refuses a column that the table does not have."""
-    if column in table.names:
-        return
-    near = difflib.get_close_matches(column, table.names, 1)
-    has = ", ".join(table.names[:20]) + (" …" if len(table.names) > 20 else "")
-    hint = f"; the nearest is '{near[0]}'" if near else ""
-    raise DataError(f"there is no such column to take '{name}' from{hint}", file=file, column=column, received=has)
 
 
 def _lines(chunks: list[Chunk], number: str) -> Callable[[int], int]:
@@ -316,14 +304,6 @@ def _values(texts: list[str], codes: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
     if texts and len(numbers) == len(texts):
         return np.append(numbers, np.nan)[codes]
     return np.array([*texts, None], object)[codes]
-
-
-def _finite(chunks: list[Chunk], column: str, file: Path, line: Callable[[int], int]) -> npt.NDArray[np.float64]:
-    numbers = np.concatenate([chunk.numbers[column] for chunk in chunks])
-    if not (finite := np.isfinite(numbers)).all():
-        row = int(np.argmin(finite))
-        raise DataError("not a finite number", file=file, row=line(row), column=column, received=float(numbers[row]))
-    return numbers
 
 
 def _holds_numbers(table: TableFile, column: str) -> bool:

@@ -1,91 +1,180 @@
-"""Strict reading of text tables: fast while the file is right, exact about the place once it is not."""
+"""Tables of any source, read strictly: whole as text (`read_table`) or in chunks of bounded memory (`open_table`).
+
+Whatever is wrong in a file raises `DataError` with the line and the column. `parse_columns` and `match_columns` map the
+names that a data set uses to those of the file.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from kmodels.datasets.chunks import Chunk, TableFile, open_table
+from kmodels.datasets.columns import NumberColumn, decode, field_count_error, match_columns, parse_columns
 from kmodels.errors import DataError
 
-# pandas' C engine takes separators of one byte only. This one is a control character made for the purpose.
-_UNIT_SEPARATOR = b"\x1f"
-_WHOLE = re.compile(r"[+-]?[0-9]+")
+__all__ = [
+    "Chunk",
+    "NumberColumn",
+    "Table",
+    "TableFile",
+    "match_columns",
+    "open_table",
+    "parse_columns",
+    "read_table",
+]
+
 _LONGEST_QUOTE = 80
+_SEPARATORS = (",", ";", "\t")
 
 
-@dataclass(frozen=True)
-class NumberColumn:
-    """A column of numbers and the values it may hold.
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of text that know where in the file each field is.
 
-    Args:
-        name: Name of the column.
-        dtype: ``"int64"`` for whole numbers, ``"float32"`` for any.
-        low: Smallest value allowed.
-        high: Largest value allowed.
-        expected: The same in words, for the error message.
+    Attributes:
+        file: The file.
+        frame: Columns of str; the index has each row's line in the file, for JSON its record, from 1.
+        written: Name of a column -> how the file names it, where that is another name.
+        is_json: Whether rows are records of a JSON file.
     """
 
-    name: str
-    dtype: str
-    low: float
-    high: float
-    expected: str
+    file: Path
+    frame: pd.DataFrame
+    written: Mapping[str, str] = field(default_factory=dict)
+    is_json: bool = False
 
-    def problem(self, text: str) -> str | None:
-        """Says what is wrong with one field, or None.
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(str(name) for name in self.frame)
 
-        Example:
-            >>> stars = NumberColumn("rating", "float32", 0.5, 5, "stars from 0.5 to 5")
-            >>> [stars.problem(text) for text in ("4.5", "", "good", "6")]
-            [None, 'the field is empty', 'not a number', 'out of range']
-        """
-        text = text.strip(" ")
-        if not text:
-            return "the field is empty"
-        if self.dtype == "int64":
-            if not _WHOLE.fullmatch(text):
-                return "not a whole number"
-            value: float = int(text)
-        else:
-            try:
-                value = float(text)
-            except ValueError:
-                return "not a number"
-        if math.isnan(value):
-            return "not a number"
-        return None if self.low <= value <= self.high else "out of range"
+    def error(
+        self, message: str, row: int, column: str, expected: str = "text", received: str | None = None
+    ) -> DataError:
+        """The error of one field, given the row's position from 0."""
+        line = int(self.frame.index[row])
+        text = self.frame[column].iloc[row] if received is None else received
+        return DataError(
+            f"record {line}: {message}" if self.is_json else message,
+            file=self.file,
+            row=None if self.is_json else line,
+            column=self.written.get(column, column),
+            expected=expected,
+            received=str(text)[:_LONGEST_QUOTE],
+        )
+
+    def select(self, columns: Mapping[str, str]) -> Table:
+        """The columns of a map from new names to the file's, in its order."""
+        frame = self.frame[list(columns.values())].set_axis(list(columns), axis=1)
+        return replace(self, frame=frame, written=columns)
+
+    def numbers(self, column: NumberColumn) -> npt.NDArray[Any]:
+        """One column as numbers (rows,) of its dtype; refuses the first field that is none or out of range."""
+        texts = self.frame[column.name].tolist()
+        for row, text in enumerate(texts):
+            problem = column.problem(text)
+            if problem is not None:
+                raise self.error(problem, row, column.name, column.expected)
+        return np.array(texts, dtype=object).astype(column.dtype)
+
+    def text(self, name: str) -> pd.Series[Any]:
+        """One column whose fields must not be empty."""
+        empty = self.frame[name].str.strip().eq("").to_numpy()
+        if empty.any():
+            raise self.error("the field is empty", int(np.argmax(empty)), name)
+        return self.frame[name]
+
+    def require_unique(self, name: str, values: npt.ArrayLike | None = None) -> None:
+        """Refuses a column of ids in which one occurs twice; `values` are the ids where they were parsed."""
+        keys = pd.Series(self.frame[name] if values is None else values, dtype=object).reset_index(drop=True)
+        repeated = keys.duplicated().to_numpy()
+        if repeated.any():
+            second = int(np.argmax(repeated))
+            first = self.frame.index[int(np.argmax((keys == keys[second]).to_numpy()))]
+            raise self.error(f"{name} {keys[second]} is already on line {first}", second, name, "each once")
 
 
-def read_bytes(path: Path) -> bytes:
-    """Reads a text file's bytes, with every line ending turned into one newline and none at the end.
+def read_table(
+    file: Path,
+    *,
+    names: Sequence[str] | None = None,
+    separator: str | None = None,
+    encoding: str = "utf-8",
+    quoted: bool = True,
+) -> Table:
+    r"""Reads a whole table of text fields: JSON where the name ends in ``.json``, else lines.
+
+    JSON may be a list of records, one record per line, or an object of columns (lists); numbers there are written out,
+    null is empty.
 
     Args:
-        path: The file.
+        file: The file.
+        names: Names of the columns, in the file's order, of a file without a header. Default None: the first line.
+        separator: What stands between two fields. Default None: whichever of comma, semicolon and tab the first line
+            has most of; empty lines are then left out instead of refused.
+        encoding: ``"utf-8"`` (the default), or ``"latin-1"``, where bytes that are valid UTF-8 are still read as that.
+        quoted: Whether fields may be in double quotes, as in CSV files; the separator is then one character. Default
+            True.
 
     Returns:
-        The bytes, at least one.
+        The table; columns have the names of the header, without spaces around them.
 
     Raises:
-        DataError: If the file is missing, empty, or not text in a one-byte or UTF-8 encoding.
+        DataError: If the file is missing, empty or damaged or has no row; at the first line with missing or surplus
+            fields, bad quotes or bytes of another encoding.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "houses.csv"
+        ...     _ = path.write_text("id;city\n1;Bonn\n\n2;Kiel\n")
+        ...     read_table(path).frame
+          id  city
+        2  1  Bonn
+        4  2  Kiel
     """
+    text = decode(_read_bytes(file), file, encoding)
+    if file.suffix == ".json":
+        return _from_json(text, file)
+    blank_lines = separator is None
+    separator = separator or max(_SEPARATORS, key=text.partition("\n")[0].count)
+    records = _quoted(text, file, separator) if quoted else _plain(text, separator)
+    header = names is None
+    if names is None:
+        names = [name.strip() for name in records.pop(0)[1]]
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    for line, fields in records:
+        if blank_lines and (not fields or fields == [""]):
+            continue
+        if len(fields) != len(names):
+            raise field_count_error(file, line, len(fields), names, separator, separator.join(fields))
+        rows.append(fields)
+        lines.append(line)
+    if not rows:
+        raise DataError("there is no row below the header" if header else "the table has no row", file=file)
+    return Table(file, pd.DataFrame(rows, columns=list(names), index=lines, dtype=object))
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The file with every line ending turned into one newline and none at the end."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise DataError("the file is missing", file=path) from None
     except OSError as error:
         raise DataError(f"the file cannot be read ({error.strerror})", file=path) from error
-    if b"\0" in data:
-        raise DataError(
-            "wrong encoding", file=path, expected="UTF-8 or latin-1 text", received="zero bytes, as in UTF-16"
-        )
     data = data.removeprefix(b"\xef\xbb\xbf")
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -95,230 +184,52 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def split_header(data: bytes, path: Path) -> tuple[str, bytes]:
-    """Splits a table with a header into its header line and the rest.
-
-    Raises:
-        DataError: If there is nothing below the header.
-    """
-    header, _, body = data.partition(b"\n")
-    if not body:
-        raise DataError("there is no row below the header", file=path)
-    return header.decode("utf-8", errors="replace"), body
+def _plain(text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Lines and their fields."""
+    return [(line, row.split(separator)) for line, row in enumerate(text.split("\n"), start=1)]
 
 
-def read_numbers(
-    data: bytes, path: Path, columns: Sequence[NumberColumn], separator: str, *, first_line: int = 1
-) -> pd.DataFrame:
-    r"""Parses a table that holds nothing but numbers.
-
-    Args:
-        data: The rows, without a header, as `read_bytes` returns them.
-        path: The file they came from, for messages.
-        columns: The columns, in the order of the file.
-        separator: What stands between two fields, one or more characters.
-        first_line: Line number of the first row in the file.
-
-    Returns:
-        A DataFrame with one column per entry of `columns`, of the dtype named there, rows in the file's
-        order.
-
-    Raises:
-        DataError: At the first line with a missing, surplus, non-numeric or out-of-range field.
-
-    Example:
-        >>> user = NumberColumn("user", "int64", 0, 9, "a digit")
-        >>> item = NumberColumn("item", "int64", 0, 9, "a digit")
-        >>> read_numbers(b"1::2\n3::4", Path("x.dat"), [user, item], "::").to_numpy().tolist()
-        [[1, 2], [3, 4]]
-    """
-    mark = separator.encode()
-    body = data
-    if len(mark) > 1 and _UNIT_SEPARATOR not in data:
-        mark, body = _UNIT_SEPARATOR, data.replace(mark, _UNIT_SEPARATOR)
-    rows = data.count(b"\n") + 1
+def _quoted(text: str, file: Path, separator: str) -> list[tuple[int, list[str]]]:
+    """First lines of records and their fields, which may be in double quotes and hold newlines."""
+    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+    records, line = [], 1
+    limit = csv.field_size_limit(sys.maxsize)  # some tables' fields are longer than the module's own limit
     try:
-        # pandas drops surplus fields without a word, so they are counted; a short line that would make up
-        # for a long one fails below, as an empty field is no number.
-        if len(mark) > 1 or body.count(mark) != rows * (len(columns) - 1):
-            raise ValueError("wrong number of fields")
-        table = pd.read_csv(
-            io.BytesIO(body),
-            sep=mark.decode(),
-            header=None,
-            names=[column.name for column in columns],
-            dtype={column.name: column.dtype for column in columns},
-            engine="c",
-            encoding="latin-1",
-            quoting=csv.QUOTE_NONE,
-            na_filter=False,
-            skip_blank_lines=False,
-            index_col=False,
-        )
-    except (ValueError, OverflowError) as error:
-        _raise_at_first_bad_line(data, path, columns, separator, first_line)
-        raise DataError(f"not a table of numbers ({error})", file=path) from error
-    _check_ranges(table, path, columns, first_line)
-    return table
+        for fields in reader:
+            records.append((line, fields))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"bad quotes ({error})", file=file, row=reader.line_num) from error
+    finally:
+        csv.field_size_limit(limit)
+    return records
 
 
-def _check_ranges(table: pd.DataFrame, path: Path, columns: Sequence[NumberColumn], first_line: int) -> None:
-    """Refuses a table with a value that its column may not hold."""
-    for column in columns:
-        values = table[column.name].to_numpy()
-        good = (values >= column.low) & (values <= column.high)
-        if not good.all():
-            bad = int(np.argmin(good))
-            raise DataError(
-                "out of range" if np.isfinite(values[bad]) else "not a number",
-                file=path,
-                row=first_line + bad,
-                column=column.name,
-                expected=column.expected,
-                received=values[bad].item(),
-            )
-
-
-def _raise_at_first_bad_line(
-    data: bytes, path: Path, columns: Sequence[NumberColumn], separator: str, first_line: int
-) -> None:
-    """Walks the rows one by one, which is slow, and raises for the first that is wrong."""
-    for line, raw in enumerate(io.BytesIO(data), start=first_line):
-        fields = _fields(raw.rstrip(b"\n").decode("latin-1"), path, line, [c.name for c in columns], separator)
-        for column, text in zip(columns, fields, strict=True):
-            problem = column.problem(text)
-            if problem is not None:
-                raise DataError(
-                    problem, file=path, row=line, column=column.name, expected=column.expected, received=text
-                )
-
-
-def _fields(text: str, path: Path, line: int, names: Sequence[str], separator: str) -> list[str]:
-    """Splits one line, which must have a field for every name."""
-    fields = text.split(separator)
-    if len(fields) != len(names):
-        raise DataError(
-            f"the line has {len(fields)} field{'s' if len(fields) != 1 else ''}",
-            file=path,
-            row=line,
-            expected=f"{len(names)} fields ({', '.join(names)}) separated by {separator!r}",
-            received=text[:_LONGEST_QUOTE],
-        )
-    return fields
-
-
-def read_text(
-    data: bytes,
-    path: Path,
-    names: Sequence[str],
-    separator: str,
-    *,
-    encoding: str = "utf-8",
-    quoted: bool = False,
-    first_line: int = 1,
-) -> pd.DataFrame:
-    r"""Splits a table into text fields.
-
-    Args:
-        data: The rows, without a header, as `read_bytes` returns them.
-        path: The file they came from, for messages.
-        names: Names of the columns, in the order of the file.
-        separator: What stands between two fields.
-        encoding: ``"utf-8"``, or ``"latin-1"``, where bytes that are valid UTF-8 are still read as that,
-            since copies of old files have often been converted.
-        quoted: Whether fields may stand in double quotes, as in CSV files; the separator is then one
-            character.
-        first_line: Line number of the first row in the file.
-
-    Returns:
-        A DataFrame of str, one column per name; its index is each row's line number in the file.
-
-    Raises:
-        DataError: At the first line with missing or surplus fields, or with bytes of another encoding.
-
-    Example:
-        >>> read_text(b"1|Heat (1995)\n2|Alien", Path("x"), ["id", "title"], "|")
-          id        title
-        1  1  Heat (1995)
-        2  2        Alien
-    """
-    text = _decode(data, path, encoding, first_line)
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    if quoted:
-        reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+def _from_json(text: str, file: Path) -> Table:
+    try:
+        content: Any = json.loads(text)
+    except json.JSONDecodeError as error:
         try:
-            for fields in reader:
-                line = first_line + reader.line_num - 1
-                if len(fields) != len(names):
-                    _fields(separator.join(fields), path, line, names, separator)
-                    raise DataError("a field holds the separator", file=path, row=line, expected="quotes")
-                rows.append(fields)
-                lines.append(line)
-        except csv.Error as error:
-            raise DataError(f"bad quotes ({error})", file=path, row=first_line + reader.line_num - 1) from error
-    else:
-        for line, row in enumerate(text.split("\n"), start=first_line):
-            rows.append(_fields(row, path, line, names, separator))
-            lines.append(line)
-    return pd.DataFrame(rows, columns=list(names), index=lines)
+            content = [json.loads(line) for line in text.split("\n") if line.strip()]
+        except json.JSONDecodeError:
+            raise DataError(f"not JSON ({error.msg})", file=file, row=error.lineno) from error
+    if isinstance(content, dict) and all(isinstance(column, list) for column in content.values()):
+        lengths = {len(column) for column in content.values()}
+        if len(lengths) > 1:
+            raise DataError("the columns differ in length", file=file)
+        content = [dict(zip(content, row, strict=True)) for row in zip(*content.values(), strict=True)]
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
+        raise DataError("not a table", file=file, expected="a list of records, or an object of columns")
+    if not content:
+        raise DataError("the table has no row", file=file)
+    names = dict.fromkeys(name for record in content for name in record)
+    columns = {name: [_as_text(record.get(name)) for record in content] for name in names}
+    return Table(file, pd.DataFrame(columns, index=range(1, len(content) + 1), dtype=object), is_json=True)
 
 
-def _decode(data: bytes, path: Path, encoding: str, first_line: int) -> str:
-    """Decodes a table's bytes as `read_text` documents it."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if encoding != "utf-8":
-            return data.decode(encoding)
-        raise DataError(
-            "wrong encoding",
-            file=path,
-            row=first_line + data.count(b"\n", 0, error.start),
-            expected="UTF-8 text",
-            received=data[error.start : error.start + 4],
-        ) from error
-
-
-def to_numbers(table: pd.DataFrame, column: NumberColumn, path: Path) -> np.ndarray:
-    """Turns one text column of a `read_text` table into numbers.
-
-    Args:
-        table: What `read_text` returned.
-        column: The column and what it may hold.
-        path: The file it came from, for messages.
-
-    Returns:
-        Array of shape (rows,) and the column's dtype.
-
-    Raises:
-        DataError: At the first field that is empty, no number or out of range.
-    """
-    texts = table[column.name].tolist()
-    for line, text in zip(table.index, texts, strict=True):
-        problem = column.problem(text)
-        if problem is not None:
-            raise DataError(
-                problem, file=path, row=int(line), column=column.name, expected=column.expected, received=text
-            )
-    return np.array(texts, dtype=object).astype(column.dtype)
-
-
-def require_unique(table: pd.DataFrame, name: str, path: Path) -> None:
-    """Refuses a `read_text` table in which a key occurs twice.
-
-    Raises:
-        DataError: Naming the key and both lines.
-    """
-    repeated = table[name].duplicated().to_numpy()
-    if repeated.any():
-        second = int(np.argmax(repeated))
-        key = table[name].iloc[second]
-        first = int(np.argmax((table[name] == key).to_numpy()))
-        raise DataError(
-            f"{name} {key} is already on line {table.index[first]}",
-            file=path,
-            row=int(table.index[second]),
-            column=name,
-            expected="each once",
-        )
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,6 +1,6 @@
 import pytest
 
-from kmodels.datasets.columns import parse_columns
+from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError
 
 KNOWN = ("budget", "revenue", "title")

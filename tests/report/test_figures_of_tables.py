@@ -131,13 +131,13 @@ def test_a_confusion_matrix_is_scikit_learns_shaded_by_the_share_of_the_true_cla
 def test_the_hardest_pictures_come_first_and_mistakes_in_colour():
     pictures = np.arange(4, dtype="uint8")[:, None, None] * np.ones((1, 5, 5), "uint8")
     share = np.array([[0.6, 0.4, 0.0], [0.9, 0.05, 0.05], [0.3, 0.3, 0.4], [0.2, 0.7, 0.1]])
-    drawn = figures.hardest(pictures, [0, 1, 2, 0], share.argmax(axis=1), share, LABELS, n=3).axes[:3]
+    drawn = figures.pictures.hardest(pictures, [0, 1, 2, 0], share.argmax(axis=1), share, LABELS, n=3).axes[:3]
     titles = ["medium\nlow 90 %", "low\nmedium 70 %", "high\nhigh 40 %"]
     assert [axes.get_title(loc="left") for axes in drawn] == titles
     assert [int(np.asarray(axes.images[0].get_array())[0, 0]) for axes in drawn] == [1, 3, 2]
     assert [axes._left_title.get_color() for axes in drawn] == [style.ORANGE, style.ORANGE, style.INK]
     with pytest.raises(DataError, match=r"differ in length.*\(2, 1, 1, 1\)"):
-        figures.hardest(np.zeros((2, 4, 4)), [0], [0], [[1, 0, 0]], LABELS)
+        figures.pictures.hardest(np.zeros((2, 4, 4)), [0], [0], [[1, 0, 0]], LABELS)
 
 
 def test_heat_maps_are_of_the_first_right_and_wrong_ones_over_a_grey_picture():
@@ -174,23 +174,23 @@ def test_what_is_no_picture_is_refused(pictures, titles, maps, complaint):
 
 
 def test_the_progress_of_a_search_steps_down_to_the_best_and_marks_failures():
-    axes = figures.search_progress(TRIALS, "val_rmse").axes[0]
+    axes = figures.trials.search_progress(TRIALS, "val_rmse").axes[0]
     steps = axes.lines[0].get_ydata()
     assert steps[-1] == TRIALS["val_rmse"].min()
     assert (np.diff(steps) <= 0).all()
     assert len(steps) == 29
     assert axes.collections[1].get_offsets()[:, 0].tolist() == [4]
-    upwards = figures.search_progress(TRIALS, "val_rmse", direction="max").axes[0].lines[0].get_ydata()
+    upwards = figures.trials.search_progress(TRIALS, "val_rmse", direction="max").axes[0].lines[0].get_ydata()
     assert upwards[-1] == TRIALS["val_rmse"].max()
     with pytest.raises(DataError, match="no trial was completed"):
-        figures.search_progress(TRIALS.assign(status="failed"), "val_rmse")
+        figures.trials.search_progress(TRIALS.assign(status="failed"), "val_rmse")
 
 
 def test_each_hyper_parameter_has_its_panel_and_the_best_tenth_stands_out():
-    panels = figures.search_parameters(TRIALS, PARAMETERS, "val_rmse").axes
+    panels = figures.trials.search_parameters(TRIALS, PARAMETERS, "val_rmse").axes
     assert [axes.get_xscale() for axes in panels] == ["log", "linear", "linear"]
     assert [len(axes.collections[0].get_offsets()) for axes in panels] == [29, 29, 29]
-    lines = figures.search_coordinates(TRIALS, PARAMETERS, "val_rmse").axes[0].lines
+    lines = figures.trials.search_coordinates(TRIALS, PARAMETERS, "val_rmse").axes[0].lines
     blue = [line for line in lines if line.get_color() == style.BLUE]
     assert len(blue) == 2
     assert min(line.get_ydata()[-1] for line in blue) == 0  # the objective, scaled from smallest to largest

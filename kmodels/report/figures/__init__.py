@@ -1,5 +1,7 @@
 """Figures: functions that take arrays and tables and return a Matplotlib figure; they know no task and write nothing.
 
+Every figure is 5 inches wide, in the common style of `report.style`, and known to no global state of Matplotlib.
+
 Titles and captions are the page's; `sets` names the figures that go together by the files they become.
 
 Example:
@@ -22,14 +24,13 @@ from kmodels.report.figures.columns import (
 )
 from kmodels.report.figures.comparison import bars, costs, differences, importance_bars, pareto, shap_bars
 from kmodels.report.figures.curves import by_class, calibration_curve, learning_curves, precision_recall, roc_curves
-from kmodels.report.figures.pictures import confusion_matrix, hardest, heat_maps, picture_grid
+from kmodels.report.figures.pictures import confusion_matrix, heat_maps, picture_grid
 from kmodels.report.figures.sets import (
     classifier_figures,
     comparison_figures,
     regression_figures,
     search_figures,
 )
-from kmodels.report.figures.trials import search_coordinates, search_importance, search_parameters, search_progress
 
 __all__ = [
     "bands",
@@ -44,7 +45,6 @@ __all__ = [
     "costs",
     "differences",
     "error_histogram",
-    "hardest",
     "heat_maps",
     "histogram",
     "importance_bars",
@@ -59,11 +59,7 @@ __all__ = [
     "residuals",
     "roc_curves",
     "scatter_map",
-    "search_coordinates",
     "search_figures",
-    "search_importance",
-    "search_parameters",
-    "search_progress",
     "shap_bars",
     "vectors_map",
 ]

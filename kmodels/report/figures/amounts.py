@@ -45,9 +45,6 @@ def predictions(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Figure
         predicted: (n,) predictions, finite.
         unit: Unit of both, or "" (default).
 
-    Returns:
-        The figure.
-
     Raises:
         DataError: The arrays are empty, differ in length, or hold a value that is not finite.
 
@@ -94,9 +91,6 @@ def error_histogram(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Fi
         true: As `predictions` takes it.
         predicted: As `predictions` takes it.
         unit: Unit of both, or "" (default).
-
-    Returns:
-        The figure.
 
     Raises:
         DataError: As `predictions`.

@@ -89,9 +89,6 @@ def category_shares(table: pd.DataFrame) -> Figure:
         table: Columns of labels, best categoricals, whose order is kept; missing values are drawn as "none". Of a
             column with more than 24 values the rarest are joined as "others".
 
-    Returns:
-        The figure.
-
     Raises:
         DataError: There is no column or no row.
 
@@ -182,9 +179,6 @@ def correlations(table: pd.DataFrame) -> Figure:
     Args:
         table: A table; its number columns are taken.
 
-    Returns:
-        The figure.
-
     Example:
         >>> figure = correlations(pd.DataFrame({"a": [1, 2, 3], "b": [3, 2, 1]}))
         >>> [text.get_text() for text in figure.axes[0].texts]
@@ -224,9 +218,6 @@ def scatter_map(
         degrees: Whether x is a longitude and y a latitude: one degree of longitude is then drawn as long as it is at
             the mean latitude.
         title: Heading. Default none.
-
-    Returns:
-        The figure.
 
     Raises:
         DataError: The table has other than two columns, or groups are of another length.

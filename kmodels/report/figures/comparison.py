@@ -61,9 +61,6 @@ def bars(
         better: Whether "lower" or "higher" values are better. Default None: as registered, else "higher".
         unit: Unit of the values, or "" (default).
 
-    Returns:
-        The figure.
-
     Raises:
         DataError: No name has a value, or a single marked one has none.
 
@@ -298,9 +295,6 @@ def shap_bars(values: ArrayLike, names: Sequence[str], labels: Sequence[str], *,
         names: Name of each group.
         labels: Name of each class; more than eight are drawn as one bar of their sum.
         unit: Unit of the values. Default "logit".
-
-    Returns:
-        The figure.
 
     Raises:
         DataError: Shapes do not fit, there are no rows, or a value is not finite.

@@ -120,28 +120,7 @@ def hardest(
     labels: Sequence[str],
     n: int = 20,
 ) -> Figure:
-    """Draw the pictures to whose true class the model gives the least probability, hardest first.
-
-    Args:
-        pictures: As `picture_grid` takes them.
-        true: (rows,) true classes, integers from 0.
-        predicted: (rows,) predicted classes.
-        probability: (rows, classes).
-        labels: Name of each class, in order.
-        n: How many. Default 20.
-
-    Returns:
-        The figure: over each picture its true class, then the predicted one with its probability, orange where wrong.
-
-    Raises:
-        DataError: The arrays differ in length or there is no picture.
-
-    Example:
-        >>> pictures = np.zeros((2, 4, 4), "uint8")
-        >>> figure = hardest(pictures, [0, 1], [0, 0], [[0.9, 0.1], [0.8, 0.2]], ["coat", "shirt"], n=1)
-        >>> figure.axes[0].get_title(loc="left").splitlines()
-        ['shirt', 'coat 80 %']
-    """
+    """Draw the pictures to whose true class the model gives the least probability, hardest first, wrong ones orange."""
     images, truth, guess, share = _aligned(pictures, true, predicted, probability)
     rows = np.argsort(share[np.arange(len(truth)), truth], kind="stable")[:n]
     short_labels = [_shortened(label, 11) for label in labels]

@@ -27,24 +27,7 @@ from kmodels.report.style import (
 
 
 def search_progress(trials: pd.DataFrame, objective: str, *, direction: str = "min") -> Figure:
-    """Draw the objective of each trial, and the best one so far.
-
-    Args:
-        trials: One row per trial, in order, as `tuning.Search` has it: trial, status and the objective.
-        objective: Name of the objective's column.
-        direction: "min" (default) or "max".
-
-    Returns:
-        The figure.
-
-    Raises:
-        DataError: No trial was completed.
-
-    Example:
-        >>> trials = pd.DataFrame({"trial": [1, 2], "status": ["completed", "failed"], "val_rmse": [0.9, np.nan]})
-        >>> search_progress(trials, "val_rmse").axes[0].get_xlabel()
-        'trial'
-    """
+    """Draw the objective of each trial, and the best one so far."""
     done = _completed(trials, objective)
     best = done[objective].cummin() if direction == "min" else done[objective].cummax()
     figure, (axes,) = panels(3.6)
@@ -65,24 +48,7 @@ def search_progress(trials: pd.DataFrame, objective: str, *, direction: str = "m
 
 
 def search_parameters(trials: pd.DataFrame, parameters: Sequence[str], objective: str) -> Figure:
-    """Draw the objective against each hyper-parameter, a panel each; the later a trial, the darker its dot.
-
-    Args:
-        trials: As `search_progress` takes them, with a column for each hyper-parameter.
-        parameters: At least one column of `trials`; numbers that span a factor of 30 get a logarithmic axis.
-        objective: Name of the objective's column.
-
-    Returns:
-        The figure.
-
-    Raises:
-        DataError: No trial was completed.
-
-    Example:
-        >>> trials = pd.DataFrame({"trial": [1, 2], "status": "completed", "loss": [2.0, 1.0], "rate": [0.001, 0.1]})
-        >>> search_parameters(trials, ["rate"], "loss").axes[0].get_xscale()
-        'log'
-    """
+    """Draw the objective against each hyper-parameter, a panel each; the later a trial, the darker its dot."""
     done = _completed(trials, objective)
     figure, stack = panels(0.4 + 2.3 * len(parameters), [1.0] * len(parameters))
     for axes, name in zip(stack, parameters, strict=True):
@@ -99,25 +65,7 @@ def search_parameters(trials: pd.DataFrame, parameters: Sequence[str], objective
 def search_coordinates(
     trials: pd.DataFrame, parameters: Sequence[str], objective: str, *, direction: str = "min"
 ) -> Figure:
-    """Draw each trial as a line over all hyper-parameters to its objective; the best tenth stands out.
-
-    Args:
-        trials: As `search_parameters` takes them.
-        parameters: The hyper-parameters' columns.
-        objective: Name of the objective's column.
-        direction: "min" (default) or "max".
-
-    Returns:
-        The figure. Each axis goes from the smallest value tried, below, to the largest, above.
-
-    Raises:
-        DataError: No trial was completed.
-
-    Example:
-        >>> trials = pd.DataFrame({"status": "completed", "loss": [2.0, 1.0], "rate": [0.001, 0.1]})
-        >>> [text.get_text() for text in search_coordinates(trials, ["rate"], "loss").axes[0].get_xticklabels()]
-        ['rate', 'loss']
-    """
+    """Draw each trial as a line over all hyper-parameters to its objective; the best tenth stands out."""
     done = _completed(trials, objective)
     names = [*parameters, objective]
     figure, (axes,) = panels(4.2)
@@ -143,19 +91,7 @@ def search_coordinates(
 
 
 def search_importance(table: pd.DataFrame) -> Figure:
-    """Draw how much each hyper-parameter moved the objective.
-
-    Args:
-        table: parameter and importance, as `evaluation.selection.parameter_importance` gives them; not empty.
-
-    Returns:
-        The figure.
-
-    Example:
-        >>> figure = search_importance(pd.DataFrame({"parameter": ["rate"], "importance": [0.8]}))
-        >>> [text.get_text() for text in figure.axes[0].texts]
-        ['0.80', 'rate']
-    """
+    """Draw how much each hyper-parameter moved the objective, as `selection.parameter_importance` gives it."""
     values = dict(zip(table["parameter"], table["importance"], strict=True))
     figure, (axes,) = panels(1.3 + 0.62 * len(values))
     named_bars(axes, values, {name: f"{value:.2f}" for name, value in values.items()}, BLUE, room=1.25)

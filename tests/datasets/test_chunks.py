@@ -2,13 +2,14 @@
 
 import hashlib
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels.datasets import large_tables
-from kmodels.datasets.large_tables import open_table
+from kmodels.datasets import chunks
+from kmodels.datasets.tables import NumberColumn, match_columns, open_table
 from kmodels.errors import ConfigurationError, DataError
 
 
@@ -25,35 +26,35 @@ def write(tmp_path):
 def read(path, labels=("id",), numbers=("paid",)):
     """The whole table as lists of text and of numbers, and its chunks."""
     digest = hashlib.sha256()
-    chunks = list(open_table(path).chunks(labels, numbers, digest))
+    found = list(open_table(path).chunks(labels, [NumberColumn(name) for name in numbers], digest))
     assert digest.hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
     columns = {}
     for name in labels:
-        columns[name] = [chunk.labels[name][0][code] for chunk in chunks for code in chunk.labels[name][1]]
+        columns[name] = [chunk.labels[name][0][code] for chunk in found for code in chunk.labels[name][1]]
     for name in numbers:
-        columns[name] = np.concatenate([chunk.numbers[name] for chunk in chunks]).tolist()
-    return columns, chunks
+        columns[name] = np.concatenate([chunk.numbers[name] for chunk in found]).tolist()
+    return columns, found
 
 
 @pytest.mark.parametrize("block_bytes", [7, 40, 2**22])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("last", ["", "\n", "\n\n\n"])
 def test_chunks_make_the_table_whatever_their_size(write, monkeypatch, block_bytes, end, last):
-    monkeypatch.setattr(large_tables, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", block_bytes)
     text = "id,note,paid\n01,x,1\n1,,2.5\nä b,z,-3\n01,w,1e3" + last
-    columns, chunks = read(write(("\ufeff" + text).replace("\n", end)))
+    columns, found = read(write(("\ufeff" + text).replace("\n", end)))
     assert columns == {"id": ["01", "1", "ä b", "01"], "paid": [1, 2.5, -3, 1000]}
-    assert len(chunks) > 1 or block_bytes == 2**22
+    assert len(found) > 1 or block_bytes == 2**22
 
 
 @pytest.mark.parametrize("block_bytes", [5, 30, 2**22])
 def test_quotes(write, monkeypatch, block_bytes):
-    monkeypatch.setattr(large_tables, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", block_bytes)
     text = '"id","paid"\n"a, b",1\n"say ""hi""",2\n"two\nlines","3"\nplain,4\n'
-    columns, chunks = read(write(text))
+    columns, found = read(write(text))
     assert columns == {"id": ["a, b", 'say "hi"', "two\nlines", "plain"], "paid": [1, 2, 3, 4]}
     # The quoted newline counts as a line of the file.
-    lines = [chunk.line(row) for chunk in chunks for row in range(len(chunk.numbers["paid"]))]
+    lines = [chunk.line(row) for chunk in found for row in range(len(chunk.numbers["paid"]))]
     assert lines == [2, 3, 4, 6]
 
 
@@ -64,15 +65,15 @@ def test_labels_are_text_and_a_chunk_names_only_its_own(write):
 
 
 def test_it_agrees_with_pandas_on_many_rows(write, monkeypatch):
-    monkeypatch.setattr(large_tables, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 3000)
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"paid": rng.random(2000).round(4), "id": rng.integers(0, 50, 2000), "other": "x"})
     path = write(table.to_csv(index=False))
-    columns, chunks = read(path)
+    columns, found = read(path)
     assert columns["paid"] == table["paid"].tolist()
     assert columns["id"] == table["id"].astype(str).tolist()
     # Memory is bounded by the block: no chunk holds more than its rows.
-    assert max(len(chunk.numbers["paid"]) for chunk in chunks) < 3000 / 10
+    assert max(len(chunk.numbers["paid"]) for chunk in found) < 3000 / 10
 
 
 def test_a_table_of_one_column(write):
@@ -101,7 +102,7 @@ def test_a_table_of_one_column(write):
     ],
 )
 def test_a_wrong_line_is_named(write, monkeypatch, block_bytes, text, message):
-    monkeypatch.setattr(large_tables, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", block_bytes)
     with pytest.raises(DataError, match=message):
         read(write(text))
 
@@ -112,10 +113,10 @@ def test_another_encoding_is_refused_with_its_line(write):
 
 
 def test_an_open_quote_does_not_swallow_the_memory(write, monkeypatch):
-    monkeypatch.setattr(large_tables, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 64)
     path, digest = write('id,paid\na,1\n"b,2\n' + "c,3\n" * 10_000), hashlib.sha256()
     with pytest.raises(DataError, match="line 3: a double quote"):
-        list(open_table(path).chunks(["id"], ["paid"], digest))
+        list(open_table(path).chunks(["id"], [NumberColumn("paid")], digest))
     # It gave up after a few blocks.
     read_until = next(size for size in range(64, 1000, 64) if digest.digest() == _sha256(path, size))
     assert read_until < 64 * 6
@@ -143,13 +144,14 @@ def test_an_empty_first_line_is_refused(write):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"none\.csv: the file cannot be read"):
+    with pytest.raises(DataError, match=r"none\.csv: the file is missing"):
         open_table(tmp_path / "none.csv")
 
 
 def test_a_column_that_stands_twice_is_refused(write):
+    table = open_table(write("id,paid,paid\na,1,2\n"))
     with pytest.raises(DataError, match="column 'paid': the header names this column twice"):
-        open_table(write("id,paid,paid\na,1,2\n"))
+        match_columns(table.names, {}, {"amount": ["paid"]}, (), Path("table.csv"))
 
 
 # --- Parquet ---
@@ -174,17 +176,19 @@ def parquet(tmp_path):
 
 @pytest.mark.parametrize("batch_rows", [2, 2**18])
 def test_parquet(parquet, monkeypatch, batch_rows):
-    monkeypatch.setattr(large_tables, "BATCH_ROWS", batch_rows)
-    columns, chunks = read(parquet(paid=[1, 2, 3], id=["x", "y", "x"], other=[0, 0, 0]))
+    monkeypatch.setattr(chunks, "BATCH_ROWS", batch_rows)
+    columns, found = read(parquet(paid=[1, 2, 3], id=["x", "y", "x"], other=[0, 0, 0]))
     assert columns == {"id": ["x", "y", "x"], "paid": [1, 2, 3]}
-    assert [chunk.line(row) for chunk in chunks for row in range(len(chunk.numbers["paid"]))] == [1, 2, 3]
+    assert [chunk.line(row) for chunk in found for row in range(len(chunk.numbers["paid"]))] == [1, 2, 3]
 
 
 def test_parquet_of_numbers_and_nulls(parquet):
-    (chunk,) = read(parquet(id=[5, None, 7], paid=[0.5, None, 2.0]))[1]
+    (chunk,) = read(parquet(id=[5, None, 7], paid=[0.5, 1.0, 2.0]))[1]
     texts, codes = chunk.labels["id"]
     assert [texts[code] if code >= 0 else None for code in codes] == ["5", None, "7"]
-    np.testing.assert_array_equal(chunk.numbers["paid"], [0.5, np.nan, 2.0])
+    np.testing.assert_array_equal(chunk.numbers["paid"], [0.5, 1.0, 2.0])
+    with pytest.raises(DataError, match="line 2, column 'paid': the value is missing"):
+        read(parquet(id=[5, 6, 7], paid=[0.5, None, 2.0]))
 
 
 def test_parquet_of_words_for_numbers_is_refused(parquet):
