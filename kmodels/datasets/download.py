@@ -14,12 +14,16 @@ import urllib.request
 import uuid
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from tqdm import tqdm
 
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.files import atomic
+
+__all__ = ["cache_folder", "fetch_archive", "fetch_file"]
 
 _CHUNK = 1 << 18
 _CHECKSUM = re.compile(r"(?P<kind>md5|sha256):(?P<digits>[0-9a-f]{8,64})")
@@ -31,11 +35,28 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "kmodels"
 
 
+def resolve(source: str | Path, sample: Path, names: Sequence[str] = ()) -> Path | None:
+    """The path that a data set's `load` is to read: its bundled sample, an existing path, or None for a known name."""
+    if source == "sample":
+        if not sample.exists():
+            raise DataError(
+                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
+                file=sample,
+                expected=f"a checkout, {'one of the names ' + ', '.join(names) + ', ' if names else ''}or a path",
+            )
+        return sample
+    if source in names:
+        return None
+    if not Path(source).exists():
+        known = f"one of the names {', '.join(('sample', *names))}" if names else "the name 'sample'"
+        raise ConfigurationError(f"unknown data source {str(source)!r}: neither {known} nor an existing path")
+    return Path(source)
+
+
 def fetch_file(url: str, target: Path, checksum: str, *, timeout: float = 30.0) -> Path:
     """Downloads one file, unless it is there already.
 
-    The bytes are written under a temporary name in the target's folder and renamed once the checksum is
-    right, so the target is either whole or absent, whatever goes wrong or whoever presses Ctrl-C.
+    The target is either whole, its checksum right, or absent.
 
     Args:
         url: Address of the file.
@@ -62,21 +83,17 @@ def fetch_file(url: str, target: Path, checksum: str, *, timeout: float = 30.0) 
             if hashlib.file_digest(file, kind).hexdigest().startswith(digits):
                 return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
+    with atomic(target) as part:
         received = _transfer(url, part, kind, timeout)
         if not received.startswith(digits):
             raise DataError(f"wrong {kind} checksum", file=url, expected=digits, received=received[: len(digits)])
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     return target
 
 
 def _transfer(url: str, part: Path, kind: str, timeout: float) -> str:
     """Copies an address into a new file behind a progress bar and returns the digest of what came."""
     digest = hashlib.new(kind)
-    with _open(url, timeout) as response, part.open("xb") as file:
+    with _open(url, timeout) as response, part.open("wb") as file:
         length = response.headers.get("Content-Length")
         total = int(length) if length is not None else None
         name = PurePosixPath(url).name
@@ -115,18 +132,7 @@ def _read(response: Any, url: str) -> bytes:
 
 
 def fetch_published_md5(url: str, *, timeout: float = 30.0) -> str:
-    """Reads the ``.md5`` file that stands beside a download whose content changes with each release.
-
-    Args:
-        url: Address of the download itself, without ``.md5``.
-        timeout: Seconds to wait for an answer.
-
-    Returns:
-        The checksum in the form that `fetch_file` takes, ``"md5:…"``.
-
-    Raises:
-        DataError: If the file cannot be had or holds no MD5 digest.
-    """
+    """Reads the ``.md5`` file beside a download whose content changes with each release, as ``md5:…``."""
     with _open(f"{url}.md5", timeout) as response:
         text = _read(response, url).decode("ascii", errors="replace")
     found = re.search(r"\b[0-9a-fA-F]{32}\b", text)
@@ -136,19 +142,7 @@ def fetch_published_md5(url: str, *, timeout: float = 30.0) -> str:
 
 
 def unpack_zip(archive: Path, folder: Path) -> Path:
-    """Unpacks a zip archive into a new folder, completely or not at all.
-
-    Args:
-        archive: The archive.
-        folder: The folder to make; its parent exists. Nothing is done where it exists already.
-
-    Returns:
-        `folder`.
-
-    Raises:
-        DataError: If the archive is damaged, or a member is a link or has an absolute path or one that leaves
-            the folder; nothing is unpacked then.
-    """
+    """Unpacks a zip archive into a new folder, completely or not at all; links and paths that leave it are refused."""
     if folder.is_dir():
         return folder
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kmodels.datasets.download import cache_folder, fetch_file
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.datasets.download import cache_folder, fetch_file, resolve
+from kmodels.errors import DataError
 
 #: The classes, by label.
 LABELS: tuple[str, ...] = (
@@ -197,45 +197,22 @@ def load(source: str | Path, cache: str | Path | None = None) -> FashionMnist:
         ConfigurationError: If `source` is neither a known name nor an existing path.
         DataError: If the sample is not there, the download fails, or the data is wrong.
     """
-    if source == "sample":
-        if not _SAMPLE.is_dir():
-            raise DataError(
-                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
-                file=_SAMPLE,
-                expected=f"a checkout, one of the names {', '.join(KNOWN_NAMES)}, or the path of a folder",
-            )
-        return replace(read(_SAMPLE), name="sample")
-    if source in KNOWN_NAMES:
-        name = str(source)
-        if _DEBIAN.is_dir():
-            return replace(read(_DEBIAN), name=name)
-        folder = (Path(cache) if cache is not None else cache_folder()) / name
+    path = resolve(source, _SAMPLE, KNOWN_NAMES)
+    if path is not None:
+        data = read(path)
+        return replace(data, name="sample") if source == "sample" else data
+    folder = _DEBIAN
+    if not folder.is_dir():
+        folder = (Path(cache) if cache is not None else cache_folder()) / str(source)
         if not all((folder / file).is_file() for file in CHECKSUMS):
             print(_TERMS, file=sys.stderr)
         for file, checksum in CHECKSUMS.items():
             fetch_file(BASE_URL + file, folder / file, checksum)
-        return replace(read(folder), name=name)
-    if not Path(source).exists():
-        names = ", ".join(("sample", *KNOWN_NAMES))
-        raise ConfigurationError(
-            f"unknown data source {str(source)!r}: neither one of the names {names} nor the path of a folder"
-        )
-    return read(source)
+    return replace(read(folder), name=str(source))
 
 
 def summary(data: FashionMnist) -> dict[str, Any]:
-    """Counts what a report says of the data.
-
-    Args:
-        data: Pictures and labels.
-
-    Returns:
-        `rows`, `train_rows`, `test_rows` (numbers), `sha256`, and `label_counts`: class -> training pictures.
-
-    Example:
-        >>> summary(load("sample"))["train_rows"]
-        4000
-    """
+    """The counts of a report: rows of both parts, sha256, and training images of each class."""
     counts = np.bincount(data.train_labels, minlength=len(LABELS))
     return {
         "rows": len(data.train_labels) + len(data.test_labels),

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kmodels.datasets.download import cache_folder, fetch_archive
+from kmodels.datasets.download import cache_folder, fetch_archive, resolve
 from kmodels.datasets.movielens_formats import AGE_BANDS, FORMATS, GENRES, OCCUPATIONS, Ratings, read_splits
 from kmodels.datasets.ratings import RatingTables
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import DataError
 
 __all__ = ["AGE_BANDS", "GENRES", "KNOWN_NAMES", "OCCUPATIONS", "SCALE", "load", "read"]
 
@@ -180,22 +180,11 @@ def load(source: str | Path, cache: str | Path | None = None) -> RatingTables:
         ConfigurationError: If `source` is neither a known name nor an existing path.
         DataError: If the sample is not there, the download fails, or the data is wrong.
     """
-    if source == "sample":
-        if not _SAMPLE.is_dir():
-            raise DataError(
-                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
-                file=_SAMPLE,
-                expected=f"a checkout, one of the names {', '.join(KNOWN_NAMES)}, or the path of a folder",
-            )
-        return replace(read(_SAMPLE), name="sample")
-    if source in KNOWN_NAMES:
-        name = str(source)
-        folder = (Path(cache) if cache is not None else cache_folder()) / "movielens" / name
-        fetch_archive(f"{BASE_URL}{name}.zip", folder, _CHECKSUMS[name], notice=_TERMS)
-        return replace(read(folder), name=name)
-    if not Path(source).exists():
-        names = ", ".join(("sample", *KNOWN_NAMES))
-        raise ConfigurationError(
-            f"unknown data source {str(source)!r}: neither one of the names {names} nor the path of a folder"
-        )
-    return read(source)
+    path = resolve(source, _SAMPLE, KNOWN_NAMES)
+    if path is not None:
+        data = read(path)
+        return replace(data, name="sample") if source == "sample" else data
+    name = str(source)
+    folder = (Path(cache) if cache is not None else cache_folder()) / "movielens" / name
+    fetch_archive(f"{BASE_URL}{name}.zip", folder, _CHECKSUMS[name], notice=_TERMS)
+    return replace(read(folder), name=name)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.datasets import movie_fields as fields
+from kmodels.datasets.download import resolve
 from kmodels.datasets.tables import Table, match_columns, read_table
 from kmodels.errors import ConfigurationError, DataError
 
@@ -254,19 +255,10 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separa
         ConfigurationError: If `source` is neither "sample" nor an existing path, or as `read` raises it.
         DataError: If the sample is not there, or the data is wrong.
     """
-    if source == "sample":
-        if not _SAMPLE.is_dir():
-            raise DataError(
-                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
-                file=_SAMPLE,
-                expected="a checkout, or the path of a table of films",
-            )
-        return replace(read(_SAMPLE, columns=columns, separator=separator), name="sample")
-    if not Path(source).exists():
-        raise ConfigurationError(
-            f"unknown data source {str(source)!r}: neither the name 'sample' nor the path of a table of films"
-        )
-    return read(source, columns=columns, separator=separator)
+    path = resolve(source, _SAMPLE)
+    assert path is not None  # there are no other names
+    data = read(path, columns=columns, separator=separator)
+    return replace(data, name="sample") if source == "sample" else data
 
 
 def target(data: Movies) -> npt.NDArray[np.int32]:

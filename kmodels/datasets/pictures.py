@@ -22,6 +22,8 @@ from PIL import Image, UnidentifiedImageError
 
 from kmodels.errors import ConfigurationError, DataError
 
+__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "check_picture", "find_picture", "read_picture"]
+
 #: Endings of the files that are taken for pictures in a folder.
 PICTURE_SUFFIXES: tuple[str, ...] = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -50,30 +52,7 @@ _ON_SIDE = (5, 6, 7, 8)
 
 
 def find_picture(name: str | Path, root: str | Path) -> Path:
-    """Finds the picture that a table names, inside the data folder.
-
-    Args:
-        name: A picture file, or a folder of which the first picture by name is taken (`PICTURE_SUFFIXES`,
-            hidden files left out), relative to `root`.
-        root: The data folder.
-
-    Returns:
-        The file, absolute, with links followed.
-
-    Raises:
-        DataError: If the name is empty, nothing is there, the folder holds no picture, or the path leaves
-            `root`, be it by ``..``, as an absolute path or through a link.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as root:
-        ...     folder = Path(root, "images", "7")
-        ...     folder.mkdir(parents=True)
-        ...     for file in ("b.jpg", "a.png", "0.txt"):
-        ...         folder.joinpath(file).touch()
-        ...     find_picture("images/7", root).name
-        'a.png'
-    """
+    """Finds the picture that a table names, a file or a folder's first, inside the data folder, links followed."""
     if not str(name).strip():
         raise DataError("no picture is named", expected="a file or a folder")
     try:
@@ -105,18 +84,7 @@ def _inside(path: Path, root: Path) -> Path:
 
 
 def check_picture(name: str | Path, root: str | Path) -> Path:
-    """Finds a picture as `find_picture` does and decodes it once, so that a bad one is known before training.
-
-    Args:
-        name: A picture file or a folder, relative to `root`.
-        root: The data folder.
-
-    Returns:
-        The file, absolute, with links followed.
-
-    Raises:
-        DataError: As `find_picture` and `read_picture` raise it.
-    """
+    """Finds a picture as `find_picture` does and decodes it once, so that a bad one is known before training."""
     path = find_picture(name, root)
     # To one pixel: JPEG then unpacks an eighth of the width, after reading the file whole.
     read_picture(path, (1, 1))

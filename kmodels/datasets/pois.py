@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kmodels.datasets.download import resolve
 from kmodels.datasets.pictures import check_picture
 from kmodels.datasets.tables import NumberColumn, Table, match_columns, read_table
 from kmodels.errors import ConfigurationError, DataError
@@ -109,15 +110,9 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
     """
     if on_bad_image not in ("error", "skip"):
         raise ConfigurationError(f"on_bad_image must be 'error' or 'skip'; received {on_bad_image!r}")
-    if source == "sample":
-        if not _SAMPLE.is_dir():
-            raise DataError(
-                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
-                file=_SAMPLE,
-                expected="a checkout, or the path of a CSV file",
-            )
-        return replace(load(_SAMPLE, on_bad_image=on_bad_image), name="sample")
-    path = _find(Path(source))
+    path = resolve(source, _SAMPLE)
+    assert path is not None  # there are no other names
+    path = _find(path)
     raw = read_table(path, separator=",")
     raw = raw.select(match_columns(raw.names, {}, {name: [name] for name in _COLUMNS}, _COLUMNS, path))
     table = _tidy(raw)
@@ -129,7 +124,7 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
         {"id": table["id"], "image": raw.frame[_PICTURE].array, "reason": pd.Series(reasons, dtype=object)}
     )
     return Pois(
-        name=path.stem,
+        name="sample" if source == "sample" else path.stem,
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         table=table.assign(image=image)[~bad].reset_index(drop=True),
@@ -139,10 +134,6 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
 
 def _find(source: Path) -> Path:
     """Finds the CSV file."""
-    if not source.exists():
-        raise ConfigurationError(
-            f"unknown data source {str(source)!r}: neither 'sample' nor the path of a file or folder"
-        )
     if not source.is_dir():
         return source
     found = [source / "pois.csv"] if (source / "pois.csv").is_file() else sorted(source.glob("*.csv"))

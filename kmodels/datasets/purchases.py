@@ -16,7 +16,7 @@ A purchase table has one row per purchase. Three columns are required, the rest 
 | `category_1`, `category_2`, `category_3` | `Product_Category_1`, … | any labels |
 
 A table of your own keeps its names: ``columns={"user": "customer", "product": "SKU", "amount": "Total"}`` says which of
-its columns is which, and `datasets.columns.parse_columns` reads that from a command line. An optional column that the
+its columns is which, and `datasets.tables.parse_columns` reads that from a command line. An optional column that the
 table does not have is absent, and so is its input later. Ages in years must be put into bands first, for which
 `pandas.cut` will do.
 """
@@ -34,8 +34,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kmodels.datasets.download import resolve
 from kmodels.datasets.tables import Chunk, NumberColumn, match_columns, open_table
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import DataError
 
 __all__ = ["AGE_BANDS", "COLUMNS", "STAY_YEARS", "Purchases", "load", "read", "summary"]
 
@@ -109,17 +110,10 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Pur
         >>> load("sample").table["amount"].size
         30000
     """
-    if source == "sample":
-        if not _SAMPLE.is_file():
-            raise DataError(
-                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
-                file=_SAMPLE,
-                expected="a checkout, or the path of a table",
-            )
-        return replace(read(_SAMPLE, columns=columns), name="sample")
-    if not Path(source).exists():
-        raise ConfigurationError(f"unknown data source {str(source)!r}: neither 'sample' nor the path of a table")
-    return read(source, columns=columns)
+    path = resolve(source, _SAMPLE)
+    assert path is not None  # there are no other names
+    data = read(path, columns=columns)
+    return replace(data, name="sample") if source == "sample" else data
 
 
 def read(path: str | Path, *, columns: Mapping[str, str] | None = None) -> Purchases:

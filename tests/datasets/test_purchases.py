@@ -193,7 +193,7 @@ def test_a_folder_means_the_one_table_in_it(write, tmp_path):
 
 
 def test_an_unknown_source_is_refused():
-    with pytest.raises(ConfigurationError, match="neither 'sample' nor the path of a table"):
+    with pytest.raises(ConfigurationError, match="neither the name 'sample' nor an existing path"):
         purchases.load("black-friday")
 
 
