@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -282,6 +282,19 @@ def at_least(minimum: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def some_of(names: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Makes the type of a flag that takes 'all' or some names, joined by commas; none twice."""
+    known = tuple(names)
+
+    def chosen(text: str) -> tuple[str, ...]:
+        found = known if text == "all" else tuple(text.split(","))
+        if not set(found) <= set(known) or len(set(found)) < len(found):
+            raise argparse.ArgumentTypeError(f"must be 'all' or some of {','.join(known)}, not {text!r}")
+        return found
+
+    return chosen
 
 
 def share(text: str) -> float:

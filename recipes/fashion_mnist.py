@@ -12,184 +12,148 @@ epochs; the guide, docs/fashion_mnist.md, has the table.
 
 from kmodels import cli
 
-BACKEND = cli.choose_backend()
+cli.choose_backend()
 
 import argparse
-import json
+from dataclasses import replace
+from typing import NamedTuple
 
 import keras
 import numpy as np
-import pandas as pd
 
-from kmodels import serving, training
+from kmodels import files, pipelines, training, workflow
 from kmodels.datasets import fashion_mnist
-from kmodels.evaluation import classification, pixels
+from kmodels.datasets.fashion_mnist import LABELS
+from kmodels.evaluation import classification, image_baselines
 from kmodels.models.cnn import FASHION_VARIANTS, augment, mirrored
-from kmodels.pipelines.garments import Garments
-from kmodels.report import classification as drawing
-from kmodels.report import fashion_mnist as story
-from kmodels.report import run_folder, search, variants
+from kmodels.preprocessing import splits
+from kmodels.report import figures
 
-FIXED = ("augment", "schedule", "ema", "precision")  # by a search
-ON_SAMPLE = ("narrow", "base", "deep")  # with all six it would take over two minutes
+# Flags that a search chooses, `tuning.cnn_space` says what each is; and those that it leaves as they are.
+SEARCHED, FIXED = (
+    ("learning_rate", "weight_decay", "label_smoothing", "erase"),
+    ("augment", "schedule", "ema", "precision"),
+)
+ON_SAMPLE = ("narrow", "base", "deep")  # all six take more than two minutes
+
+
+class Pictures(NamedTuple):
+    """All pictures, their labels, and which rows train, validate and test."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    split: splits.Split
 
 
 def main(args: argparse.Namespace) -> None:
-    timing: dict[str, float] = {}
     is_sample = args.data == "sample"
-    if is_sample:
-        print(cli.SAMPLE_NOTICE)
     args.variants = args.variants or (ON_SAMPLE if is_sample else tuple(FASHION_VARIANTS))
     args.epochs = args.epochs or (6 if is_sample else 30)
     args.batch_size = args.batch_size or (64 if is_sample else 128)
-    with cli.timed(timing, "load_s"):
+    run = workflow.Run(args, __file__)
+    with run.timed("load_s"):
         data = fashion_mnist.load(args.data)
-    with cli.timed(timing, "prepare_s"):
-        garments = Garments.of(data, seed=args.seed)
-    if args.tune:
-        from kmodels import tuning  # needs KerasTuner, an extra
+    with run.timed("prepare_s"):
+        labels = np.concatenate([data.train_labels, data.test_labels])
+        split = splits.stratified(data.train_labels, seed=args.seed, validation=0.1, test=0)
+        splits.require_classes(data.train_labels, split, LABELS)
+        split = split._replace(test=np.arange(len(data.train_labels), len(labels)))
+        pictures = Pictures(np.concatenate([data.train_images, data.test_images]), labels, split)
+    run.open(data.sha256)
+    given = {name: getattr(args, name) for name in SEARCHED}
+    settings = search(run, pictures, given, data.sha256) if args.tune else given
 
-        if tuning.role() == "worker":
-            search_settings(args, garments, data.sha256)
-            return
-    config = cli.settings(args) | {"recipe": "fashion_mnist", "backend": BACKEND, "data_sha256": data.sha256}
-    folder = run_folder.open_run(args.out, config, resume=args.resume)
-    settings, told, *more = search_settings(args, garments, data.sha256) if args.tune else (given(args), {})
-
-    records, histories, models, shares = {}, {}, {}, {}
+    fitted, variants, shares = {}, {}, {}
     for name in args.variants:
-        took = dict(timing)
-        models[name], histories[name] = fit(args, garments, name, settings)
-        seconds = histories[name]["seconds"]  # of all epochs, where the run was resumed too
-        with cli.timed(took, "evaluate_s"):
-            shares[name], figures = evaluate(models[name], garments, ("test", "validation", "train"))
-        took |= {"fit_s": seconds.sum(), "epochs": len(seconds)}
-        took["samples_per_s"] = len(garments.labels["train"]) * len(seconds) / seconds.sum()
-        warning = drawing.learned_nothing(name, shares[name].argmax(axis=1), fashion_mnist.LABELS)
-        records[name] = {
-            "model": {"name": models[name].name, "parameters": models[name].count_params()},
-            **figures,
-            "timing": took,
-            "cost": {
-                "s_per_epoch": seconds.median(),
-                "latency_ms": serving.latency_ms(models[name], {"image": data.test_images[:1]}),
-                "file_kib": (folder / "variants" / name / "model.keras").stat().st_size / 1024,
-            },
-            "warnings": [warning] if warning else [],
-        }
-    best, why = variants.choose(records, "accuracy", rows=len(garments.labels["validation"]))
-    training.save(models[best], folder / "model.keras")
-    pd.concat(histories, names=["variant"]).reset_index("variant").to_csv(folder / "history.csv", index=False)
-    rivals = pixels.fit_classifiers(
-        garments.images["train"], garments.labels["train"], len(fashion_mnist.LABELS), seed=args.seed
-    )
-    floors = json.loads((data.path / "floors.json").read_text()) if is_sample else {}
-    about = {"source": args.data, "synthetic": is_sample, "floors": floors}
-    record = {
-        "recipe": "fashion_mnist",
-        "backend": BACKEND,
-        "data": {**about, **fashion_mnist.summary(data), **garments.summary()},
-        "seed": args.seed,
-        "variants": records,
-        "best": best,
-        "choice": why,
-        "baselines": {
-            name: classification.evaluate(data.test_labels, predict(data.test_images))
-            for name, predict in rivals.items()
+        fitted[name], shares[name], metrics = fit(run, pictures, name, settings, f"variants/{name}")
+        warnings = workflow.constant_prediction(name, shares[name].argmax(axis=1), LABELS)
+        cost = workflow.costs(fitted[name], {"image": data.test_images[:1]})
+        variants[name] = run.variant(fitted[name], **metrics, cost=cost, warnings=warnings)
+    best, choice = workflow.choose(variants, "accuracy", rows=len(split.validation))
+    training.save(fitted[best].model, run.folder / "model.keras")
+    train, truth = (data.train_images[split.train], data.train_labels[split.train]), data.test_labels
+    baselines = image_baselines(*train, data.test_images, len(LABELS), seed=args.seed)
+    floors = files.read_json(data.path / "floors.json") if is_sample else {}
+    split_name = "the data set's own test part; a tenth of its training part is for validation"
+    record = run.record(
+        data={
+            "floors": floors,
+            **fashion_mnist.summary(data),
+            "split_name": split_name,
+            "split": {part: len(rows) for part, rows in split._asdict().items()},
         },
-        **told,
-        "versions": run_folder.versions(),
-    }
-    run_folder.write_metrics(folder, record)
-    shown = data.test_images, data.test_labels, shares[best], fashion_mnist.LABELS
-    story.write(folder, record, models, histories, *shown, command=cli.command(), sections=more)
-    print(story.text(record))
-    print(f"Report: {folder / 'report.html'}")
+        variants=variants,
+        best=best,
+        choice=choice,
+        baselines={name: classification.evaluate(truth, share) for name, share in baselines.items()},
+    )
+    run.write(
+        record,
+        fitted,
+        compare="accuracy",
+        floors={"best possible": floors["ceiling"]} if floors else {},
+        figures=figures.classifier_figures(truth, shares[best], LABELS, pictures=data.test_images),
+        per_class=classification.per_class(truth, shares[best].argmax(axis=1), LABELS),
+    )
 
 
-def build(args: argparse.Namespace, name: str, settings: dict[str, float], steps: int) -> keras.Model:
+def batches(args: argparse.Namespace, pictures: Pictures, seed: int) -> pipelines.SplitBatches:
+    one_hot = np.eye(len(LABELS), dtype="float32")[pictures.labels]  # a loss can smooth them
+    options = {"batch_size": args.batch_size, "seed": seed, "evaluation_batch_size": 500}
+    return pipelines.split_batches({"image": pictures.images}, one_hot, pictures.split, **options)
+
+
+def build(args: argparse.Namespace, name: str, settings: dict, steps: int) -> keras.Model:
     """A compiled variant; `steps` are those of an epoch."""
     augmentation = augment(erase=settings["erase"]) if args.augment else ()
-    model = FASHION_VARIANTS[name](classes=len(fashion_mnist.LABELS), augmentation=augmentation)
+    model = FASHION_VARIANTS[name](classes=len(LABELS), augmentation=augmentation)
     model = training.in_precision(model, args.precision)
-    rate, warm = settings["learning_rate"], args.epochs * steps // 10
-    if args.schedule == "cosine":
-        last = args.epochs * steps - warm
-        rate = keras.optimizers.schedules.CosineDecay(0.0, last, warmup_target=rate, warmup_steps=warm)
+    rate = settings["learning_rate"]
+    rate = training.cosine(rate, args.epochs * steps, warm_up=0.1) if args.schedule == "cosine" else rate
     # At the end of each epoch the weights become their average over its last quarter: validated, kept, trained on.
     momentum = max(0.0, 1 - 4 / steps)
     average = {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": steps} if args.ema else {}
-    training.compile_model(
-        model,
-        keras.optimizers.AdamW(rate, weight_decay=settings["weight_decay"], **average),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings["label_smoothing"]),
-        metrics=[
-            keras.metrics.CategoricalAccuracy("accuracy"),
-            keras.metrics.CategoricalCrossentropy("log_loss", from_logits=True),
-        ],
-    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings["weight_decay"], **average)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings["label_smoothing"])
+    log_loss = keras.metrics.CategoricalCrossentropy("log_loss", from_logits=True)
+    training.compile_model(model, optimizer, loss=loss, metrics=["accuracy", log_loss])
     return model
 
 
-def fit(args: argparse.Namespace, garments: Garments, name: str, settings: dict[str, float]) -> tuple:
-    (folder := args.out / "variants" / name).mkdir(parents=True, exist_ok=True)  # each has its own checkpoint
-    train = garments.training(batch_size=args.batch_size, seed=args.seed)
-    model = build(args, name, settings, len(train))
-    training.initialize(model, args.seed)
-    print(f"{name}, {model.count_params():,} parameters", flush=True)
-    how = {"epochs": args.epochs, "callbacks": [training.best_weights("val_loss")], "resume": args.resume}
-    history = training.fit(model, train, garments.batches("validation"), folder=folder, seed=args.seed, **how)
-    model = training.in_precision(model, "float32")
-    model = mirrored(model) if args.mirrored else model
-    training.save(model, folder / "model.keras")
-    return model, history
+def fit(run: workflow.Run, pictures: Pictures, name: str, settings: dict, folder, seed: int | None = None) -> tuple:
+    """A trained variant, its probabilities of the test pictures, and the metrics of each part."""
+    train, validation, _ = batches(run.args, pictures, run.args.seed if seed is None else seed)
+    model, keep = build(run.args, name, settings, len(train)), [training.best_weights("val_loss")]
+    fitted = run.fit(folder, model, train, validation, callbacks=keep, seed=seed)
+    model = training.in_precision(fitted.model, "float32")
+    model = mirrored(model) if run.args.mirrored else model
+    training.save(model, fitted.folder / "model.keras")
+    metrics = {}
+    with run.timed("evaluate_s"):
+        for part, rows in pictures.split._asdict().items():
+            ordered = pipelines.Batches({"image": pictures.images[rows]}, batch_size=500)
+            share = classification.softmax(training.predict(model, ordered))
+            metrics[part] = classification.evaluate(pictures.labels[rows], share)
+    return replace(fitted, model=model), share, metrics
 
 
-def evaluate(model: keras.Model, garments: Garments, parts: tuple[str, ...]) -> tuple[np.ndarray, dict]:
-    """Probabilities of the first of some parts, and the metrics of each."""
-    share = {part: classification.softmax(training.predict(model, garments.batches(part))) for part in parts}
-    return share[parts[0]], {part: classification.evaluate(garments.labels[part], share[part]) for part in parts}
+def search(run: workflow.Run, pictures: Pictures, default: dict, sha256: str) -> dict:
+    """The best settings of the first variant."""
+    from kmodels import tuning  # needs KerasTuner, an extra
 
-
-def given(args: argparse.Namespace) -> dict[str, float]:
-    """The settings that the flags say; with --tune they are searched for. `tuning.cnn_space` says what each is."""
-    return {name: getattr(args, name) for name in ("learning_rate", "weight_decay", "label_smoothing", "erase")}
-
-
-def score(args: argparse.Namespace, garments: Garments, settings: dict[str, float], seed: int) -> dict[str, float]:
-    """Figures of the first variant with these settings, trained with another seed on the same rows."""
-    kind = "default" if settings == given(args) else "tuned"
-    again = argparse.Namespace(**vars(args) | {"seed": seed, "out": args.out / "payoff" / f"{kind}_{seed}"})
-    _, found = evaluate(fit(again, garments, args.variants[0], settings)[0], garments, ("test", "validation"))
-    told = {name: found["test"][name] for name in ("log_loss", "accuracy")}
-    return told | {"validation_log_loss": found["validation"]["log_loss"]}
-
-
-def search_settings(args: argparse.Namespace, garments: Garments, sha256: str) -> tuple | None:
-    """The best settings of the first variant, and what record and report say of the search; in a worker nothing."""
-    from kmodels import tuning
-
-    train = garments.training(batch_size=args.batch_size, seed=args.seed)
-    found = tuning.search(
-        lambda hp: build(args, args.variants[0], tuning.cnn_space(hp), len(train)),
+    args, name = run.args, run.args.variants[0]
+    train, validation, _ = batches(args, pictures, args.seed)
+    return run.search(
+        lambda settings: build(args, name, settings, len(train)),
+        tuning.cnn_space,
         train,
-        garments.batches("validation"),
+        validation,
+        default=default,
+        score=lambda settings, seed, folder: fit(run, pictures, name, settings, folder, seed)[2],
+        metrics=("log_loss", "accuracy"),
         objective="val_log_loss",
-        about=f"{sha256}, {args.variants[0]}, batches of {args.batch_size}, {[getattr(args, name) for name in FIXED]}",
-        **cli.searched(args),
+        about=f"{sha256}, {name}, batches of {args.batch_size}, {[getattr(args, flag) for flag in FIXED]}",
     )
-    if found is None:
-        return None
-    both = {"default": given(args), "tuned": tuning.cnn_space(found.best)}
-    paid = tuning.payoff(lambda *asked: score(args, garments, *asked), both, range(args.seed, args.seed + 3))
-    return both["tuned"], *search.tell(args.out, found, paid, algorithm=args.tune, seed=args.seed)
-
-
-def names_of(text: str) -> tuple[str, ...]:
-    names = tuple(FASHION_VARIANTS) if text == "all" else tuple(text.split(","))
-    if not set(names) <= set(FASHION_VARIANTS) or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"must be 'all' or some of {','.join(FASHION_VARIANTS)}, not {text!r}")
-    return names
 
 
 if __name__ == "__main__":
@@ -197,7 +161,7 @@ if __name__ == "__main__":
     flags.set_defaults(batch_size=None)
     add, switch = flags.add_argument, argparse.BooleanOptionalAction
     which = f"'all', or some of {', '.join(FASHION_VARIANTS)}; default: all, on the sample {', '.join(ON_SAMPLE)}"
-    add("--variants", type=names_of, metavar="A,B", help=which)
+    add("--variants", type=cli.some_of(FASHION_VARIANTS), metavar="A,B", help=which)
     add("--learning-rate", type=cli.positive, default=3e-3, help="the highest; default: %(default)s")
     add("--schedule", choices=("cosine", "constant"), default="cosine", help="default: %(default)s")
     add("--weight-decay", type=cli.share, default=0.02, help="of AdamW; default: %(default)s")

@@ -3,7 +3,6 @@
 from kmodels.pipelines.batches import Batches, Lookup, raise_original_errors
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.films import Division, Films
-from kmodels.pipelines.garments import Garments
 from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.interactions import Interactions
@@ -19,7 +18,6 @@ __all__ = [
     "Batches",
     "Division",
     "Films",
-    "Garments",
     "HistoryBags",
     "HistoryRows",
     "IdDropout",

@@ -17,8 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from kmodels.errors import ConfigurationError
 from kmodels.files import write_atomically
-from kmodels.report.comparisons import cost_label, costs_of, metric_label
-from kmodels.report.glossary import FLATTERING, by_group, describe, number
+from kmodels.report.comparisons import costs_of, metric_label
+from kmodels.report.metrics import METRICS, Metric, by_group, cost_label, number
 from kmodels.report.page import TEMPLATES, flatten
 from kmodels.report.record import RunRecord, plain
 from kmodels.report.run_folder import read_config
@@ -35,6 +35,7 @@ def write_card(
     record: RunRecord,
     *,
     inputs: Mapping[str, tuple[tuple[int | None, ...], str]],
+    metrics: Mapping[str, Metric] = METRICS,
     **context: Any,
 ) -> Path:
     """Writes `MODEL_CARD.md` of the chosen model.
@@ -44,6 +45,7 @@ def write_card(
         template: The card's template; it extends "model_card.md.j2".
         record: The figures of the run.
         inputs: Input of the model -> its shape, None for the batch, and dtype.
+        metrics: The registry of metrics. Default `report.metrics.METRICS`.
         **context: What else the template uses.
 
     Returns:
@@ -76,8 +78,8 @@ def write_card(
             for name, (shape, dtype) in inputs.items()
         ],
         "training": [("epochs run", number(timing.epochs)), ("fitting took", took), *settings.items()],
-        "evaluation": _evaluation(record),
-        "variants": _variants(record),
+        "evaluation": _evaluation(record, metrics),
+        "variants": _variants(record, metrics),
         **context,
     }
     try:
@@ -88,26 +90,25 @@ def write_card(
     return folder / CARD
 
 
-def _evaluation(record: RunRecord) -> list[tuple[str, ...]]:
+def _evaluation(record: RunRecord, known: Mapping[str, Metric]) -> list[tuple[str, ...]]:
     """A row per metric: of the model on test and validation, and of each baseline on test."""
     chosen, unit, rows = record.chosen, str(record.data.get("unit", "")), []
-    for names in by_group([*chosen.test, *chosen.validation], unit).values():
+    for names in by_group([*chosen.test, *chosen.validation], known=known).values():
         for name in names:
-            flatters = " (flatters)" if describe(name, unit).group == FLATTERING else ""
             each = (chosen.test, chosen.validation, *record.baselines.values())
-            label = metric_label(name, unit).replace(_NO_BREAK, " ")
-            rows.append((f"{label}{flatters}", *(number(values.get(name)) for values in each)))
+            label = metric_label(name, unit, known).replace(_NO_BREAK, " ")
+            rows.append((label, *(number(values.get(name)) for values in each)))
     return rows
 
 
-def _variants(record: RunRecord) -> dict[str, Any]:
+def _variants(record: RunRecord, known: Mapping[str, Metric]) -> dict[str, Any]:
     """Test figures and costs of all variants."""
     unit = str(record.data.get("unit", ""))
-    groups = by_group([name for each in record.variants.values() for name in each.test], unit)
+    groups = by_group([name for each in record.variants.values() for name in each.test], known=known)
     metrics = [name for names in groups.values() for name in names]
     costs = {name: costs_of(each) for name, each in record.variants.items()}
     kinds = list(dict.fromkeys(cost for values in costs.values() for cost in values))
-    labels = [metric_label(name, unit).replace(_NO_BREAK, " ") for name in metrics]
+    labels = [metric_label(name, unit, known).replace(_NO_BREAK, " ") for name in metrics]
     rows = [
         (
             f"**{name}**" if name == record.best else name,

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kmodels.errors import DataError
-from kmodels.report.glossary import COSTS, FLATTERING, best, by_group, describe
+from kmodels.report.metrics import METRICS, Metric, best, by_group, cost_label, describe
 from kmodels.report.record import RunRecord
 
 _NO_CONTEST = ("ece",)  # a model that gives every row the classes' shares is calibrated, and predicts nothing
@@ -47,7 +47,7 @@ class Table:
         return cls([heading, *(str(column).replace("_", " ") for column in frame.columns)], rows, caption, best)
 
 
-def contests(record: RunRecord, part: str, heading: str) -> list[Table]:
+def contests(record: RunRecord, part: str, heading: str, known: Mapping[str, Metric] = METRICS) -> list[Table]:
     """One table per group of metrics of a part; baselines stand in those of the test part.
 
     Below one model's test figures stand its own on validation and training, outside the contest.
@@ -61,14 +61,14 @@ def contests(record: RunRecord, part: str, heading: str) -> list[Table]:
             aside = {"model on validation": record.model.validation, "model on training": record.model.train}
     chosen = record.best or record.chosen.name
     tables = []
-    for group, names in by_group([name for each in found.values() for name in each], unit).items():
+    for group, names in by_group([name for each in found.values() for name in each], known=known).items():
         rows = {
             who: [values.get(name) for name in names]
             for who, values in {**found, **aside}.items()
             if any(name in values for name in names)
         }
-        winners = [_winner(found, name, unit) for name in names]
-        columns = [heading, *(metric_label(name, unit).removeprefix("Catalogue ") for name in names)]
+        winners = [_winner(found, name, known) for name in names]
+        columns = [heading, *(metric_label(name, unit, known).removeprefix("Catalogue ") for name in names)]
         tables.append(Table(columns, rows, group, winners, {chosen: "model", **dict.fromkeys(aside, "aside")}))
     return tables
 
@@ -104,24 +104,17 @@ def figures(record: RunRecord, metrics: Sequence[str], limits: Mapping[str, Mapp
     return table.dropna(axis="columns", how="all").dropna(axis="index", how="all")
 
 
-def metric_label(name: str, unit: str = "") -> str:
+def metric_label(name: str, unit: str = "", known: Mapping[str, Metric] = METRICS) -> str:
     """A metric with its unit and an arrow to where it is better."""
-    metric = describe(name, unit)
+    metric = describe(name, unit, known=known)
     arrow = {"lower": "\N{NO-BREAK SPACE}↓", "higher": "\N{NO-BREAK SPACE}↑", None: ""}[metric.better]
     return f"{metric.label} ({metric.unit}){arrow}" if metric.unit else f"{metric.label}{arrow}"
 
 
-def cost_label(name: str) -> str:
-    """A cost with its unit; underscores of an unknown one as spaces."""
-    label, unit = COSTS.get(name, (name.replace("_", " "), ""))
-    return f"{label} ({unit})" if unit else label
-
-
-def _winner(found: Mapping[str, Mapping[str, Any]], name: str, unit: str) -> str | None:
-    metric = describe(name, unit)
-    if metric.group == FLATTERING or name in _NO_CONTEST:
+def _winner(found: Mapping[str, Mapping[str, Any]], name: str, known: Mapping[str, Metric]) -> str | None:
+    if name in _NO_CONTEST:
         return None
-    return best({who: values.get(name) for who, values in found.items()}, metric.better)
+    return best({who: values.get(name) for who, values in found.items()}, describe(name, known=known).better)
 
 
 def _rounded(value: float | None) -> object:

@@ -34,11 +34,11 @@ from matplotlib.figure import Figure
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.files import write_atomically
-from kmodels.report.canvas import save
 from kmodels.report.comparisons import Table, contests, costs
-from kmodels.report.glossary import CATALOGUE, CATALOGUE_MEANING, best, by_group, describe, number
+from kmodels.report.metrics import CATALOGUE, CATALOGUE_MEANING, METRICS, Metric, best, by_group, describe, number
 from kmodels.report.record import RunRecord, plain
 from kmodels.report.run_folder import read_config
+from kmodels.report.style import png
 
 __all__ = ["HEADLINE", "write_page"]
 
@@ -60,6 +60,7 @@ def write_page(
     command: str = "",
     headline: Sequence[str] = HEADLINE,
     search: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Metric] = METRICS,
     **context: Any,
 ) -> Path:
     """Draws the figures into `plots/` and writes `report.html`, one file that needs nothing else.
@@ -73,7 +74,9 @@ def write_page(
         layers: Model or variant -> its layers as text. Default none.
         command: What repeats the run. Default "".
         headline: Metrics on the cards at the top, the first four that the chosen model has. Default `HEADLINE`.
-        search: What `report.search.section` gives, or None (default): no search was made.
+        search: What `report.searches.section` gives, or None (default): no search was made.
+        metrics: The registry of metrics: a recipe with metrics of its own adds them to `report.metrics.METRICS`, the
+            default.
         **context: What else the template uses.
 
     Returns:
@@ -87,7 +90,7 @@ def write_page(
     for name in [*(histories or {}), *(layers or {})]:
         if name not in record.models:
             raise DataError("no such model in the record", expected=", ".join(record.models), received=name)
-    images = {name: _image(save(figure, folder / "plots" / f"{name}.png")) for name, figure in (figures or {}).items()}
+    images = {name: _drawn(figure, folder / "plots" / f"{name}.png") for name, figure in (figures or {}).items()}
     contents: dict[str, str] = {}
     environment = _environment(template.parent)
     values = {
@@ -107,12 +110,12 @@ def write_page(
         "headline": [name for name in headline if name in record.chosen.test][:4],
         "facts": _facts(record.data),
         "counts": _counts(record.data),
-        "meanings": _meanings(record),
+        "meanings": _meanings(record, metrics),
         "contents": contents,
         "anchor": lambda title: contents.setdefault(title, _anchor(title)),
         "image_of": lambda name: _found(images, name),
-        "headline_of": lambda name: _headline(record, name),
-        "contests": lambda part: contests(record, part, _PARTS[part]),
+        "headline_of": lambda name: _headline(record, name, metrics),
+        "contests": lambda part: contests(record, part, _PARTS[part], metrics),
         "costs": lambda caption: costs(record, caption),
         "as_table": Table.of,
         **context,
@@ -162,15 +165,13 @@ def _environment(folder: Path) -> Environment:
     return environment
 
 
-def _image(path: Path) -> dict[str, Any]:
-    """A picture as a data address, with the size in its header: the page does not jump while it loads."""
-    content = path.read_bytes()
+def _drawn(figure: Figure, path: Path) -> dict[str, Any]:
+    """A figure as a PNG file and as a data address, with its size: the page does not jump while it loads."""
+    content = png(figure)
+    write_atomically(path, content)
     width, height = struct.unpack(">II", content[16:24])
-    return {
-        "address": f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}",
-        "width": width,
-        "height": height,
-    }
+    address = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+    return {"address": address, "width": width, "height": height}
 
 
 def _found(images: Mapping[str, Any], name: str) -> Any:
@@ -187,10 +188,10 @@ def _warnings(record: RunRecord) -> list[str]:
     return list(dict.fromkeys([*record.warnings, *(text for each in record.models.values() for text in each.warnings)]))
 
 
-def _headline(record: RunRecord, name: str) -> dict[str, Any]:
+def _headline(record: RunRecord, name: str, known: Mapping[str, Metric]) -> dict[str, Any]:
     """A metric of the chosen model and of the best baseline."""
     unit = str(record.data.get("unit", ""))
-    metric, value = describe(name, unit), record.chosen.test[name]
+    metric, value = describe(name, unit, known=known), record.chosen.test[name]
     values = {baseline: each.get(name) for baseline, each in record.baselines.items()}
     first = best(values, metric.better)
     found = {"label": metric.label, "unit": metric.unit, "value": value, "gap": None}
@@ -231,16 +232,15 @@ def _counts(data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _meanings(record: RunRecord) -> list[tuple[str, str, str]]:
+def _meanings(record: RunRecord, known: Mapping[str, Metric]) -> list[tuple[str, str, str]]:
     """Label, name and meaning of each metric on the page."""
-    unit = str(record.data.get("unit", ""))
     names = [name for each in record.models.values() for name in (*each.test, *each.validation)]
     entries = []
-    for group, members in by_group(names, unit).items():
+    for group, members in by_group(names, known=known).items():
         if group == CATALOGUE:
             entries.append(("Catalogue figures", "catalogue_…", CATALOGUE_MEANING))
             continue
-        metrics = [(describe(name, unit), name) for name in members]
+        metrics = [(describe(name, known=known), name) for name in members]
         entries += [(metric.label, name, metric.meaning) for metric, name in metrics if metric.meaning]
     return entries
 

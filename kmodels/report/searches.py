@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from kmodels.errors import DataError
-from kmodels.report import search as drawing
-from kmodels.report.payoff import differences, verdict
+from kmodels.evaluation import selection
+from kmodels.report import sentences
+from kmodels.report.figures import search_figures
+from kmodels.report.metrics import Better, describe, number
 
 _BEST = 10  # trials on the page
 
@@ -61,16 +65,40 @@ def section(found: Any, payoff: pd.DataFrame) -> dict[str, Any]:
 
 def figures(found: Any, *, seed: int = 0) -> dict[str, Figure]:
     """The figures of a search, by the names that `search.html.j2` places."""
-    trials, parameters, objective = found.trials, found.parameters, found.objective
-    drawn = {
-        "search_trials": drawing.progress(trials, objective, direction=found.direction),
-        "search_parameters": drawing.against_objective(trials, parameters, objective),
-        "search_coordinates": drawing.parallel_coordinates(trials, parameters, objective, direction=found.direction),
-    }
-    ranked = drawing.importance(trials, parameters, objective, seed=seed)
-    if len(ranked):
-        drawn["search_importance"] = drawing._importance_bars(ranked)
-    return drawn
+    return search_figures(found.trials, found.parameters, found.objective, direction=found.direction, seed=seed)
+
+
+def verdict(payoff: pd.DataFrame) -> str:
+    """Whether a search paid by the payoff's first metric, in one sentence."""
+    return sentences.payoff(_compared(payoff), payoff["seed"].nunique())
+
+
+def differences(payoff: pd.DataFrame) -> pd.DataFrame:
+    """Both settings and their difference as text, a row per metric."""
+    rows = {}
+    for metric, row in _compared(payoff).iterrows():
+        gap, low, high = (number(row[name], like=row["tuned_mean"]) for name in ("difference", "low", "high"))
+        rows[sentences.metric_label(str(metric))] = {
+            **{f"{name} settings": _spread(row, name) for name in ("default", "tuned")},
+            "difference": gap,
+            "95 % interval": f"{low} to {high}" if np.isfinite(row["low"]) else "–",
+            "tuned is better in": f"{row['better_in']} of {len(payoff) // 2}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _compared(payoff: pd.DataFrame) -> pd.DataFrame:
+    directions: dict[str, Better] = {}
+    for name in payoff.columns:
+        better = describe(str(name).removeprefix("validation_")).better
+        if better is not None:
+            directions[str(name)] = better
+    return selection.payoff_summary(payoff, directions)
+
+
+def _spread(row: Mapping[Any, Any] | pd.Series, name: str) -> str:
+    mean, std = row[f"{name}_mean"], row[f"{name}_std"]
+    return f"{number(mean)} ± {number(std, like=mean)}" if np.isfinite(std) else number(mean)
 
 
 def _ranked(found: Any) -> pd.DataFrame:

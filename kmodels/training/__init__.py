@@ -1,6 +1,6 @@
 """Compile, fit and resume: one way for every family, on every backend."""
 
-from kmodels.training.compiling import PRECISIONS, compile_model, in_precision
+from kmodels.training.compiling import PRECISIONS, compile_model, cosine, in_precision
 from kmodels.training.fitting import ENGINES, best_weights, fit, plateau_callbacks
 from kmodels.training.trained import predict, save
 from kmodels.training.weights import initialize, skip_initializers
@@ -10,6 +10,7 @@ __all__ = [
     "PRECISIONS",
     "best_weights",
     "compile_model",
+    "cosine",
     "fit",
     "in_precision",
     "initialize",

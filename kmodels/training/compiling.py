@@ -76,3 +76,25 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     backend.fuse_adam(model.optimizer)
     backend.reorder_kernels(model)
     backend.trace_train_step(model)
+
+
+def cosine(rate: float, steps: int, *, warm_up: float = 0.0) -> keras.optimizers.schedules.LearningRateSchedule:
+    """A learning rate that rises linearly over a share of the steps and falls to zero along a cosine.
+
+    Args:
+        rate: The highest rate.
+        steps: Steps of the whole training.
+        warm_up: Share of the steps over which it rises from zero. Default 0.
+
+    Returns:
+        A schedule for a Keras optimizer.
+
+    Example:
+        >>> schedule = cosine(0.1, 100, warm_up=0.1)
+        >>> [round(float(schedule(step)), 3) for step in (0, 10, 55, 100)]
+        [0.0, 0.1, 0.05, 0.0]
+    """
+    warm = int(steps * warm_up)
+    if not warm:
+        return keras.optimizers.schedules.CosineDecay(rate, steps)
+    return keras.optimizers.schedules.CosineDecay(0.0, steps - warm, warmup_target=rate, warmup_steps=warm)

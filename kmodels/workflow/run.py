@@ -1,53 +1,4 @@
-"""The steps that recipes share: open the run folder, search, fit, put the figures together, write the page.
-
-    from kmodels import cli
-
-    BACKEND = cli.choose_backend()
-
-    import keras
-
-    from kmodels import models, training, workflow
-
-    SETTINGS = {"learning_rate": 1e-3, "hidden": (64, 32)}
-
-
-    def main(args):
-        run = workflow.Run(args, __file__)
-        with run.timed("load_s"):
-            data = wine.load(args.data)
-        with run.timed("prepare_s"):
-            batches = pipelines.split_batches(...)
-        run.open(data.sha256)
-        settings = search(run, batches) if args.tune else SETTINGS
-        fitted = run.fit("net", build(settings), batches.train, batches.validation, callbacks=[...])
-        with run.timed("evaluate_s"):
-            test, validation = ...
-        record = run.record(
-            data={"rows": ..., "sha256": data.sha256, "split": ...},
-            model=run.variant(fitted, test=test, validation=validation),
-            baselines=...,
-        )
-        run.write(record, [fitted], figures={...})
-
-
-    def search(run, batches):
-        from kmodels import tuning  # needs KerasTuner, an extra
-
-        def score(settings, seed, folder):
-            fitted = run.fit(folder, build(settings), batches.train, batches.validation, seed=seed)
-            return {"rmse": ..., "validation_rmse": ...}
-
-        return run.search(build, tuning.dense_space, *batches[:2], default=SETTINGS, score=score, objective="val_rmse")
-
-
-    if __name__ == "__main__":
-        flags = cli.parser("wine", __doc__)
-        cli.add_search_flags(flags)
-        cli.run(main, flags.parse_args())
-
-The words of the page and of the model card stand in `pages/wine.html.j2` and `pages/wine.card.md.j2` beside the recipe;
-`report.page` and `report.card` say what they may use.
-"""
+"""A run of a recipe, from its flags to the page."""
 
 from __future__ import annotations
 
@@ -61,15 +12,16 @@ from typing import Any
 
 import keras
 import pandas as pd
+from matplotlib.figure import Figure
 
 from kmodels import cli, training
+from kmodels.files import write_atomically
 from kmodels.pipelines import Batches
 from kmodels.report import comparisons, run_folder, searches
+from kmodels.report import figures as drawing
 from kmodels.report.card import write_card
 from kmodels.report.page import HEADLINE, layers_of, write_page
 from kmodels.report.record import Metrics, RunRecord, Timing, VariantRecord
-
-__all__ = ["Fitted", "Run"]
 
 Settings = dict[str, Any]
 PAYOFF_SEEDS = 3
@@ -198,7 +150,8 @@ class Run:
         validation: Batches,
         *,
         default: Settings,
-        score: Callable[[Settings, int, Path], Mapping[str, float]],
+        score: Callable[[Settings, int, Path], Mapping[str, Metrics]],
+        metrics: Sequence[str],
         objective: str = "val_loss",
         about: str = "",
         callbacks: Callable[[], Sequence[Any]] = tuple,
@@ -215,9 +168,10 @@ class Run:
             train: Training batches.
             validation: Validation batches.
             default: The recipe's own settings.
-            score: From settings, a seed and a folder of its own to metrics: of the test rows, or of the validation
-                rows where the name begins with `validation_`. The first one judges the search.
-            objective: Name of a logged value that is minimised. Default "val_loss".
+            score: From settings, a seed and a folder of its own to the metrics of "test" and "validation", by part.
+            metrics: Names of the test metrics that compare tuned and default settings; the first one decides, and is
+                compared on validation too.
+            objective: Name of a logged value that trials minimise. Default "val_loss".
             about: What else the result depends on: a search in the folder with another `about` is refused.
             callbacks: Makes the callbacks of one trial. Default none.
             epochs: Epochs of a trial; by default `--epochs`.
@@ -245,9 +199,11 @@ class Run:
             raise SystemExit(0)
         tuned = space(found.best)
 
-        def scored(settings: Settings, seed: int) -> Mapping[str, float]:
+        def scored(settings: Settings, seed: int) -> dict[str, Any]:
             kind = "default" if settings == default else "tuned"
-            return score(settings, seed, self.folder / "payoff" / f"{kind}_{seed}")
+            found = score(settings, seed, self.folder / "payoff" / f"{kind}_{seed}")
+            test = {name: found["test"][name] for name in metrics}
+            return test | {f"validation_{metrics[0]}": found["validation"][metrics[0]]}
 
         seeds = range(self.args.seed, self.args.seed + PAYOFF_SEEDS)
         self.searched = found, tuning.payoff(scored, {"default": default, "tuned": tuned}, seeds)
@@ -343,67 +299,64 @@ class Run:
     def write(
         self,
         record: RunRecord,
-        models: Mapping[str, Any],
-        histories: Mapping[str, pd.DataFrame],
+        fitted: Mapping[str, Fitted],
         *,
-        figures: Mapping[str, Any],
+        figures: Mapping[str, Figure],
+        compare: str | None = None,
+        floors: Mapping[str, float] | None = None,
+        spread: Mapping[str, float] | None = None,
         headline: Sequence[str] = HEADLINE,
         limits: Mapping[str, Mapping[str, float]] | None = None,
         table: pd.DataFrame | None = None,
         lines: Sequence[str] = (),
-        saved: Any = None,
+        saved: keras.Model | None = None,
         **context: Any,
     ) -> None:
         """Writes metrics.json, history.csv, plots, the page and the model card, and prints the test figures.
 
         Args:
             record: What `record` gave.
-            models: Name in the record -> its Keras model, or its layers as text.
-            histories: Name in the record -> one row per epoch.
-            figures: Name -> matplotlib figure, which the page places.
-            headline: Metrics on the page's cards and in the terminal's table. Default `report.page.HEADLINE`.
-            limits: Rows of the terminal's table that are no model: name -> metrics. Default none.
+            fitted: Name in the record -> what was trained; a `model` that is text stands for the page's layers.
+            figures: Name -> figure, which the page places.
+            compare: The metric by which variants are drawn, as `figures.comparison_figures`; None (default): they are
+                not.
+            floors: Limits of that metric, by name. Default none.
+            spread: Standard deviation of that metric, by variant or baseline. Default none.
+            headline: Metrics on the page's cards and in the printed table. Default `report.page.HEADLINE`.
+            limits: Further rows of the printed table: name -> metrics. Default none.
             table: What is printed instead of that table. Default None.
             lines: What is printed below it. Default ().
-            saved: The model that the card describes, if it is not the chosen one of `models`.
+            saved: The model that the card describes; by default the chosen one.
             **context: What the templates use.
         """
         run_folder.write_metrics(self.folder, record.to_dict())
-        chosen = saved if saved is not None else models[record.best or record.chosen.name]
-        history = pd.concat(histories, names=["variant"]).reset_index("variant")
-        history = history if record.variants else history.drop(columns="variant")
-        history.to_csv(self.folder / "history.csv", index=False)
-        section = searches.section(*self.searched) if self.searched else None
-        figures = {**figures, **(searches.figures(self.searched[0], seed=self.args.seed) if self.searched else {})}
-        write_page(
-            self.folder,
-            self.pages / f"{self.name}.html.j2",
-            record,
-            figures=figures,
-            histories=histories,
-            layers={name: each if isinstance(each, str) else layers_of(each) for name, each in models.items()},
-            command=cli.command(),
-            headline=headline,
-            search=section,
-            **context,
-        )
-        inputs = {tensor.name: (tuple(tensor.shape), str(tensor.dtype)) for tensor in chosen.inputs}
-        write_card(self.folder, self.pages / f"{self.name}.card.md.j2", record, inputs=inputs, **context)
-        table = comparisons.figures(record, headline, limits or {}) if table is None else table
-        warned = [*record.warnings, *(text for each in record.models.values() for text in each.warnings)]
-        shown = table.to_string(float_format="{:,.4g}".format, na_rep="-")
+        histories = {name: each.history for name, each in fitted.items()}
+        layers = {name: _layers(each.model) for name, each in fitted.items()}
+        _write_history(self.folder, histories if record.variants else histories[record.chosen.name])
+        if compare:
+            compared = drawing.comparison_figures(record, histories, compare, floors=floors, spread=spread)
+            figures = {**compared, **figures}
+        search = None
+        if self.searched:
+            search = searches.section(*self.searched)
+            figures = {**figures, **searches.figures(self.searched[0], seed=self.args.seed)}
+        page, card = (self.pages / f"{self.name}.{kind}.j2" for kind in ("html", "card.md"))
+        context |= {"figures": figures, "headline": headline, "search": search}
+        write_page(self.folder, page, record, histories=histories, layers=layers, command=cli.command(), **context)
+        model = fitted[record.best or record.chosen.name].model if saved is None else saved
+        inputs = {tensor.name: (tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs}
+        write_card(self.folder, card, record, inputs=inputs, **context)
+        self._print(record, comparisons.figures(record, headline, limits or {}) if table is None else table, lines)
+
+    def _print(self, record: RunRecord, table: pd.DataFrame, lines: Sequence[str]) -> None:
         rows = record.data.get("split", {}).get("test")
-        print(f"\nTest figures{'' if rows is None else f', {rows:,} rows'}:\n{shown}")
-        print(
-            "\n".join(
-                [
-                    *filter(None, [record.choice]),
-                    *lines,
-                    *(f"warning: {text}" for text in warned),
-                    f"Report: {self.folder / 'report.html'}",
-                ]
-            )
-        )
+        print(f"\nTest figures{'' if rows is None else f', {rows:,} rows'}:")
+        print(table.to_string(float_format="{:,.4g}".format, na_rep="-"))
+        warnings = [*record.warnings, *(text for each in record.models.values() for text in each.warnings)]
+        report = self.folder / "report.html"
+        for line in (record.choice, *lines, *(f"warning: {text}" for text in warnings), f"Report: {report}"):
+            if line:
+                print(line)
 
     def _is_worker(self) -> bool:
         if not getattr(self.args, "tune", None):
@@ -411,3 +364,14 @@ class Run:
         from kmodels import tuning  # needs KerasTuner, an extra
 
         return tuning.role() == "worker"
+
+
+def _layers(model: keras.Model | str) -> str:
+    return model if isinstance(model, str) else layers_of(model)
+
+
+def _write_history(folder: Path, histories: Mapping[str, pd.DataFrame] | pd.DataFrame) -> None:
+    """Writes history.csv; of several histories with the column `variant` in front."""
+    if not isinstance(histories, pd.DataFrame):
+        histories = pd.concat(histories, names=["variant"]).reset_index("variant")
+    write_atomically(folder / "history.csv", histories.to_csv(index=False))
