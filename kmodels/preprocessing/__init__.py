@@ -1,9 +1,11 @@
 """Tables to arrays: splits of the rows, and encoders fitted on the training rows alone.
 
 Example:
-    >>> from kmodels.preprocessing import encoders
-    >>> encoders.Vocabulary.fit([30, 10, 20]).transform([10, 99]).tolist()
-    [1, 0]
+    >>> import pandas as pd
+    >>> from kmodels.preprocessing import Category, TableEncoder
+    >>> encoder = TableEncoder.fit(pd.DataFrame({"rooms": [1, 3], "city": ["Oslo", "Rome"]}))
+    >>> encoder.transform(pd.DataFrame({"rooms": [2], "city": ["Rome"]}))
+    {'numbers': array([[0.]], dtype=float32), 'city': array([2], dtype=int32)}
 """
 
 from __future__ import annotations
@@ -19,15 +21,37 @@ from kmodels.preprocessing import (
     splits,
     target_encoding,
 )
+from kmodels.preprocessing.bins import QuantileBins
+from kmodels.preprocessing.columns import Category, Clusters, Date, Id, Number, Tags, TargetMean
+from kmodels.preprocessing.encoders import load_encoders, save_encoders
+from kmodels.preprocessing.standardizer import Standardizer
+from kmodels.preprocessing.table_encoder import TableEncoder
+from kmodels.preprocessing.target import Target
+from kmodels.preprocessing.vocabulary import MultiHotVocabulary, Vocabulary
 
 __all__ = [
+    "Category",
+    "Clusters",
+    "Date",
+    "Id",
+    "MultiHotVocabulary",
+    "Number",
+    "QuantileBins",
+    "Standardizer",
+    "TableEncoder",
+    "Tags",
+    "Target",
+    "TargetMean",
+    "Vocabulary",
     "bins",
     "context",
     "encoders",
+    "load_encoders",
     "movies",
     "pois",
     "purchases",
     "ratings",
+    "save_encoders",
     "splits",
     "target_encoding",
 ]

@@ -1,0 +1,400 @@
+"""A table's columns as the inputs of a model, learnt from the training rows and kept as readable JSON."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.features import Categorical, Feature, MultiHot, Numeric
+from kmodels.files import read_json, write_json
+from kmodels.preprocessing import _cells
+from kmodels.preprocessing._fitted import Block, Fitted
+from kmodels.preprocessing._fitted_labels import FittedCategory, FittedTags, FittedTargetMean
+from kmodels.preprocessing._fitted_numbers import FittedClusters, FittedDate, FittedNumber
+from kmodels.preprocessing._infer import resolve_kinds
+from kmodels.preprocessing.columns import (
+    Category,
+    Clusters,
+    Date,
+    Id,
+    Kind,
+    Number,
+    Tags,
+    TargetMean,
+    kind_from_dict,
+    kind_to_dict,
+    sources_of,
+)
+from kmodels.preprocessing.standardizer import Standardizer
+from kmodels.preprocessing.vocabulary import Vocabulary
+
+_FITTED: dict[type, type[Fitted]] = {
+    Number: FittedNumber,
+    Category: FittedCategory,
+    Id: FittedCategory,
+    Tags: FittedTags,
+    Date: FittedDate,
+    TargetMean: FittedTargetMean,
+    Clusters: FittedClusters,
+}
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """Encodes the rows of a table as a model's inputs, as it learnt from the training rows.
+
+    Use `fit`, or `load` what `save` wrote. `print(encoder)` lists what each column became.
+
+    Attributes:
+        columns: The fitted columns in order: those named at `fit`, then the inferred ones.
+        scaler: Mean and scale of the numbers; None where there are none.
+        numbers: Name of the input that holds all numbers.
+        ignored: Columns of the training table that are not encoded.
+        notices: Why columns were left out, one text for each.
+
+    Example:
+        >>> frame = pd.DataFrame({"age": [20, 30, None], "city": ["Rome", "Oslo", "Rome"], "tags": ["a|b", "b", ""]})
+        >>> encoder = TableEncoder.fit(frame, columns={"tags": Tags("|")})
+        >>> for feature in encoder.features:
+        ...     print(feature)
+        MultiHot(name='tags', size=2)
+        Numeric(name='numbers', size=1)
+        Categorical(name='city', size=3)
+        MultiHot(name='missing', size=2)
+        >>> arrays = encoder.transform(pd.DataFrame({"age": [25], "city": ["Bonn"], "tags": ["b|c"]}))
+        >>> {name: array.tolist() for name, array in arrays.items()}
+        {'tags': [[0.0, 1.0]], 'numbers': [[0.0]], 'city': [0], 'missing': [[0.0, 0.0]]}
+    """
+
+    columns: tuple[Fitted, ...]
+    scaler: Standardizer | None
+    numbers: str = "numbers"
+    ignored: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    _warned: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    @classmethod
+    def fit(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        columns: Mapping[str, Kind] | None = None,
+        drop: Iterable[str] = (),
+        target: npt.ArrayLike | None = None,
+        numbers: str = "numbers",
+    ) -> Self:
+        """Learns from the training rows.
+
+        A column that neither `columns` (by its key or by `of`) nor `drop` names is inferred: numbers become `Number`,
+        text, categoricals and truth values `Category`, dates `Date`, lists of text `Tags`. Left out with a notice
+        (`notices`, and one warning) are columns that are constant or have no value, and inferred text of which more
+        than nine in ten values differ.
+
+        Args:
+            frame: The training rows.
+            columns: Name of a column, or of a new one with `of` -> its kind. Default None.
+            drop: Columns to leave out, such as the target. Default ().
+            target: Numbers, shape (rows,), for `TargetMean`. Default None.
+            numbers: Name of the input that joins all numbers. Default "numbers".
+
+        Returns:
+            The encoder.
+
+        Raises:
+            DataError: No rows, two columns of one name, a named column that is missing (with the nearest name), values
+                that are not of their kind (with row and value), or no column that can be encoded.
+            ConfigurationError: A kind that is none, a column both encoded and dropped, or `TargetMean` without target.
+        """
+        frame = _cells.named(frame)
+        if not len(frame):
+            raise DataError("the table has no rows to learn from")
+        kinds, ignored, notices = resolve_kinds(frame, dict(columns or {}), list(drop))
+        outcome = None if target is None else _outcome(target, len(frame))
+        fitted: list[Fitted] = []
+        for name, kind in kinds.items():
+            column = _FITTED[type(kind)].fit(frame, name, kind, outcome)
+            if isinstance(column, str):
+                notices.append(f"column {name!r} is left out: {column}")
+            else:
+                fitted.append(column)
+        if notices:
+            warnings.warn("; ".join(notices), stacklevel=2)
+        if not fitted:
+            raise DataError("no column can be encoded", received="; ".join(notices) or "no columns")
+        used = {source for column in fitted for source in column.sources}
+        left = [name for kind_name, kind in kinds.items() for name in sources_of(kind_name, kind) if name not in used]
+        unscaled = cls(tuple(fitted), None, numbers, tuple(dict.fromkeys([*ignored, *left])), tuple(notices))
+        joined = unscaled._numbers(unscaled._blocks(frame, outcome))
+        return cls(unscaled.columns, _fit_scaler(joined, fitted), numbers, unscaled.ignored, unscaled.notices)
+
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """The inputs, for builders of models.
+
+        In the order of the columns: one `Categorical` for each category or id, one `MultiHot` for each column of tags,
+        one-hot values or clusters, and one `Numeric` with all numbers where the first of them stands; last, the
+        `MultiHot` named "missing" with a column for each column that had gaps in training.
+        """
+        found: dict[str, Feature] = {}
+        for column in self.columns:
+            if column.number_names:
+                found.setdefault(self.numbers, Numeric(self.numbers, len(self.number_names)))
+            else:
+                name = self._inputs[column.name]
+                size = column.size or len(column.hot_names)
+                found[name] = Categorical(name, size) if column.size else MultiHot(name, size)
+        if flagged := sum(column.flagged for column in self.columns):
+            found[self._missing] = MultiHot(self._missing, flagged)
+        return tuple(found.values())
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        """Names of the numbers, in the order of the input that joins them."""
+        return tuple(name for column in self.columns for name in column.number_names)
+
+    def transform(self, frame: pd.DataFrame, *, target: npt.ArrayLike | None = None) -> dict[str, np.ndarray]:
+        """Encodes rows.
+
+        Columns that the training table did not have are left out, and named in one warning.
+
+        Args:
+            frame: The rows, with the columns that were encoded at `fit`.
+            target: For training rows where a column is a `TargetMean`: their target, shape (rows,), so that each row
+                is encoded by the folds that it is not in. Default None.
+
+        Returns:
+            Name of an input -> array: float32 (rows, size) for `Numeric` and `MultiHot`, int32 (rows,) for
+            `Categorical`, where 0 is a value that was not learnt.
+
+        Raises:
+            DataError: A missing column (with the nearest name), or a value that is not of its column's kind (with row
+                and value).
+        """
+        frame = self._known(frame)
+        blocks = self._blocks(frame, None if target is None else _outcome(target, len(frame)))
+        arrays: dict[str, np.ndarray] = {}
+        for column, block in zip(self.columns, blocks, strict=True):
+            if block.numbers is None:
+                encoded = block.hot if block.ids is None else block.ids
+                assert encoded is not None
+                arrays[self._inputs[column.name]] = encoded
+            elif self.numbers not in arrays:
+                assert self.scaler is not None
+                arrays[self.numbers] = self.scaler.transform(self._numbers(blocks))
+        flags = [block.gaps for column, block in zip(self.columns, blocks, strict=True) if column.flagged]
+        if flags:
+            arrays[self._missing] = np.column_stack(flags).astype(np.float32)
+        return arrays
+
+    def frame(self, frame: pd.DataFrame, *, target: npt.ArrayLike | None = None) -> pd.DataFrame:
+        """Encodes rows as one table of numbers, for scikit-learn.
+
+        Args:
+            frame: As for `transform`.
+            target: As for `transform`. Default None.
+
+        Returns:
+            float64 (rows, columns): numbers before scaling, ids of categories, columns of 0 and 1 named
+            "column=value", and "column is missing" for columns that had gaps in training.
+
+        Raises:
+            DataError: As `transform` raises it.
+        """
+        frame = self._known(frame)
+        blocks = self._blocks(frame, None if target is None else _outcome(target, len(frame)))
+        matrices: list[np.ndarray] = []
+        for block in blocks:
+            parts = [part for part in (block.numbers, block.hot) if part is not None]
+            matrices.append(parts[0] if parts else np.asarray(block.ids)[:, None])
+        matrices += [block.gaps[:, None] for column, block in zip(self.columns, blocks, strict=True) if column.flagged]
+        names = [name for column in self.columns for name in _frame_names(column)]
+        names += [_flag_name(column) for column in self.columns if column.flagged]
+        return pd.DataFrame(np.hstack(matrices).astype(np.float64), columns=names, index=frame.index)
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """Source column -> its columns of `frame`; columns made of several sources stand under their own name."""
+        found: dict[str, list[str]] = {}
+        for column in self.columns:
+            source = column.sources[0] if len(column.sources) == 1 else column.name
+            flags = [_flag_name(column)] if column.flagged else []
+            found.setdefault(source, []).extend([*_frame_names(column), *flags])
+        return found
+
+    def vocabulary(self, name: str) -> Vocabulary:
+        """Gives the values of a category or an id, in the order of their ids.
+
+        Args:
+            name: Name of the column.
+
+        Returns:
+            The vocabulary.
+
+        Raises:
+            ConfigurationError: If no such column is a category or an id.
+        """
+        found = {column.name: column.vocabulary for column in self.columns if isinstance(column, FittedCategory)}
+        if name not in found:
+            known = ", ".join(found) or "none"
+            raise ConfigurationError(f"no such category; expected one of {known}; received {name!r}")
+        return found[name]
+
+    def describe(self) -> str:
+        """Lists what each column became, one line each."""
+        rows = [("column", "kind", "input", "learnt")]
+        for column in self.columns:
+            name = self.numbers if column.number_names else self._inputs[column.name]
+            rows.append((column.name, _kind_text(column.kind), name, column.summary + ", gaps" * column.flagged))
+        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join([*(line.rstrip() for line in lines), *self.notices])
+
+    def __str__(self) -> str:
+        return self.describe()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives what was learnt as plain values for JSON."""
+        return {
+            "numbers": self.numbers,
+            "columns": {column.name: column.to_dict() for column in self.columns},
+            "scaler": None if self.scaler is None else {"mean": [*self.scaler.mean], "scale": [*self.scaler.scale]},
+            "ignored": [*self.ignored],
+            "notices": [*self.notices],
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Rebuilds the encoder from what `to_dict` gave; `DataError` if it is not that."""
+        columns, scaler, numbers = content.get("columns"), content.get("scaler"), content.get("numbers")
+        if not isinstance(columns, dict) or not columns or not isinstance(numbers, str):
+            raise DataError("not a table encoder", expected="its numbers and columns", received=list(content))
+        fitted = tuple(_load_column(name, each) for name, each in columns.items())
+        texts = [tuple(map(str, content.get(name, ()))) for name in ("ignored", "notices")]
+        encoder = cls(fitted, None if scaler is None else Standardizer.from_dict(scaler), numbers, *texts)
+        if len(encoder.number_names) != (0 if encoder.scaler is None else len(encoder.scaler.mean)):
+            raise DataError("the scaler does not fit the columns", column="scaler")
+        return encoder
+
+    def save(self, path: str | Path) -> None:
+        """Writes the encoder as JSON; an earlier file is replaced whole or not at all.
+
+        Args:
+            path: The file; its folder must exist.
+        """
+        write_json(path, {"type": "TableEncoder", **self.to_dict()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            An equal encoder.
+
+        Raises:
+            DataError: No such file, or content that is not an encoder.
+        """
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("type") != "TableEncoder":
+            raise DataError("not a table encoder", file=path)
+        try:
+            return cls.from_dict(content)
+        except DataError as error:
+            raise DataError(str(error), file=path) from error
+
+    @cached_property
+    def _inputs(self) -> dict[str, str]:
+        """Name of a column without numbers -> name of its input."""
+        names: dict[str, str] = {}
+        taken = {self.numbers, self._missing}
+        for column in self.columns:
+            if not column.number_names:
+                names[column.name] = _input_name(column.name, taken)
+                taken.add(names[column.name])
+        return names
+
+    @property
+    def _missing(self) -> str:
+        return "missing"
+
+    def _known(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The table with text as names; warns of columns that it should not have."""
+        frame = _cells.named(frame)
+        sources = [source for column in self.columns for source in column.sources]
+        for source in sources:
+            _cells.pick(frame, source)
+        known = {*sources, *self.ignored, *self._warned}
+        extra = [name for name in frame.columns if name not in known]
+        if extra:
+            self._warned.update(extra)
+            warnings.warn(f"columns that the training rows did not have are left out: {', '.join(extra)}", stacklevel=3)
+        return frame
+
+    def _blocks(self, frame: pd.DataFrame, target: npt.NDArray[np.float64] | None) -> list[Block]:
+        return [column.encode(frame, target) for column in self.columns]
+
+    def _numbers(self, blocks: Iterable[Block]) -> npt.NDArray[np.float64]:
+        joined = [block.numbers for block in blocks if block.numbers is not None]
+        return np.hstack(joined) if joined else np.empty((0, 0))
+
+
+def _outcome(target: npt.ArrayLike, rows: int) -> npt.NDArray[np.float64]:
+    values = np.asarray(target, np.float64).reshape(-1)
+    if len(values) != rows or not np.isfinite(values).all():
+        raise DataError("the target does not fit the table", expected=f"{rows} finite numbers", received=len(values))
+    return values
+
+
+def _fit_scaler(numbers: npt.NDArray[np.float64], columns: Iterable[Fitted]) -> Standardizer | None:
+    """Mean and scale of the numbers: 0 and 1 for those that are not to be scaled."""
+    if not numbers.size:
+        return None
+    fitted = Standardizer.fit(numbers)
+    scaled = np.array([flag for column in columns for flag in column.scaled])
+    mean, scale = np.where(scaled, fitted.mean, 0.0), np.where(scaled, fitted.scale, 1.0)
+    return Standardizer(tuple(mean.tolist()), tuple(scale.tolist()))
+
+
+def _input_name(name: str, taken: set[str]) -> str:
+    """The column's name in letters, digits and underscores, as Keras needs it, and different from others."""
+    stem = re.sub(r"[^A-Za-z0-9_]+", "_", name)
+    stem = stem if re.match(r"[A-Za-z_]", stem) else f"_{stem}"
+    number, made = 1, stem
+    while made in taken:
+        number += 1
+        made = f"{stem}_{number}"
+    return made
+
+
+def _kind_text(kind: Kind) -> str:
+    """The kind as it is written in `columns`."""
+    content = kind_to_dict(kind)
+    return f"{content.pop('kind')}({', '.join(f'{name}={value!r}' for name, value in content.items())})"
+
+
+def _frame_names(column: Fitted) -> tuple[str, ...]:
+    return column.number_names or column.hot_names or (column.name,)
+
+
+def _flag_name(column: Fitted) -> str:
+    return f"{column.name} is missing"
+
+
+def _load_column(name: str, content: Any) -> Fitted:
+    """Rebuilds a fitted column from its `to_dict`; `DataError` if it is not that."""
+    if not isinstance(content, dict) or not isinstance(content.get("learnt"), dict):
+        raise DataError("what a column learnt is missing", column=name)
+    kind = kind_from_dict({key: value for key, value in content.items() if key not in ("flagged", "learnt")})
+    return _FITTED[type(kind)].load(name, kind, bool(content.get("flagged")), content["learnt"])

@@ -1,0 +1,225 @@
+"""The target of a model: labels to class ids or amounts to standardised numbers, and the way back."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.files import read_json, write_json
+from kmodels.preprocessing import _cells
+from kmodels.preprocessing.standardizer import Standardizer
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model predicts, as numbers that it can learn; made by `classes` or `amount` from training values.
+
+    Attributes:
+        labels: The classes in the order of their ids; empty for an amount.
+        scaler: Mean and scale of an amount (of its logarithm where `log`); None for classes.
+        log: Whether an amount is learnt as log(1 + amount).
+
+    Example:
+        >>> kind = Target.classes(["no", "yes", "no"])
+        >>> kind.transform(["yes", "no"]).tolist(), kind.inverse([[0.2, 0.8], [0.6, 0.4]]).tolist()
+        ([1, 0], ['yes', 'no'])
+        >>> price = Target.amount([10.0, 30.0])
+        >>> price.transform([50.0]).tolist(), price.inverse([[3.0]]).tolist()
+        ([[3.0]], [50.0])
+    """
+
+    labels: tuple[int, ...] | tuple[str, ...] = ()
+    scaler: Standardizer | None = None
+    log: bool = False
+
+    @classmethod
+    def classes(cls, values: Iterable[Any], labels: Sequence[Any] | None = None) -> Self:
+        """Learns the classes.
+
+        Args:
+            values: Labels of the training rows, shape (rows,): integers, text or truth values.
+            labels: The classes in the order of their ids. None: those of `values`, ascending. Default None.
+
+        Returns:
+            The target.
+
+        Raises:
+            DataError: A missing label, a label that is not in `labels`, or fewer than two classes.
+        """
+        codes, found = _read_labels(values)
+        present = [found[code] for code in np.unique(codes)]
+        if labels is None:
+            is_number = all(isinstance(label, int) for label in present)
+            known = sorted(set(present if is_number else map(str, present)))
+        else:
+            known = _read_labels(labels)[1]
+        if len(known) < 2:
+            raise DataError("the target is constant", expected="two classes or more", received=known)
+        target = cls(labels=tuple(known))
+        target.transform(values)
+        return target
+
+    @classmethod
+    def amount(cls, values: npt.ArrayLike, *, log: bool = False) -> Self:
+        """Learns mean and standard deviation.
+
+        Args:
+            values: Amounts of the training rows, shape (rows,).
+            log: Whether to learn log(1 + amount); amounts must then be 0 or more. Default False.
+
+        Returns:
+            The target.
+
+        Raises:
+            DataError: No rows, a value that is missing, infinite or no number, or values that are all equal.
+        """
+        numbers = _read_amounts(values, log)
+        if not len(numbers):
+            raise DataError("there are no amounts to learn from", column="target")
+        if numbers.min() == numbers.max():
+            raise DataError("the target is constant", expected="amounts that differ", received=float(numbers[0]))
+        return cls(scaler=Standardizer.fit(numbers[:, None]), log=log)
+
+    @property
+    def size(self) -> int:
+        """Outputs of a model: the number of classes, or 1 for an amount."""
+        return len(self.labels) or 1
+
+    def transform(self, values: Iterable[Any] | npt.ArrayLike) -> np.ndarray:
+        """Encodes values of any rows.
+
+        Args:
+            values: Labels or amounts, shape (rows,).
+
+        Returns:
+            Classes: int32 (rows,), from 0 to `size` - 1. Amounts: float32 (rows, 1), standardised.
+
+        Raises:
+            DataError: A missing value, a label that is not among the classes, or an amount that is no finite number.
+        """
+        if self.scaler is not None:
+            return self.scaler.transform(_read_amounts(values, self.log)[:, None])
+        codes, found = _read_labels(values)
+        place = {str(label): number for number, label in enumerate(self.labels)}
+        ids = np.array([place.get(str(label), -1) for label in found], np.int32)[codes]
+        if (ids < 0).any():
+            row = int(np.argmax(ids < 0))
+            known, label = [str(each) for each in self.labels], found[codes[row]]
+            nearest = difflib.get_close_matches(str(label), known, n=1, cutoff=0)[0]
+            raise DataError(
+                f"not one of the classes; the nearest is {nearest!r}",
+                row=row + 1,
+                column="target",
+                expected=", ".join(known[:20]),
+                received=label,
+            )
+        return ids
+
+    def inverse(self, predictions: npt.ArrayLike) -> np.ndarray:
+        """Turns a model's predictions back into labels or amounts.
+
+        Args:
+            predictions: For classes, probabilities or logits (rows, size), probabilities of the second of two classes
+                (rows,) or (rows, 1), or integers, which are class ids. For amounts, (rows,) or (rows, 1).
+
+        Returns:
+            Labels, object (rows,); or float64 (rows,), in the unit of the training values.
+
+        Raises:
+            ConfigurationError: Predictions of another shape, or class ids out of range.
+
+        """
+        array = np.asarray(predictions)
+        if self.scaler is not None:
+            numbers = self._flat(array).astype(np.float64) * self.scaler.scale[0] + self.scaler.mean[0]
+            return np.expm1(numbers) if self.log else numbers
+        if array.ndim == 2 and array.shape[1] == self.size:
+            ids = array.argmax(axis=1)
+        elif array.dtype.kind in "iu":
+            ids = self._flat(array)
+        elif self.size == 2:
+            ids = (self._flat(array) >= 0.5).astype(np.int64)
+        else:
+            raise ConfigurationError(f"predictions must have shape (rows, {self.size}). Received: {array.shape}")
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.size):
+            raise ConfigurationError(
+                f"class ids must be from 0 to {self.size - 1}. Received: {ids.min()} to {ids.max()}"
+            )
+        return np.array(self.labels, dtype=object)[ids]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives what was learnt as plain values for JSON."""
+        if self.scaler is None:
+            return {"labels": [*self.labels]}
+        return {"mean": self.scaler.mean[0], "scale": self.scaler.scale[0], "log": self.log}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Rebuilds the target from what `to_dict` gave; `DataError` if it is not that."""
+        labels = content.get("labels")
+        if labels is None:
+            scaler = Standardizer.from_dict({name: [content.get(name)] for name in ("mean", "scale")})
+            return cls(scaler=scaler, log=bool(content.get("log")))
+        if not isinstance(labels, list) or len(labels) < 2 or len({type(each) for each in labels} - {int, str}):
+            raise DataError("not a list of two classes or more", column="labels")
+        return cls(labels=tuple(labels))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the target as JSON; an earlier file is replaced whole or not at all.
+
+        Args:
+            path: The file; its folder must exist.
+        """
+        write_json(path, {"type": "Target", **self.to_dict()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            An equal target.
+
+        Raises:
+            DataError: No such file, or content that is not a target.
+        """
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("type") != "Target":
+            raise DataError("not a target", file=path)
+        try:
+            return cls.from_dict(content)
+        except DataError as error:
+            raise DataError(str(error), file=path) from error
+
+    def _flat(self, array: np.ndarray) -> np.ndarray:
+        if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
+            return array.reshape(-1)
+        raise ConfigurationError(f"predictions must have shape (rows,) or (rows, 1). Received: {array.shape}")
+
+
+def _read_labels(values: Iterable[Any] | npt.ArrayLike) -> tuple[npt.NDArray[np.int64], list[int | str]]:
+    column = pd.Series(values if hasattr(values, "dtype") else list(values))  # type: ignore[arg-type]
+    codes, labels = _cells.labels_of(column.reset_index(drop=True), "target")
+    if not len(codes):
+        raise DataError("there are no rows", column="target")
+    if (codes < 0).any():
+        raise DataError("a label is missing", row=int(np.argmax(codes < 0)) + 1, column="target")
+    return codes, labels
+
+
+def _read_amounts(values: Iterable[Any] | npt.ArrayLike, log: bool) -> npt.NDArray[np.float64]:
+    column = pd.Series(values if hasattr(values, "dtype") else list(values))  # type: ignore[arg-type]
+    numbers = _cells.numbers_of(column.reset_index(drop=True), "target", least=0 if log else None)
+    if np.isnan(numbers).any():
+        raise DataError("an amount is missing", row=int(np.argmax(np.isnan(numbers))) + 1, column="target")
+    return np.log1p(numbers) if log else numbers
