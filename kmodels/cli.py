@@ -34,9 +34,7 @@ def choose_backend(*, small_operations: bool = False) -> str:
     Args:
         small_operations: For networks of small matrices: whether TensorFlow should run operations beside each other,
             a thread each, and not split every one between threads, and XLA should optimise its programs at level 2,
-            not 3. `TF_NUM_INTRAOP_THREADS` and `XLA_FLAGS`, where they are set, go first. On Linux, a process that
-            runs TensorFlow then also becomes a batch job (SCHED_BATCH), unless it has a policy of its own: its threads
-            do not preempt each other when they wake, and a step does not wait for the system's next tick.
+            not 3. `TF_NUM_INTRAOP_THREADS` and `XLA_FLAGS`, where they are set, go first. See also `run`.
             Default False.
 
     Returns:
@@ -64,12 +62,13 @@ def choose_backend(*, small_operations: bool = False) -> str:
     if small_operations:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=2")
-        if os.environ["KERAS_BACKEND"] == "tensorflow":
-            _become_batch_job()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(download.cache_folder() / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if not asked:
-        print(f"Backend: {installed[0]} (of those installed: {', '.join(installed)}; KERAS_BACKEND chooses)")
+        print(
+            f"Backend: {installed[0]} (of those installed: {', '.join(installed)}; KERAS_BACKEND chooses)",
+            file=sys.stderr,
+        )
     return os.environ["KERAS_BACKEND"]
 
 
@@ -83,6 +82,7 @@ def _become_batch_job() -> None:
     if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
         with suppress(PermissionError):  # some containers forbid the call
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            print("Runs as a batch job (SCHED_BATCH): TensorFlow's threads do not preempt each other.", flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -200,19 +200,30 @@ def command() -> str:
     return f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} {shlex.join(['python', *sys.argv])}"
 
 
-def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> NoReturn:
+def run(
+    main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, *, small_operations: bool = False
+) -> NoReturn:
     """Runs a recipe and ends the program: 0, 2 after bad input (one line, no traceback), 130 after Ctrl-C.
 
-    Where its output is cut off, as by `| head`, it ends with 141 as the shell's own commands do.
+    On the sample its first line says that the data is synthetic. Where its output is cut off, as by `| head`, it ends
+    with 141 as the shell's own commands do.
 
     Args:
         main: The recipe.
         arguments: What its parser gave.
+        small_operations: As `choose_backend` takes it: a process that runs TensorFlow on Linux becomes a batch job
+            (SCHED_BATCH), and says so, unless it has a policy of its own. Its threads do not preempt each other when
+            they wake, and a step does not wait for the system's next tick. Default False.
 
     Raises:
-        SystemExit: With code 0, 2 or 141; after Ctrl-C the process ends at once.
+        SystemExit: With code 0, 2, 130 or 141.
     """
+    if getattr(arguments, "data", None) == "sample":
+        print(SAMPLE_NOTICE, flush=True)
+    if small_operations and os.environ.get("KERAS_BACKEND") == "tensorflow":
+        _become_batch_job()
     gc.freeze()  # what was imported stays; to look through it for garbage again and again takes tenths of a second
+    code = 0
     try:
         main(arguments)
         sys.stdout.flush()
@@ -227,15 +238,16 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     except KModelsError as error:
         _stop(str(error))
     except KeyboardInterrupt:
-        again = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
-        print(f"\nInterrupted. To go on from the last finished epoch: {again}", file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # Not by SystemExit: TensorFlow's input threads may then wait for ever in the interpreter's last clean-up.
-        os._exit(130)
+        code = 130
     finally:
         gc.unfreeze()  # for a process that runs several recipes
-    raise SystemExit(0)
+    if code == 130:
+        again = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
+        print(f"\nInterrupted. To go on from the last finished epoch: {again}", file=sys.stderr)
+        # Here the interrupt is forgotten, and with it the frames that held TensorFlow's iterators. Those that are left
+        # in cycles go now: their threads call Python, and would wait for ever in the interpreter's last clean-up.
+        gc.collect()
+    raise SystemExit(code)
 
 
 @contextmanager

@@ -217,4 +217,4 @@ if __name__ == "__main__":
     which = "also train on training and validation rows together, for the best number of epochs, and judge that model"
     flags.add_argument("--refit", action="store_true", help=which)
     cli.add_search_flags(flags)
-    cli.run(main, flags.parse_args())
+    cli.run(main, flags.parse_args(), small_operations=True)

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_else_the_first_installed_one_is_taken_and_named(monkeypatch, capsys, fo
     monkeypatch.setenv("KERAS_BACKEND", "")
     installed(monkeypatch, *found)
     assert cli.choose_backend() == chosen == os.environ["KERAS_BACKEND"]
-    assert capsys.readouterr().out.startswith(f"Backend: {chosen} (of those installed: ")
+    assert capsys.readouterr().err.startswith(f"Backend: {chosen} (of those installed: ")
 
 
 def test_tensorflow_says_nothing_of_the_models_that_a_recipe_makes(backend_name, monkeypatch, caplog):
@@ -114,16 +115,20 @@ def test_small_operations_change_the_backends_settings_unless_the_user_has_his_o
         ("jax", "SCHED_OTHER", True, "SCHED_OTHER"),
     ],
 )
-def test_small_operations_make_tensorflow_a_batch_job(backend, before, small, after):
+def test_small_operations_make_tensorflow_a_batch_job_and_say_so(backend, before, small, after):
     code = f"""
-import os
+import argparse, os
 os.sched_setscheduler(0, os.{before}, os.sched_param(0))
 from kmodels import cli
-cli.importlib.util.find_spec = lambda name: True
-cli.choose_backend(small_operations={small})
-assert os.sched_getscheduler(0) == os.{after}, os.sched_getscheduler(0)
+def main(_):
+    assert os.sched_getscheduler(0) == os.{after}, os.sched_getscheduler(0)
+cli.run(main, argparse.Namespace(data="sample"), small_operations={small})
 """
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"KERAS_BACKEND": backend})
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    found = subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True, text=True)
+    first, *others = found.stdout.splitlines()
+    assert "synthetic" in first
+    assert ["SCHED_BATCH" in line for line in others] == [True] * (before != after)
 
 
 @pytest.mark.parametrize(
@@ -248,14 +253,27 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(monkeypatch, capsys, resume
 
     arguments = ["--out", "my runs", *(["--resume"] if resume else [])]
 
-    def leave(code: int) -> None:  # the real one would end the tests, too
-        raise SystemExit(code)
-
-    monkeypatch.setattr(cli.os, "_exit", leave)
     monkeypatch.setattr(cli.sys, "argv", ["recipes/movielens.py", *arguments])
     code, line = code_and_line(capsys, lambda: cli.run(main, flags(*arguments)))
     assert code == 130
     assert line.endswith("recipes/movielens.py --out 'my runs' --resume")
+
+
+def test_ctrl_c_lets_go_of_what_the_recipe_held(monkeypatch, capsys):
+    """Threads of TensorFlow's iterators that outlive the interpreter keep the process from ending."""
+    held = []
+
+    class Iterator:
+        def __init__(self) -> None:
+            self.cycle = self
+
+    def main(arguments: argparse.Namespace) -> None:
+        iterator = Iterator()
+        held.append(weakref.ref(iterator))
+        raise KeyboardInterrupt
+
+    code_and_line(capsys, lambda: cli.run(main, flags()))
+    assert held[0]() is None
 
 
 def cut_off(recipe: str, stdout: int) -> subprocess.CompletedProcess:
