@@ -13,16 +13,18 @@ Interactive Intelligent Systems 5 (4), 2015, https://doi.org/10.1145/2827872.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from kmodels.datasets import ratings
 from kmodels.datasets.download import cache_folder, fetch_archive, resolve
 from kmodels.datasets.movielens_formats import AGE_BANDS, FORMATS, GENRES, OCCUPATIONS, Ratings, read_splits
 from kmodels.datasets.ratings import RatingTables
-from kmodels.errors import DataError
+from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["AGE_BANDS", "GENRES", "KNOWN_NAMES", "OCCUPATIONS", "SCALE", "load", "read"]
 
@@ -58,11 +60,12 @@ def read(path: str | Path) -> RatingTables:
     occupation codes of MovieLens-1M become the names of its README, `OCCUPATIONS`. The year is the one in the
     title's parentheses, else the one of the release date.
 
-    `users` has the columns `user_id` int64, `gender` str (``"F"`` or ``"M"``), `age` int64 (years; in MovieLens-1M the
-    band's code, one of `AGE_BANDS`), `age_band` int64 (the one of `AGE_BANDS` at or below the age), `occupation` str
-    and `zip_code` str, as far as the format has them: the CSV releases have only `user_id`. `items` has `item_id`
-    int64, `title` str, `year` Int64 (of release, missing where unknown), `decade` int64 (of release, 0 where unknown)
-    and `genres` str joined by ``|``, ``""`` where none is known.
+    `users` has the columns `user_id` int64, `gender` str (``"F"`` or ``"M"``), `is_male` (1.0 or 0.0), `age` int64
+    (years; in MovieLens-1M the band's code, one of `AGE_BANDS`), `age_band` int64 (the one of `AGE_BANDS` at or below
+    the age), `occupation` str, `occupation_code` int64 (its place in the alphabet, from 1) and `zip_code` str, as far
+    as the format has them: the CSV releases have only `user_id`. `items` has `item_id` int64, `title` str, `year` Int64
+    (of release, missing where unknown), `decade` int64 (of release, 0 where unknown) and `genres` str joined by ``|``,
+    ``""`` where none is known.
 
     Args:
         path: The folder, or one that holds exactly one such folder, as archives often unpack.
@@ -164,23 +167,39 @@ def _check_pairs(ratings: Ratings, users: pd.DataFrame, items: pd.DataFrame) -> 
         )
 
 
-def load(source: str | Path, cache: str | Path | None = None) -> RatingTables:
-    """Loads MovieLens by name or path.
+def load(
+    source: str | Path,
+    cache: str | Path | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    users: str | Path | None = None,
+    items: str | Path | None = None,
+) -> RatingTables:
+    """Loads MovieLens by name or path, or any table of ratings by the path of its file.
 
     Args:
         source: ``"sample"``, the synthetic sample in a checkout of kmodels; one of `KNOWN_NAMES`, which is
-            downloaded once into the cache, its checksum verified; else the path of a folder, as for `read`.
+            downloaded once into the cache, its checksum verified; the path of a folder, as for `read`; or that of
+            a file, as for `ratings.read`.
         cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is
             unset.
+        columns: Column map of a file, as for `ratings.read`. Default None.
+        users: Side table of a file's users, likewise. Default None.
+        items: Side table of a file's items, likewise. Default None.
 
     Returns:
         The tables.
 
     Raises:
-        ConfigurationError: If `source` is neither a known name nor an existing path.
+        ConfigurationError: If `source` is neither a known name nor an existing path, or `columns`, `users` or `items`
+            come without a file.
         DataError: If the sample is not there, the download fails, or the data is wrong.
     """
     path = resolve(source, _SAMPLE, KNOWN_NAMES)
+    if path is not None and path.is_file():
+        return ratings.read(path, columns, users=users, items=items)
+    if columns or users or items:
+        raise ConfigurationError(f"a column map and side tables go with a file of ratings. Received: {source}")
     if path is not None:
         data = read(path)
         return replace(data, name="sample") if source == "sample" else data

@@ -244,6 +244,7 @@ def _tidy_users(table: Table) -> pd.DataFrame:
     if "gender" in texts:
         _require_among(table, "gender", ("F", "M"))
         users["gender"] = texts["gender"].tolist()
+        users["is_male"] = texts["gender"].eq("M").astype("float64").tolist()
     if "age" in texts:
         users["age"] = table.numbers(_AGE)
         users["age_band"] = np.array(AGE_BANDS)[np.searchsorted(AGE_BANDS[1:], users["age"], side="right")]
@@ -253,6 +254,7 @@ def _tidy_users(table: Table) -> pd.DataFrame:
             users["occupation"] = np.array(OCCUPATIONS, dtype=object)[table.numbers(_OCCUPATION)]
         else:
             users["occupation"] = table.text("occupation").tolist()
+        users["occupation_code"] = users["occupation"].rank(method="dense").astype("int64")
     if "zip_code" in texts:
         users["zip_code"] = table.text("zip_code").tolist()
     table.require_unique("user_id", users["user_id"])

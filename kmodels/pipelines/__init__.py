@@ -9,7 +9,8 @@ from kmodels.pipelines.interactions import Interactions
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.places import Places
 from kmodels.pipelines.rated_films import RatedFilms
-from kmodels.pipelines.ratings import RatingInputs
+from kmodels.pipelines.rating_inputs import RatingInputs
+from kmodels.pipelines.ratings import Ratings
 from kmodels.pipelines.spending import Spending
 from kmodels.pipelines.split_batches import SplitBatches, split_batches
 from kmodels.pipelines.tf_data import tf_data
@@ -27,6 +28,7 @@ __all__ = [
     "Places",
     "RatedFilms",
     "RatingInputs",
+    "Ratings",
     "Spending",
     "SplitBatches",
     "check_inputs",

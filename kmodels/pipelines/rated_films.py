@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kmodels.datasets.ratings import RatingTables
 from kmodels.pipelines.batches import Batches
-from kmodels.pipelines.ratings import RatingInputs
+from kmodels.pipelines.rating_inputs import RatingInputs
 from kmodels.preprocessing.ratings import EncodedRatings, encode_ratings
 from kmodels.preprocessing.splits import Split
 

@@ -1,131 +1,389 @@
-"""Encoded ratings as the inputs of a recommender: rows of ratings, every user, or every item."""
+"""Ratings as the inputs and the target of a recommender: rows of ratings, every user, or every item."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
 import keras
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy import sparse
 
-from kmodels.errors import ConfigurationError
-from kmodels.pipelines.batches import Arrays, Batches, Lookup
+from kmodels import files
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.features import Feature, Numeric
+from kmodels.pipelines._sides import Side, read_arrays
+from kmodels.pipelines.batches import Batches, Lookup
 from kmodels.pipelines.histories import HistoryRows, history_table
-from kmodels.preprocessing.context import nearby_surplus
-from kmodels.preprocessing.ratings import EncodedRatings
+from kmodels.pipelines.split_batches import Part, SplitBatches
+from kmodels.preprocessing import TableEncoder, Vocabulary, load_encoders, save_encoders
+from kmodels.preprocessing.splits import Split
 
-Part = Callable[[np.ndarray], Arrays]
+#: Highest value of the scale on which histories are held, whatever the ratings' own.
+FULL = 5
+_ENCODERS, _ARRAYS = "encoders.json", "ratings.npz"
 
 
 @dataclass(frozen=True, eq=False)
-class RatingInputs:
-    """Makes the batches that a model of `models.neumf` takes, with just the inputs it has.
+class Ratings:
+    """Ratings encoded by their training rows, as a model of `models.neumf` or `models.matrix_factorization` takes them.
+
+    Ids are of any kind and ratings on any scale: the target is the rating divided by the scale's highest absolute
+    value. Histories hold the ratings of the training rows; a row's own rating is in neither of its two histories.
+    Every method takes the model that is to be fed and makes just the inputs it has.
 
     Attributes:
-        table: The encoded ratings.
-        names: Names of the model's inputs.
-        by_user: What each user rated in training, (n_users, n_items), less the mean rating; None where the model has
-            no input `user_history`.
-        by_item: Who rated each item in training, (n_items, n_users), likewise for `item_history`.
-        session: What the user gave around the same time, float32 (ratings, 3); None where the model has no input
-            `session`.
+        user_id: int32 (rows,), from 1; 0 for a user without training rows.
+        item_id: int32 (rows,), from 1; 0 for an item without training rows.
+        rating: float32 (rows,).
+        split: Positions of the training, validation and test rows.
+        scale: Lowest and highest possible rating.
+        context: Name of an input -> float32 (rows, k); see `preprocessing.context`.
+
+    Example:
+        >>> from kmodels import models
+        >>> from kmodels.preprocessing import splits
+        >>> user, item = np.divmod(np.arange(40), 10)
+        >>> table = pd.DataFrame({"user_id": user, "item_id": item, "rating": 2.0 + 2 * (item % 5)})
+        >>> ratings = Ratings.fit(table, splits.random_per_user(user, item, seed=0))
+        >>> ratings.n_users, ratings.n_items, ratings.scale
+        (5, 11, (2.0, 10.0))
+        >>> model = models.neumf(ratings.n_users, ratings.n_items, mean=ratings.mean)
+        >>> train, validation, test = ratings.split_batches(model, batch_size=7)
+        >>> sorted(train[0][0]), train[0][1].max() <= 1
+        (['item_id', 'user_id'], True)
     """
 
-    table: EncodedRatings
-    names: frozenset[str]
-    by_user: sparse.csr_array | None
-    by_item: sparse.csr_array | None
-    session: npt.NDArray[np.float32] | None
+    user_id: npt.NDArray[np.int32]
+    item_id: npt.NDArray[np.int32]
+    rating: npt.NDArray[np.float32]
+    split: Split
+    scale: tuple[float, float]
+    context: Mapping[str, npt.NDArray[np.float32]]
+    _users: Side = field(repr=False)
+    _items: Side = field(repr=False)
+    _user_rows: npt.NDArray[np.int64] = field(repr=False)
+    _item_rows: npt.NDArray[np.int64] = field(repr=False)
 
     @classmethod
-    def of(
+    def fit(
         cls,
-        model: keras.Model,
-        table: EncodedRatings,
-        ratings: npt.ArrayLike,
-        train: npt.NDArray[np.int64],
+        ratings: pd.DataFrame,
+        split: Split,
         *,
-        timestamps: npt.ArrayLike | None = None,
-    ) -> RatingInputs:
-        """Collects the histories and sessions of the training rows.
+        users: pd.DataFrame | None = None,
+        items: pd.DataFrame | None = None,
+        user_columns: Mapping[str, Any] | None = None,
+        item_columns: Mapping[str, Any] | None = None,
+        context: Mapping[str, npt.ArrayLike] | None = None,
+        scale: tuple[float, float] | None = None,
+    ) -> Self:
+        """Learns ids and side features of the training rows and encodes all rows.
+
+        Args:
+            ratings: Columns user_id and item_id (integers or text) and rating (numbers); other columns are left out.
+            split: Positions of the training, validation and test rows.
+            users: Column user_id, each id once, and what is known of each user; a user that is not in it has missing
+                values. Default None.
+            items: Likewise with item_id. Default None.
+            user_columns: Name -> kind of `preprocessing.TableEncoder` of the users' columns to use; the others are
+                left out. None, the default, infers every column's kind.
+            item_columns: Likewise for the items.
+            context: Name of an input -> numbers (rows, k) that belong to a rating, neither its user's nor its item's
+                own, such as `preprocessing.context.nearby_surplus`; 0 is neutral. Default None.
+            scale: Lowest and highest possible rating. None, the default, takes them from all ratings.
+
+        Returns:
+            The encoded ratings. The inputs of side tables bear their columns' names; all numbers of a table are joined
+            in `user_numbers` and `item_numbers`, and names that both tables have get `user_` or `item_` in front.
+
+        Raises:
+            DataError: If a column is missing, an id of a side table stands twice, a rating is missing, all are alike,
+                there is no training row, or context features have other rows.
+        """
+        for column in ("user_id", "item_id", "rating"):
+            if column not in ratings:
+                raise DataError("the ratings lack a column", column=column, received=list(ratings))
+        rating, train = ratings["rating"].to_numpy(np.float32), split.train
+        if not len(train):
+            raise DataError("there is no training row")
+        if not (finite := np.isfinite(rating)).all():
+            raise DataError("a rating is missing or infinite", row=int(np.argmin(finite)) + 1, column="rating")
+        scale = (float(rating.min()), float(rating.max())) if scale is None else scale
+        if not scale[0] < scale[1]:
+            raise DataError("all ratings are alike", column="rating", received=scale[0])
+        features = {name: _context(name, values, len(ratings)) for name, values in (context or {}).items()}
+        user_side = Side.fit("user", ratings["user_id"].iloc[train], users, user_columns)
+        item_side = Side.fit("item", ratings["item_id"].iloc[train], items, item_columns)
+        return cls(
+            user_side.vocabulary.transform(ratings["user_id"]),
+            item_side.vocabulary.transform(ratings["item_id"]),
+            rating,
+            split,
+            scale,
+            features,
+            user_side,
+            item_side,
+            user_side.rows_of(ratings["user_id"]),
+            item_side.rows_of(ratings["item_id"]),
+        )
+
+    @property
+    def n_users(self) -> int:
+        """Rows of a table of users by `user_id`, row 0 for the unknown included."""
+        return self._users.vocabulary.size
+
+    @property
+    def n_items(self) -> int:
+        """Rows of a table of items by `item_id`, row 0 for the unknown included."""
+        return self._items.vocabulary.size
+
+    @property
+    def encoders(self) -> dict[str, Vocabulary | TableEncoder]:
+        """`user_id` and `item_id`, and `users` and `items` where there are side tables."""
+        tables = {"users": self._users.encoder, "items": self._items.encoder}
+        ids = {"user_id": self._users.vocabulary, "item_id": self._items.vocabulary}
+        return ids | {name: encoder for name, encoder in tables.items() if encoder is not None}
+
+    @property
+    def user_features(self) -> tuple[Feature, ...]:
+        """Features of the users' table."""
+        return tuple(feature for _, feature in self._inputs["user"].values())
+
+    @property
+    def item_features(self) -> tuple[Feature, ...]:
+        """Features of the items' table."""
+        return tuple(feature for _, feature in self._inputs["item"].values())
+
+    @property
+    def context_features(self) -> tuple[Feature, ...]:
+        """Features of the context of a rating."""
+        return tuple(Numeric(name, values.shape[1]) for name, values in self.context.items())
+
+    def features(self) -> dict[str, tuple[Feature, ...]]:
+        """All features, as the arguments of `models.neumf`."""
+        return {
+            "user_features": self.user_features,
+            "item_features": self.item_features,
+            "context_features": self.context_features,
+        }
+
+    def arrays(self) -> dict[str, Any]:
+        """Ids, ratings, split, sizes and scale, as the arguments of `evaluation.recommender.evaluate`."""
+        rows = {"users": self.user_id, "items": self.item_id, "ratings": self.rating, "split": self.split}
+        return rows | {"n_users": self.n_users, "n_items": self.n_items, "scale": self.scale}
+
+    @property
+    def highest(self) -> float:
+        """Highest absolute value of the scale, by which targets are divided."""
+        return max(map(abs, self.scale))
+
+    @property
+    def mean(self) -> float:
+        """Mean target of the training rows."""
+        return float(self.rating[self.split.train].mean()) / self.highest
+
+    def target(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Ratings of some rows divided by `highest`, float32 (rows,)."""
+        return (self.rating[rows] / self.highest).astype(np.float32)
+
+    def in_units(self, target: npt.ArrayLike) -> npt.NDArray[np.floating]:
+        """Predicted targets as ratings, clipped to the scale."""
+        return np.clip(np.asarray(target) * self.highest, *self.scale)
+
+    def batches(
+        self,
+        model: keras.Model,
+        rows: npt.NDArray[np.int64],
+        *,
+        batch_size: int = 4096,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_remainder: bool = False,
+    ) -> Batches:
+        """Makes batches of some rows with their targets; see `Batches` for the options."""
+        user, item = self.user_id[rows], self.item_id[rows]
+        parts = self._parts(model, user, item, self._user_rows[rows], self._item_rows[rows])
+        if context := {name: values for name, values in self.context.items() if name in _names(model)}:
+            parts.append(Lookup(rows, context))
+        return Batches(
+            {"user_id": user, "item_id": item},
+            self.target(rows),
+            parts=parts,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            drop_remainder=drop_remainder,
+        )
+
+    def split_batches(self, model: keras.Model, *, batch_size: int = 512, seed: int = 0) -> SplitBatches:
+        """Makes the batches of the three parts: training rows shuffled in batches of equal size, others in order."""
+        order: dict[str, Any] = {"batch_size": batch_size, "shuffle": True, "seed": seed, "drop_remainder": True}
+        others = (self.batches(model, rows) for rows in self.split[1:])
+        return SplitBatches(self.batches(model, self.split.train, **order), *others)
+
+    def new_batches(
+        self, model: keras.Model, pairs: pd.DataFrame, *, context: Mapping[str, npt.ArrayLike] | None = None
+    ) -> Batches:
+        """Makes batches of new pairs, to predict their ratings.
 
         Args:
             model: The model to feed.
-            table: The encoded ratings.
-            ratings: (rows,) stars of all rows.
-            train: Positions of the training rows: all that histories and sessions may hold.
-            timestamps: (rows,) seconds, for a model with an input `session`. Default None.
+            pairs: Columns user_id and item_id, raw ids; those without training rows are known by their side tables
+                alone.
+            context: As for `fit`, of these pairs; neutral zeros where it is not given. Default None.
 
         Returns:
-            The maker of batches.
-
-        Raises:
-            ConfigurationError: If the model has an input `session` and there are no timestamps.
+            The batches, in the order of the pairs, without targets.
         """
-        names = frozenset(tensor.name for tensor in model.inputs)
-        users, items, stars = table.user_id[train], table.item_id[train], np.asarray(ratings)[train]
-        above = stars - stars.mean()
-        by_user = by_item = session = None
-        if "user_history" in names:
-            by_user = history_table(users, items, above, n_owners=table.n_users, n_members=table.n_items)
-        if "item_history" in names:
-            by_item = history_table(items, users, above, n_owners=table.n_items, n_members=table.n_users)
-        if "session" in names:
-            if timestamps is None:
-                raise ConfigurationError("a model with an input 'session' needs the timestamps of the ratings")
-            session = nearby_surplus(table.user_id, table.item_id, ratings, timestamps, train)
-        return cls(table, names, by_user, by_item, session)
+        user, item = (side.vocabulary.transform(pairs[f"{side.name}_id"]) for side in (self._users, self._items))
+        rows = (side.rows_of(pairs[f"{side.name}_id"]) for side in (self._users, self._items))
+        given = {name: _context(name, values, len(pairs)) for name, values in (context or {}).items()}
+        inputs = {"user_id": user, "item_id": item} | self._neutral(model, len(pairs)) | given
+        return Batches(inputs, parts=self._parts(model, user, item, *rows), batch_size=4096)
 
-    def rows(self, rows: npt.NDArray[np.int64], target: npt.NDArray[np.float32] | None = None, **order: Any) -> Batches:
-        """Batches of ratings; a rating itself is in neither of its two histories.
+    def user_batches(self, model: keras.Model) -> Batches:
+        """Makes one row for each user id from 0 on, with neutral context."""
+        ids = np.arange(self.n_users, dtype=np.int32)
+        parts = self._side_parts(model, self._users, self._users.rows_of_vocabulary(), ids, None)
+        return Batches({"user_id": ids} | self._neutral(model, len(ids)), parts=parts)
+
+    def item_batches(self, model: keras.Model) -> Batches:
+        """Makes one row for each item id from 0 on."""
+        ids = np.arange(self.n_items, dtype=np.int32)
+        parts = self._side_parts(model, self._items, self._items.rows_of_vocabulary(), ids, None)
+        return Batches({"item_id": ids}, parts=parts)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes what `load` needs to feed a model in a new process: `encoders.json` and `ratings.npz`.
 
         Args:
-            rows: Positions of the ratings.
-            target: (rows,) what to predict for these rows. Default None.
-            **order: batch_size, shuffle, seed and drop_remainder of `Batches`.
+            folder: An existing folder, such as that of the model; earlier files are replaced whole or not at all.
+        """
+        train = self.split.train
+        arrays: dict[str, Any] = {"scale": np.array(self.scale), "rating": self.rating[train]}
+        arrays |= {"user_id": self.user_id[train], "item_id": self.item_id[train]}
+        arrays |= {f"context.{name}": np.empty((0, values.shape[1])) for name, values in self.context.items()}
+        arrays |= self._users.arrays() | self._items.arrays()
+        save_encoders(self.encoders, Path(folder) / _ENCODERS)
+        with files.atomic(Path(folder) / _ARRAYS) as temporary:
+            np.savez_compressed(temporary, **arrays)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads what `save` wrote; the rows are the training rows.
+
+        Args:
+            folder: The folder.
 
         Returns:
-            The batches.
+            The ratings.
+
+        Raises:
+            DataError: If a file is missing or damaged.
         """
-        user, item = self.table.user_id[rows], self.table.item_id[rows]
-        parts = self._user(self.table.user_row[rows], user, item)
-        parts += self._item(self.table.item_row[rows], item, user)
-        if self.session is not None:
-            parts.append(Lookup(rows, {"session": self.session}))
-        return Batches({"user_id": user, "item_id": item}, target, parts=parts, **order)
+        path = Path(folder) / _ARRAYS
+        encoders, arrays = load_encoders(Path(folder) / _ENCODERS), read_arrays(path)
+        try:
+            users, items = (Side.of_arrays(name, encoders, arrays) for name in ("user", "item"))
+            rows = [side.rows_of_vocabulary()[arrays[f"{side.name}_id"]] for side in (users, items)]
+            context = {
+                name.removeprefix("context."): np.zeros((len(arrays["rating"]), values.shape[1]), np.float32)
+                for name, values in arrays.items()
+                if name.startswith("context.")
+            }
+            scale = (float(arrays["scale"][0]), float(arrays["scale"][1]))
+            ids = (arrays["user_id"], arrays["item_id"], arrays["rating"])
+        except (KeyError, IndexError) as error:
+            raise DataError(f"not the ratings of these encoders ({error})", file=path) from error
+        none = np.array([], np.int64)
+        return cls(*ids, Split(np.arange(len(ids[0])), none, none), scale, context, users, items, *rows)
 
-    def users(self) -> Batches:
-        """One row for each user id from 0 on, outside any session; the side features of id 0 are those of any user."""
-        ids, rows = _table_rows(self.table.user_id, self.table.user_row, self.table.n_users)
-        inputs = {"user_id": ids}
-        if self.session is not None:
-            inputs["session"] = np.zeros((len(ids), self.session.shape[1]), np.float32)
-        return Batches(inputs, parts=self._user(rows, ids, None))
+    @cached_property
+    def _inputs(self) -> dict[str, dict[str, tuple[str, Feature]]]:
+        """For "user" and "item", what `Side.inputs` gives."""
+        own = {"user_id", "item_id", "user_history", "item_history", *self.context}
+        encoded = [{f.name for f in side.encoder.features} for side in (self._users, self._items) if side.encoder]
+        shared = encoded[0] & encoded[1] if len(encoded) == 2 else set()
+        return {side.name: side.inputs(own | shared) for side in (self._users, self._items)}
 
-    def items(self) -> Batches:
-        """One row for each item id from 0 on; the side features of id 0 (unknown) are those of any item."""
-        ids, rows = _table_rows(self.table.item_id, self.table.item_row, self.table.n_items)
-        return Batches({"item_id": ids}, parts=self._item(rows, ids, None))
+    @cached_property
+    def _user_history(self) -> sparse.csr_array:
+        """(n_users, n_items): the users' training ratings less their mean, on a scale whose highest value is 5."""
+        ids = self.user_id[self.split.train], self.item_id[self.split.train]
+        return history_table(*ids, self._above, n_owners=self.n_users, n_members=self.n_items)
 
-    def _user(self, rows: np.ndarray, ids: np.ndarray, without: np.ndarray | None) -> list[Part]:
-        parts = self._lookup(rows, self.table.user_table)
-        return parts if self.by_user is None else [*parts, HistoryRows("user_history", self.by_user, ids, without)]
+    @cached_property
+    def _item_history(self) -> sparse.csr_array:
+        ids = self.item_id[self.split.train], self.user_id[self.split.train]
+        return history_table(*ids, self._above, n_owners=self.n_items, n_members=self.n_users)
 
-    def _item(self, rows: np.ndarray, ids: np.ndarray, without: np.ndarray | None) -> list[Part]:
-        parts = self._lookup(rows, self.table.item_table)
-        return parts if self.by_item is None else [*parts, HistoryRows("item_history", self.by_item, ids, without)]
+    @property
+    def _above(self) -> npt.NDArray[np.float32]:
+        values = self.rating[self.split.train] * np.float32(FULL / self.highest)
+        return values - values.mean()
 
-    def _lookup(self, rows: np.ndarray, table: Mapping[str, np.ndarray]) -> list[Part]:
-        wanted = {name: values for name, values in table.items() if name in self.names}
-        return [Lookup(rows, wanted)] if wanted else []
+    def _parts(
+        self,
+        model: keras.Model,
+        user: npt.NDArray[np.int32],
+        item: npt.NDArray[np.int32],
+        user_rows: npt.NDArray[np.int64],
+        item_rows: npt.NDArray[np.int64],
+    ) -> list[Part]:
+        made = {"user_id", "item_id", "user_history", "item_history", *self.context}
+        made |= {name for inputs in self._inputs.values() for name in inputs}
+        if lacking := sorted(_names(model) - made):
+            raise ConfigurationError(
+                f"the model has inputs that these ratings do not make: {', '.join(lacking)}; they make "
+                f"{', '.join(sorted(made))}"
+            )
+        parts = self._side_parts(model, self._users, user_rows, user, item)
+        return parts + self._side_parts(model, self._items, item_rows, item, user)
+
+    def _side_parts(
+        self,
+        model: keras.Model,
+        side: Side,
+        rows: npt.NDArray[np.int64],
+        owners: npt.NDArray[np.int32],
+        members: npt.NDArray[np.int32] | None,
+    ) -> list[Part]:
+        """The side features and the history of a row's user or item, without the other one's rating."""
+        names, history = _names(model), f"{side.name}_history"
+        encoded = {name: encoder_name for name, (encoder_name, _) in self._inputs[side.name].items() if name in names}
+        parts: list[Part] = []
+        if encoded:
+            parts.append(Lookup(rows, {name: side.tables[encoder_name] for name, encoder_name in encoded.items()}))
+        if history in names:
+            table = self._user_history if side.name == "user" else self._item_history
+            parts.append(HistoryRows(history, table, owners, members))
+        return parts
+
+    def _neutral(self, model: keras.Model, rows: int) -> dict[str, npt.NDArray[np.float32]]:
+        """Context of nothing known."""
+        names = _names(model)
+        return {
+            feature.name: np.zeros((rows, feature.size), np.float32)
+            for feature in self.context_features
+            if feature.name in names
+        }
 
 
-def _table_rows(
-    ids: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], size: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    of_id = np.zeros(size, np.int64)
-    of_id[ids] = rows
-    return np.arange(size, dtype=np.int32), of_id
+def _names(model: keras.Model) -> set[str]:
+    return {tensor.name for tensor in model.inputs}
+
+
+def _context(name: str, values: npt.ArrayLike, rows: int) -> npt.NDArray[np.float32]:
+    array = np.asarray(values, np.float32)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or len(array) != rows:
+        raise DataError("wrong shape", column=name, expected=f"({rows}, k)", received=str(array.shape))
+    if not (finite := np.isfinite(array).all(axis=1)).all():
+        raise DataError("a value is missing or infinite", row=int(np.argmin(finite)) + 1, column=name)
+    return array

@@ -19,10 +19,7 @@ WINDOWS = (15, 120, 1800)
 
 
 def nearby_surplus(
-    users: npt.ArrayLike,
-    items: npt.ArrayLike,
-    ratings: npt.ArrayLike,
-    timestamps: npt.ArrayLike,
+    ratings: pd.DataFrame,
     train: npt.NDArray[np.int64],
     *,
     windows: Sequence[int] = WINDOWS,
@@ -37,10 +34,8 @@ def nearby_surplus(
     part only in the mean of all ratings: training rows look as held-out rows do.
 
     Args:
-        users: (rows,) ids, integers or text.
-        items: (rows,) ids, integers or text.
-        ratings: (rows,) numbers on any scale; those outside `train` are not read.
-        timestamps: (rows,) whole seconds.
+        ratings: Columns user_id and item_id (integers or text), rating (numbers; those outside `train` are not read)
+            and timestamp (whole seconds).
         train: Positions of the training rows.
         windows: Seconds to either side, each 0 or more; at least one. Default (15, 120, 1800).
         strength: Ratings without surplus that are added to each mean, above 0. Default 5.
@@ -49,13 +44,14 @@ def nearby_surplus(
         float32 (rows, windows), on the scale of 5; 0 where the user has no other training row so near.
 
     Raises:
-        DataError: If the arrays differ in length, an id is missing, timestamps are no integers, a training rating is
-            not finite, all training ratings are 0, or there is no training row.
-        ConfigurationError: If there is no window, one is negative, or `strength` is not above 0.
+        DataError: If an id is missing, timestamps are no integers, a training rating is not finite, all training
+            ratings are 0, or there is no training row.
+        ConfigurationError: If there are no timestamps or no window, one is negative, or `strength` is not above 0.
 
     Example:
-        >>> users, items, times = ["a", "a", "a", "b"], [1, 2, 3, 1], [0, 10, 9999, 10]
-        >>> near = nearby_surplus(users, items, [10, 10, 2, 6], times, np.array([0, 1, 2]), windows=[60])
+        >>> columns = {"user_id": list("aaab"), "item_id": [1, 2, 3, 1], "rating": [10, 10, 2, 6]}
+        >>> table = pd.DataFrame(columns | {"timestamp": [0, 10, 9999, 10]})
+        >>> near = nearby_surplus(table, np.array([0, 1, 2]), windows=[60])
         >>> [round(value, 2) for value in near[:, 0].tolist()]
         [0.21, 0.21, 0.0, 0.0]
     """
@@ -63,14 +59,12 @@ def nearby_surplus(
         raise ConfigurationError(f"windows must be at least one number, each 0 or more. Received: windows={windows}")
     if strength <= 0:
         raise ConfigurationError(f"strength must be above 0. Received: strength={strength}")
-    user, item = _codes(users, "users"), _codes(items, "items")
-    time, rating = np.asarray(timestamps), np.asarray(ratings, np.float64)
-    lengths = {"users": len(user), "items": len(item), "ratings": len(rating), "timestamps": len(time)}
-    if len(set(lengths.values())) != 1:
-        raise DataError("the columns of ratings differ in length", received=lengths)
+    if "timestamp" not in ratings:
+        raise ConfigurationError("a feature of nearby ratings needs timestamps, which the data does not have")
+    user, item = _codes(ratings, "user_id"), _codes(ratings, "item_id")
+    time, rating = ratings["timestamp"].to_numpy(), _scaled(ratings["rating"].to_numpy(np.float64), train)
     if time.dtype.kind not in "iu":
-        raise DataError("the column does not hold integers", column="timestamps", received=str(time.dtype))
-    rating = _scaled(rating, train)
+        raise DataError("the column does not hold integers", column="timestamp", received=str(time.dtype))
 
     in_train = np.zeros(len(user), bool)
     in_train[train] = True
@@ -97,9 +91,9 @@ def nearby_surplus(
     return result
 
 
-def _codes(ids: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
+def _codes(ratings: pd.DataFrame, name: str) -> npt.NDArray[np.int64]:
     """Positions of the ids among the sorted distinct ones."""
-    codes, _ = pd.factorize(pd.Series(ids), sort=True)
+    codes, _ = pd.factorize(ratings[name], sort=True)
     if (codes < 0).any():
         raise DataError("an id is missing", row=int(np.argmax(codes < 0)) + 1, column=name)
     return codes.astype(np.int64)
@@ -111,8 +105,8 @@ def _scaled(rating: npt.NDArray[np.float64], train: npt.NDArray[np.int64]) -> np
         raise DataError("there is no training row")
     if not (finite := np.isfinite(rating[train])).all():
         row = int(np.asarray(train)[np.argmin(finite)])
-        raise DataError("a training rating is not a number", row=row + 1, column="ratings", received=float(rating[row]))
+        raise DataError("a training rating is not a number", row=row + 1, column="rating", received=float(rating[row]))
     highest = float(np.abs(rating[train]).max())
     if highest == 0:
-        raise DataError("all training ratings are 0", column="ratings")
+        raise DataError("all training ratings are 0", column="rating")
     return rating * (5 / highest)

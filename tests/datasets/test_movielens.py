@@ -37,7 +37,12 @@ def test_users(write, kind):
     if kind == "csv":
         assert list(users) == ["user_id"]
         return
-    assert sorted(users) == ["age", "age_band", "gender", "occupation", "user_id", "zip_code"]
+    assert sorted(users) == [
+        *("age", "age_band", "gender", "is_male", "occupation", "occupation_code", "user_id", "zip_code")
+    ]
+    assert users["is_male"].tolist() == [0, 1, 1]
+    order = sorted(set(users["occupation"]))
+    assert users["occupation_code"].tolist() == [order.index(name) + 1 for name in users["occupation"]]
     assert users["gender"].tolist() == ["F", "M", "M"]
     assert users["age"].dtype == np.int64
     bands = [max(first for first in movielens.AGE_BANDS if first <= age) for age in users["age"]]
@@ -157,6 +162,15 @@ def test_load_says_that_an_installed_package_has_no_sample(monkeypatch, tmp_path
     monkeypatch.setattr(movielens, "_SAMPLE", tmp_path / "absent")
     with pytest.raises(DataError, match="comes with a checkout of kmodels"):
         movielens.load("sample")
+
+
+def test_load_a_file_of_ratings(tmp_path):
+    path = tmp_path / "books.csv"
+    path.write_text("reader,isbn,score\na,x,1\nb,x,9\n")
+    columns = {"user_id": "reader", "item_id": "isbn", "rating": "score"}
+    assert movielens.load(path, columns=columns).scale == (1, 9)
+    with pytest.raises(ConfigurationError, match="go with a file of ratings"):
+        movielens.load("sample", columns=columns)
 
 
 def test_load_a_path_or_nothing_known(write):

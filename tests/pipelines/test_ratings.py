@@ -1,131 +1,229 @@
+"""Ratings of anything as inputs and targets: ids, side tables, histories, context, and new pairs from saved files."""
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from kmodels import models
-from kmodels.errors import ConfigurationError
+from kmodels.errors import ConfigurationError, DataError
 from kmodels.features import Categorical, MultiHot, Numeric
-from kmodels.pipelines import RatingInputs
-from kmodels.preprocessing.context import nearby_surplus
-from kmodels.preprocessing.ratings import encode_ratings
+from kmodels.pipelines import Ratings
+from kmodels.preprocessing import Category, Number, Tags, splits
+from kmodels.preprocessing.splits import Split
 
-RATINGS = pd.DataFrame(
-    {"user_id": [7, 7, 9, 9, 8, 7, 5], "item_id": [1, 2, 2, 3, 1, 4, 2], "rating": [5.0, 3, 4, 1, 2, 5, 3]}
+TABLE = pd.DataFrame(
+    {
+        "user_id": ["u7", "u7", "u9", "u9", "u8", "u7", "u5"],
+        "item_id": [1, 2, 2, 3, 1, 4, 2],
+        "rating": [10.0, 6, 8, 2, 4, 10, 6],
+    }
 )
 USERS = pd.DataFrame(
-    {"user_id": [5, 7, 8, 9], "gender": list("FMFM"), "age": [1, 25, 30, 60], "occupation": ["a", "b", "a", "b"]}
+    {"user_id": ["u5", "u7", "u8", "u9"], "age": [1, 25, 30, 60], "job": list("abab"), "kind": list("xxyy")}
 )
-ITEMS = pd.DataFrame(
-    {"item_id": [4, 3, 2, 1], "genres": ["Drama", "War|Drama", "War", ""], "year": [1990, 1995, 1985, None]}
-)
-TIMES = [100, 104, 100, 5000, 7, 130, 104]
-TRAIN, REST = np.array([0, 1, 2, 3, 4]), np.array([5, 6])  # user 5 and item 4 have no training row
+ITEMS = pd.DataFrame({"item_id": [4, 3, 2, 1], "tags": ["a", "b|a", "b", ""], "kind": list("pqpq")})
+SPLIT = Split(np.array([0, 1, 2, 3, 4]), np.array([5]), np.array([6]))  # user u5 and item 4 have no training row
+REST = np.array([5, 6])
+CONTEXT = {"session": np.arange(21, dtype=float).reshape(7, 3), "hour": np.arange(7)}
+KINDS = {"item_columns": {"tags": Tags("|", flag_missing=False), "kind": Category()}}
+
+
+def fit(**changes):
+    options = {"users": USERS, "items": ITEMS, "context": CONTEXT, **KINDS}
+    return Ratings.fit(TABLE, SPLIT, **options | changes)
 
 
 @pytest.fixture(scope="module")
-def made():
-    table = encode_ratings(RATINGS, USERS, ITEMS, TRAIN)
-    model = models.neumf_session(
-        table.n_users,
-        table.n_items,
-        user_features=[Categorical("occupation_id", 3)],
-        item_features=[MultiHot("genres", 2)],
+def ratings():
+    return fit()
+
+
+@pytest.fixture(scope="module")
+def model(ratings):
+    return models.neumf(
+        ratings.n_users,
+        ratings.n_items,
+        user_features=[MultiHot("user_history", 2 * ratings.n_items), *ratings.user_features],
+        item_features=[MultiHot("item_history", 2 * ratings.n_users), *ratings.item_features],
+        context_features=ratings.context_features,
     )
-    return RatingInputs.of(model, table, RATINGS["rating"], TRAIN, timestamps=TIMES), table
 
 
 def everything(batches):
     return {name: np.concatenate([batches[i][0][name] for i in range(len(batches))]) for name in batches[0][0]}
 
 
-def test_it_makes_just_the_models_inputs(made):
-    inputs, _ = made
-    assert set(everything(inputs.rows(REST))) == inputs.names
-    assert set(everything(inputs.users())) == {"user_id", "user_history", "occupation_id", "session"}
-    assert set(everything(inputs.items())) == {"item_id", "item_history", "genres"}
+def plain(ratings):
+    return models.neumf(ratings.n_users, ratings.n_items)
 
 
-def test_held_out_rows_agree_with_the_rows_of_users_and_of_items(made):
-    inputs, table = made
-    rows, users, items = (everything(b) for b in (inputs.rows(REST, batch_size=1), inputs.users(), inputs.items()))
-    assert rows["user_id"].tolist() == [table.user_id[5], 0]
-    assert rows["item_id"].tolist() == [0, table.item_id[6]]
-    for i, _ in enumerate(REST):
-        np.testing.assert_array_equal(rows["user_history"][i], users["user_history"][rows["user_id"][i]])
-        np.testing.assert_array_equal(rows["item_history"][i], items["item_history"][rows["item_id"][i]])
-    assert rows["occupation_id"][0] == users["occupation_id"][rows["user_id"][0]]
-    np.testing.assert_array_equal(rows["genres"][1], items["genres"][rows["item_id"][1]])
+def test_ids_count_what_training_shows_from_1(ratings):
+    assert ratings.user_id.tolist() == [1, 1, 3, 3, 2, 1, 0]
+    assert ratings.item_id.tolist() == [1, 2, 2, 3, 1, 0, 2]
+    assert ratings.user_id.dtype == ratings.item_id.dtype == np.int32
+    assert (ratings.n_users, ratings.n_items) == (4, 4)
 
 
-def test_training_rows_have_the_history_of_their_user_without_themselves(made):
-    inputs, table = made
-    rows = everything(inputs.rows(TRAIN))
-    mean = RATINGS["rating"][TRAIN].mean()
-    n = table.n_items
-    for i in TRAIN:
-        others = [j for j in TRAIN if j != i and RATINGS.user_id[j] == RATINGS.user_id[i]]
-        expected = np.zeros(2 * n)
-        for j in others:
-            expected[table.item_id[j]] = RATINGS.rating[j] - mean
-            expected[n + table.item_id[j]] = 1
-        np.testing.assert_allclose(rows["user_history"][i], expected / np.sqrt(len(others) + 1), atol=1e-6)
+def test_features_are_named_by_table_and_column(ratings):
+    assert ratings.user_features == (Numeric("user_numbers", 1), Categorical("job", 3), Categorical("user_kind", 3))
+    assert ratings.item_features == (MultiHot("tags", 2), Categorical("item_kind", 3))
+    assert ratings.context_features == (Numeric("session", 3), Numeric("hour", 1))
+    assert set(ratings.encoders) == {"user_id", "item_id", "users", "items"}
 
 
-def test_histories_hold_training_rows_only(made):
-    inputs, _ = made
-    assert inputs.by_user.nnz == inputs.by_item.nnz == len(TRAIN)
-    np.testing.assert_array_equal(inputs.by_user.toarray(), inputs.by_item.toarray().T)
+def test_only_named_columns_are_used_where_some_are_named():
+    ratings = fit(user_columns={"years": Number(of="age", log=True)})
+    assert ratings.user_features == (Numeric("user_numbers", 1),)
+    assert {feature.name for feature in ratings.item_features} == {"tags", "kind"}
 
 
-def test_the_session_of_a_row_is_that_of_its_own_moment(made):
-    inputs, table = made
-    expected = nearby_surplus(table.user_id, table.item_id, RATINGS["rating"], TIMES, TRAIN)
-    for rows in (TRAIN, REST):
-        np.testing.assert_array_equal(everything(inputs.rows(rows))["session"], expected[rows])
-    assert expected[REST[0]].any()  # user 7 rated other films within the hour
+def test_it_makes_just_the_models_inputs(ratings, model):
+    names = {tensor.name for tensor in model.inputs}
+    assert set(everything(ratings.batches(model, REST))) == names
+    own = {"user_id", "user_history", "user_numbers", "job", "user_kind", "session", "hour"}
+    assert set(everything(ratings.user_batches(model))) == own
+    assert set(everything(ratings.item_batches(model))) == {"item_id", "item_history", "tags", "item_kind"}
+    small = plain(ratings)
+    assert set(everything(ratings.batches(small, REST))) == {"user_id", "item_id"}
+    assert set(everything(ratings.user_batches(small))) == {"user_id"}
+    other = models.neumf(4, 4, context_features=[Numeric("weather")])
+    with pytest.raises(ConfigurationError, match="do not make: weather; they make hour, item_history"):
+        ratings.batches(other, REST)
 
 
-def test_users_outside_any_session_have_none(made):
-    inputs, table = made
-    session = everything(inputs.users())["session"]
-    assert (session.shape, session.dtype) == ((table.n_users, 3), np.float32)
-    assert not session.any()
+def test_side_features_are_those_of_the_rows_own_user_and_item(ratings, model):
+    rows = everything(ratings.batches(model, np.arange(7)))
+    ages = USERS.set_index("user_id")["age"][TABLE["user_id"]].to_numpy()
+    seen = np.array([25, 30, 60])
+    np.testing.assert_allclose(rows["user_numbers"][:, 0], (ages - seen.mean()) / seen.std(), rtol=1e-5)
+    assert rows["job"].tolist() == [2, 2, 2, 2, 1, 2, 1]  # u5 has no training row, its job is known all the same
+    has = ITEMS.set_index("item_id")["tags"][TABLE["item_id"]]
+    np.testing.assert_array_equal(rows["tags"], [[float(tag in text) for tag in "ab"] for text in has])
+    users, items = everything(ratings.user_batches(model)), everything(ratings.item_batches(model))
+    for row in SPLIT.train:
+        np.testing.assert_array_equal(rows["user_numbers"][row], users["user_numbers"][ratings.user_id[row]])
+        assert rows["item_kind"][row] == items["item_kind"][ratings.item_id[row]]
+    np.testing.assert_array_equal(rows["session"], CONTEXT["session"])
+    np.testing.assert_array_equal(rows["hour"][:, 0], CONTEXT["hour"])
+    assert not users["session"].any()
 
 
-def test_a_session_without_timestamps_is_refused():
-    table = encode_ratings(RATINGS, USERS, ITEMS, TRAIN)
-    model = models.neumf(table.n_users, table.n_items, context_features=[Numeric("session", 3)])
-    with pytest.raises(ConfigurationError, match="'session' needs the timestamps"):
-        RatingInputs.of(model, table, RATINGS["rating"], TRAIN)
+def test_what_is_held_out_changes_no_encoder(ratings, model):
+    users, items = USERS.copy(), ITEMS.copy()
+    users.loc[0, ["age", "job", "kind"]] = [99, "z", "z"]
+    items.loc[0, ["tags", "kind"]] = ["d|e", "z"]
+    changed = fit(users=users, items=items)
+    assert changed.user_features == ratings.user_features
+    assert changed.item_features == ratings.item_features
+    before, after = (everything(each.batches(model, SPLIT.train)) for each in (ratings, changed))
+    for name, values in before.items():
+        np.testing.assert_array_equal(values, after[name])
 
 
-def test_unknown_users_and_items_have_no_history_but_a_row(made):
-    inputs, table = made
-    for batches, history, size in (
-        (inputs.users(), "user_history", table.n_users),
-        (inputs.items(), "item_history", table.n_items),
+def test_training_rows_have_the_history_of_their_user_without_themselves(ratings, model):
+    rows = everything(ratings.batches(model, SPLIT.train))
+    value = TABLE["rating"] / 2  # on a scale whose highest value is 5
+    for name, own, other, size in (
+        ("user_history", ratings.user_id, ratings.item_id, ratings.n_items),
+        ("item_history", ratings.item_id, ratings.user_id, ratings.n_users),
     ):
-        rows = everything(batches)
-        assert rows[history.replace("history", "id")].tolist() == list(range(size))
-        assert not rows[history][0].any()
+        for row in SPLIT.train:
+            members = [other_row for other_row in SPLIT.train if other_row != row and own[other_row] == own[row]]
+            expected = np.zeros(2 * size)
+            for member in members:
+                expected[other[member]] = value[member] - value[SPLIT.train].mean()
+                expected[size + other[member]] = 1
+            np.testing.assert_allclose(rows[name][row], expected / np.sqrt(len(members) + 1), atol=1e-6)
 
 
-def test_an_unknown_user_of_a_row_keeps_its_own_side_features(made):
-    inputs, table = made
-    assert everything(inputs.rows(np.array([6])))["occupation_id"] == [table.user_table["occupation_id"][0]]
+def test_held_out_rows_have_the_histories_of_their_user_and_item(ratings, model):
+    rows = everything(ratings.batches(model, REST))
+    users, items = everything(ratings.user_batches(model)), everything(ratings.item_batches(model))
+    assert users["user_id"].tolist() == [0, 1, 2, 3]
+    assert not users["user_history"][0].any()
+    assert not items["item_history"][0].any()
+    for place, row in enumerate(REST):
+        np.testing.assert_array_equal(rows["user_history"][place], users["user_history"][ratings.user_id[row]])
+        np.testing.assert_array_equal(rows["item_history"][place], items["item_history"][ratings.item_id[row]])
 
 
-def test_without_history_inputs_none_are_made():
-    table = encode_ratings(RATINGS, USERS, ITEMS, TRAIN)
-    inputs = RatingInputs.of(models.neumf(table.n_users, table.n_items), table, RATINGS["rating"], TRAIN)
-    assert inputs.by_user is None
-    assert inputs.by_item is None
-    assert inputs.session is None
-    assert set(everything(inputs.rows(TRAIN))) == {"user_id", "item_id"}
+def test_targets_are_shares_of_the_scale_and_come_back(ratings):
+    np.testing.assert_allclose(ratings.target(np.arange(7)), TABLE["rating"] / 10, rtol=1e-6)
+    assert ratings.mean == pytest.approx(TABLE["rating"][SPLIT.train].mean() / 10)
+    np.testing.assert_allclose(ratings.in_units([-1.0, 0.5, 3.0]), [2, 5, 10])
+    np.testing.assert_allclose(fit(scale=(0, 20)).in_units([-1.0, 0.5, 3.0]), [0, 10, 20])
 
 
-def test_order_and_target_go_to_the_batches(made):
-    inputs, _ = made
-    batches = inputs.rows(TRAIN, np.arange(5.0), shuffle=True, seed=2, batch_size=2)
-    expected = np.random.default_rng((2, 0)).permutation(5)
-    assert np.concatenate([batches[i][1] for i in range(3)]).tolist() == expected.tolist()
+def test_batches_of_the_parts_are_ordered_as_split_batches_orders_them():
+    user, item = np.divmod(np.arange(60), 12)
+    table = pd.DataFrame({"user_id": user, "item_id": item, "rating": np.arange(60.0)})
+    ratings = Ratings.fit(table, splits.random_per_user(user, item, seed=0))
+    train, validation, test = ratings.split_batches(plain(ratings), batch_size=7, seed=2)
+    order = np.random.default_rng((2, 0)).permutation(len(ratings.split.train))
+    found = np.concatenate([train[i][1] for i in range(len(train))])
+    np.testing.assert_array_equal(found, ratings.target(ratings.split.train[order])[: len(found)])
+    assert len(found) == len(order) // 7 * 7
+    np.testing.assert_array_equal(validation[0][1], ratings.target(ratings.split.validation))
+    np.testing.assert_array_equal(test[0][1], ratings.target(ratings.split.test))
+
+
+def test_ratings_twice_as_high_make_the_same_inputs_and_targets(ratings, model):
+    doubled = Ratings.fit(
+        TABLE.assign(rating=2 * TABLE["rating"]), SPLIT, users=USERS, items=ITEMS, context=CONTEXT, **KINDS
+    )
+    batch, other = (each.batches(model, np.arange(7))[0] for each in (ratings, doubled))
+    for name, values in batch[0].items():
+        np.testing.assert_array_equal(values, other[0][name])
+    np.testing.assert_array_equal(batch[1], other[1])
+
+
+def test_new_pairs_are_fed_from_saved_files_alone(ratings, model, tmp_path):
+    pairs = pd.DataFrame({"user_id": ["u9", "u5", "nobody"], "item_id": [1, 4, 99]})
+    ratings.save(tmp_path)
+    loaded = Ratings.load(tmp_path)
+    assert loaded.scale == ratings.scale
+    assert loaded.context_features == ratings.context_features
+    found = loaded.new_batches(model, pairs)[0][0]
+    for name, values in ratings.new_batches(model, pairs)[0][0].items():
+        np.testing.assert_array_equal(values, found[name])
+    assert found["user_id"].tolist() == [3, 0, 0]
+    assert found["item_id"].tolist() == [1, 0, 0]
+    assert found["job"].tolist() == [2, 1, 0]  # u5's by its table; of nobody nothing is known
+    assert (
+        found["user_numbers"][2] == everything(ratings.batches(model, np.array([4])))["user_numbers"][0]
+    )  # the median
+    assert not found["session"].any()
+    users = everything(ratings.user_batches(model))["user_history"]
+    np.testing.assert_array_equal(found["user_history"], users[[3, 0, 0]])
+    given = loaded.new_batches(model, pairs, context={"hour": [1.0, 2, 3], "session": np.ones((3, 3))})[0][0]
+    assert given["hour"].tolist() == [[1], [2], [3]]
+    known = pairs.assign(user_id="u7", item_id=1)  # a pair of training: its rating stays out of its histories
+    training = everything(ratings.batches(model, np.array([0])))
+    np.testing.assert_array_equal(
+        loaded.new_batches(model, known)[0][0]["user_history"][0], training["user_history"][0]
+    )
+
+
+@pytest.mark.parametrize("name", ["ratings.npz", "encoders.json"])
+def test_damaged_files_are_named(ratings, tmp_path, name):
+    ratings.save(tmp_path)
+    (tmp_path / name).write_bytes(b"PK damaged")
+    with pytest.raises(DataError, match=name):
+        Ratings.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "message"),
+    [
+        (TABLE.drop(columns="rating"), {}, "lack a column"),
+        (TABLE.assign(rating=3.0), {}, "all ratings are alike"),
+        (TABLE.assign(rating=[1, 2, np.nan, 3, 4, 5, 6]), {}, "row 3, column 'rating'"),
+        (TABLE, {"users": pd.concat([USERS, USERS[:1]])}, "row 5, column 'user_id': the id stands twice"),
+        (TABLE, {"items": ITEMS.rename(columns={"item_id": "isbn"})}, "column 'item_id'"),
+        (TABLE, {"context": {"hour": [1, 2]}}, "column 'hour': wrong shape"),
+        (TABLE, {"context": {"hour": [np.nan] * 7}}, "row 1, column 'hour'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(table, changes, message):
+    with pytest.raises(DataError, match=message):
+        Ratings.fit(table, SPLIT, **changes)

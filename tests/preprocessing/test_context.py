@@ -1,8 +1,16 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing.context import WINDOWS, nearby_surplus
+
+
+def surplus(users, items, ratings, timestamps, train, **options):
+    columns = {"user_id": users, "item_id": items, "rating": ratings, "timestamp": timestamps}
+    return nearby_surplus(
+        pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}), train, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +52,7 @@ def by_hand(users, items, ratings, timestamps, train, window, strength):
 @pytest.mark.parametrize("strength", [0.5, 5.0])
 def test_it_is_the_regularised_mean_of_the_neighbours_in_time(ratings, strength):
     windows = [0, 15, 120, 1800, 10**9]
-    found = nearby_surplus(**ratings, windows=windows, strength=strength)
+    found = surplus(**ratings, windows=windows, strength=strength)
     assert (found.shape, found.dtype) == ((200, 5), np.float32)
     for column, window in enumerate(windows):
         np.testing.assert_allclose(found[:, column], by_hand(**ratings, window=window, strength=strength), atol=1e-6)
@@ -53,18 +61,18 @@ def test_it_is_the_regularised_mean_of_the_neighbours_in_time(ratings, strength)
 def test_held_out_ratings_say_nothing(ratings):
     hidden = ratings["ratings"].copy()
     hidden[np.setdiff1d(np.arange(200), ratings["train"])] = np.nan
-    np.testing.assert_array_equal(nearby_surplus(**ratings), nearby_surplus(**ratings | {"ratings": hidden}))
+    np.testing.assert_array_equal(surplus(**ratings), surplus(**ratings | {"ratings": hidden}))
 
 
 def test_a_training_row_looks_as_if_it_were_held_out(ratings):
     """Its own rating is not in what it is given: without it only the mean of all ratings changes, by a hundredth."""
     for row in ratings["train"][:20]:
         without = ratings | {"train": np.setdiff1d(ratings["train"], [row])}
-        given, held_out = nearby_surplus(**ratings)[row], nearby_surplus(**without)[row]
+        given, held_out = surplus(**ratings)[row], surplus(**without)[row]
         np.testing.assert_allclose(given, held_out, atol=0.02)
         changed = ratings["ratings"].copy()
         changed[row] = 6 - changed[row]  # a 140th of it moves the mean of all, and nothing comes through the row itself
-        moved = nearby_surplus(**ratings | {"ratings": changed})[row] - given
+        moved = surplus(**ratings | {"ratings": changed})[row] - given
         assert np.abs(moved).max() < 4 / 140
 
 
@@ -72,20 +80,20 @@ def test_the_order_of_the_rows_does_not_matter(ratings):
     order = np.random.default_rng(1).permutation(200)
     position = np.argsort(order)
     shuffled = {name: values[order] for name, values in ratings.items() if name != "train"}
-    found = nearby_surplus(**shuffled, train=position[ratings["train"]])
-    np.testing.assert_allclose(found, nearby_surplus(**ratings)[order], atol=1e-6)
+    found = surplus(**shuffled, train=position[ratings["train"]])
+    np.testing.assert_allclose(found, surplus(**ratings)[order], atol=1e-6)
 
 
 def test_far_from_any_other_rating_there_is_exactly_nothing():
-    found = nearby_surplus([1, 1, 2, 3], [1, 2, 1, 2], [1.0, 5, 4, 2], [0, 5000, 0, 0], np.array([0, 1, 2]))
+    found = surplus([1, 1, 2, 3], [1, 2, 1, 2], [1.0, 5, 4, 2], [0, 5000, 0, 0], np.array([0, 1, 2]))
     np.testing.assert_array_equal(found, np.zeros((4, len(WINDOWS)), "float32"))
 
 
 def test_neither_the_scale_nor_the_kind_of_ids_matters(ratings):
     assert ratings["ratings"][ratings["train"]].max() == 5
     text = {name: np.array([f"id {value:03}" for value in ratings[name]]) for name in ("users", "items")}
-    found = nearby_surplus(**ratings | text | {"ratings": 2 * ratings["ratings"]})
-    np.testing.assert_array_equal(found, nearby_surplus(**ratings))
+    found = surplus(**ratings | text | {"ratings": 2 * ratings["ratings"]})
+    np.testing.assert_array_equal(found, surplus(**ratings))
 
 
 def test_planted_moods_are_found():
@@ -94,7 +102,7 @@ def test_planted_moods_are_found():
     users, items = np.repeat([1, 1, 2, 2], 50), np.arange(200)
     times = np.repeat([0, 10**6, 0, 10**6], 50)
     ratings = 3 + np.repeat(moods, 50)
-    found = nearby_surplus(users, items, ratings, times, np.arange(200), windows=[60], strength=0.1) * ratings.max() / 5
+    found = surplus(users, items, ratings, times, np.arange(200), windows=[60], strength=0.1) * ratings.max() / 5
     # Each item is rated once, which draws 1 / 1.1 of its surplus into the item's own.
     np.testing.assert_allclose(found[:, 0], np.repeat(moods, 50) * 0.1 / 1.1, rtol=0.04)
 
@@ -105,14 +113,18 @@ def test_planted_moods_are_found():
         ({"windows": []}, ConfigurationError, "windows must be at least one number"),
         ({"windows": [60, -1]}, ConfigurationError, "each 0 or more"),
         ({"strength": 0.0}, ConfigurationError, "strength must be above 0"),
-        ({"timestamps": [1, 2]}, DataError, "differ in length"),
         ({"train": np.array([], int)}, DataError, "there is no training row"),
-        ({"users": np.full(200, np.nan)}, DataError, "users.*an id is missing"),
+        ({"users": np.full(200, np.nan)}, DataError, "user_id.*an id is missing"),
         ({"ratings": np.zeros(200)}, DataError, "all training ratings are 0"),
-        ({"timestamps": np.full(200, np.nan)}, DataError, "timestamps.*float64"),
+        ({"timestamps": np.full(200, np.nan)}, DataError, "timestamp.*float64"),
         ({"ratings": np.full(200, np.nan)}, DataError, "a training rating is not a number"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changed, error, message, ratings):
     with pytest.raises(error, match=message):
-        nearby_surplus(**ratings | changed)
+        surplus(**ratings | changed)
+
+
+def test_ratings_without_times_have_no_such_feature():
+    with pytest.raises(ConfigurationError, match="needs timestamps"):
+        nearby_surplus(pd.DataFrame({"user_id": [1], "item_id": [1], "rating": [1.0]}), np.array([0]))

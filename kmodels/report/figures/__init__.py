@@ -28,6 +28,7 @@ from kmodels.report.figures.pictures import confusion_matrix, heat_maps, picture
 from kmodels.report.figures.sets import (
     classifier_figures,
     comparison_figures,
+    rating_figures,
     regression_figures,
     search_figures,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "picture_grid",
     "precision_recall",
     "predictions",
+    "rating_figures",
     "regression_figures",
     "residuals",
     "roc_curves",

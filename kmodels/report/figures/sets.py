@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from kmodels.evaluation import classification, selection
-from kmodels.report.figures.amounts import error_histogram, predictions, residuals
+from kmodels.report.figures.amounts import error_histogram, per_user_ranking, predictions, residuals
 from kmodels.report.figures.comparison import bars, costs, pareto
 from kmodels.report.figures.curves import by_class, calibration_curve, learning_curves, precision_recall, roc_curves
 from kmodels.report.figures.pictures import confusion_matrix, hardest
@@ -140,6 +140,42 @@ def regression_figures(
         "errors": error_histogram(true, predicted, unit),
         "residuals": residuals(true, predicted, unit),
     }
+
+
+def rating_figures(
+    true: ArrayLike,
+    predicted: ArrayLike,
+    metrics: Mapping[str, Mapping[str, float]],
+    per_user: Mapping[str, pd.DataFrame],
+    *,
+    model: str,
+    baseline: str,
+    history: pd.DataFrame,
+    unit: str = "",
+) -> dict[str, Figure]:
+    """Draw one model of ratings on its test rows, as `evaluation.recommender.evaluate` evaluates it.
+
+    Args:
+        true: (rows,) true ratings.
+        predicted: (rows,) the model's.
+        metrics: Test metrics of the model and of the baselines, by name; those without `rmse` are left out.
+        per_user: "model" and the baseline -> a table with `ndcg_at_10` and `n_items` of each user.
+        model: The model's name in `metrics`.
+        baseline: Name of the baseline whose ranking is compared.
+        history: One row per epoch: epoch, rmse and val_rmse of the normalised rating, perhaps learning_rate.
+        unit: Unit of the ratings, or "" (default).
+
+    Returns:
+        What `regression_figures` gives, and users.
+
+    Raises:
+        DataError: The history lacks a column, or arrays differ in length.
+    """
+    rmse = {name: each["rmse"] for name, each in metrics.items() if "rmse" in each}
+    own, other = per_user["model"], per_user[baseline]
+    users = per_user_ranking(own["ndcg_at_10"], other["ndcg_at_10"], own["n_items"], name=baseline)
+    drawn = regression_figures(true, predicted, rmse, model=model, history=history, unit=unit)
+    return drawn | {"users": users}
 
 
 def search_figures(
