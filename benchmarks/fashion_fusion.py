@@ -23,6 +23,7 @@ import numpy as np  # noqa: E402
 from kmodels import models, training  # noqa: E402
 from kmodels.datasets import fashion_mnist  # noqa: E402
 from kmodels.features import Numeric  # noqa: E402
+from kmodels.models.presets import FUSION  # noqa: E402
 from kmodels.pipelines import Batches  # noqa: E402
 
 NOISE = 1.15  # of metadata whose class means are drawn from N(0, 1)
@@ -46,10 +47,13 @@ def main() -> None:
     padded = np.repeat(np.pad(pictures, ((0, 0), (2, 2), (2, 2), (0, 0))), 3, axis=3)
 
     features = [Numeric("metadata", 8)]
-    seen = models.image_input((32, 32, 3), mean=0.22, std=0.32)
+    pictures = models.image_input((32, 32, 3), mean=0.22, std=0.32)
     variants = {
         "metadata alone": (models.metadata_classifier(features, classes=10), 10),
-        "picture and metadata": (models.fusion_final(seen, features, classes=10), args.epochs),
+        "picture and metadata": (
+            models.fusion_classifier(pictures, features, classes=10, **FUSION["final"]),
+            args.epochs,
+        ),
     }
     held_out = args.rows - 1000  # the last thousand training rows choose the epoch
     for name, (model, epochs) in variants.items():

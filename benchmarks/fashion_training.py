@@ -43,10 +43,10 @@ def kmodels_epochs(data: Any, variant: str, epochs: int, seed: int) -> Epochs:
     import keras
 
     from kmodels import training
-    from kmodels.models.cnn import FASHION_VARIANTS
+    from kmodels.models import cnn, presets
     from kmodels.pipelines import Batches
 
-    model = FASHION_VARIANTS[variant]()
+    model = cnn(**presets.CNN[variant])
     training.initialize(model, seed)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     training.compile_model(model, keras.optimizers.Adam(RATE), loss=loss, metrics=())

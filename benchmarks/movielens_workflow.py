@@ -45,6 +45,7 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
     from kmodels.datasets import movielens
     from kmodels.datasets import ratings as rating_tables
     from kmodels.evaluation import ranking, regression
+    from kmodels.features import MultiHot, Numeric
     from kmodels.pipelines import RatingInputs
     from kmodels.preprocessing import ratings, splits
 
@@ -61,7 +62,13 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
         del data  # the encoded ratings are all that is needed from here on
     with cli.timed(seconds, "fit"):
         with training.skip_initializers():
-            model = models.neumf_enhanced(table.n_users, table.n_items, n_genres=table.item_table["genres"].shape[1])
+            model = models.neumf(
+                table.n_users,
+                table.n_items,
+                user_features=[Numeric("gender"), Numeric("age"), Numeric("occupation")],
+                item_features=[MultiHot("genres", table.item_table["genres"].shape[1])],
+                **models.presets.NEUMF["enhanced"],
+            )
         training.initialize(model, seed=0)
         training.compile_model(model, keras.optimizers.Adam(1e-3))
         inputs = RatingInputs.of(model, table, stars, split.train)

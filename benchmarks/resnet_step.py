@@ -56,11 +56,11 @@ def kmodels_fit(batch_size: int, size: int, steps: int) -> float:
     import keras
 
     from kmodels import training
-    from kmodels.models import resnet
+    from kmodels.models import presets, resnet
     from kmodels.pipelines import Batches
 
     pictures, target = data(batch_size, size, steps)
-    net = resnet.resnet18(input_shape=(size, size, 3), classes=CLASSES)
+    net = resnet(**presets.RESNET[18], input_shape=(size, size, 3), classes=CLASSES)
     model = keras.Model({"image": net.input}, net.output)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     training.compile_model(model, keras.optimizers.Adam(1e-3), loss=loss, metrics=())

@@ -35,7 +35,7 @@ def load_torchvision_weights(model: keras.Model, weights: str | Path) -> None:
     set. The file's last layer ("fc") is left out where the model has none.
 
     Args:
-        model: A model of `resnet18`, `resnet34` or `resnet50`, or one built on it; changed in place.
+        model: A model of `models.resnet`, or one built on it; changed in place.
         weights: A `.safetensors` file; any other file is read as torch's, which needs torch and executes no pickled
             code. "imagenet" downloads torchvision's published file (45 to 100 MB) to the cache, once.
 
@@ -46,10 +46,10 @@ def load_torchvision_weights(model: keras.Model, weights: str | Path) -> None:
 
     Example:
         >>> import tempfile
-        >>> from kmodels.models import resnet
+        >>> from kmodels.models import presets, resnet
         >>> path = Path(tempfile.mkdtemp()) / "empty.safetensors"
         >>> _ = path.write_bytes((2).to_bytes(8, "little") + b"{}")
-        >>> load_torchvision_weights(resnet.resnet18(), path)
+        >>> load_torchvision_weights(resnet(**presets.RESNET[18]), path)
         Traceback (most recent call last):
         kmodels.errors.DataError: ...: 'conv1.weight' is missing: weights of another network; expected shape ...
     """
@@ -95,7 +95,7 @@ def _published(variables: Mapping[str, Any]) -> Path:
     """The file of torchvision's that belongs to a network, downloaded."""
     count = sum(len(variable.shape) == 4 for variable in variables.values())
     if count not in _PUBLISHED:
-        raise ConfigurationError(f"there are weights for resnet18, 34 and 50. Received: {count} convolutions")
+        raise ConfigurationError(f"there are weights for ResNet-18, 34 and 50. Received: {count} convolutions")
     name = _PUBLISHED[count]
     target = download.cache_folder() / "weights" / name
     if not target.exists():
@@ -193,8 +193,8 @@ def freeze(model: keras.Model, n_parameters: int) -> list[str]:
         ConfigurationError: If the model has no ResNet or not so many tensors.
 
     Example:
-        >>> from kmodels.models import resnet
-        >>> freeze(resnet.resnet18(), 3)
+        >>> from kmodels.models import presets, resnet
+        >>> freeze(resnet(**presets.RESNET[18]), 3)
         ['conv1.weight', 'bn1.weight', 'bn1.bias']
     """
     parameters = {

@@ -25,7 +25,8 @@ from kmodels import files, pipelines, training, workflow
 from kmodels.datasets import fashion_mnist
 from kmodels.datasets.fashion_mnist import LABELS
 from kmodels.evaluation import classification, image_baselines
-from kmodels.models.cnn import FASHION_VARIANTS, augment, mirrored
+from kmodels.models import augment, cnn, mirrored
+from kmodels.models.presets import CNN
 from kmodels.preprocessing import splits
 from kmodels.report import figures
 
@@ -47,7 +48,7 @@ class Pictures(NamedTuple):
 
 def main(args: argparse.Namespace) -> None:
     is_sample = args.data == "sample"
-    args.variants = args.variants or (ON_SAMPLE if is_sample else tuple(FASHION_VARIANTS))
+    args.variants = args.variants or (ON_SAMPLE if is_sample else tuple(CNN))
     args.epochs = args.epochs or (6 if is_sample else 30)
     args.batch_size = args.batch_size or (64 if is_sample else 128)
     run = workflow.Run(args, __file__)
@@ -106,7 +107,7 @@ def batches(args: argparse.Namespace, pictures: Pictures, seed: int) -> pipeline
 def build(args: argparse.Namespace, name: str, settings: dict, steps: int) -> keras.Model:
     """A compiled variant; `steps` are those of an epoch."""
     augmentation = augment(erase=settings["erase"]) if args.augment else ()
-    model = FASHION_VARIANTS[name](classes=len(LABELS), augmentation=augmentation)
+    model = cnn(**CNN[name], augmentation=augmentation)
     model = training.in_precision(model, args.precision)
     rate = settings["learning_rate"]
     rate = training.cosine(rate, args.epochs * steps, warm_up=0.1) if args.schedule == "cosine" else rate
@@ -160,8 +161,8 @@ if __name__ == "__main__":
     flags = cli.parser("fashion_mnist", __doc__.splitlines()[0])
     flags.set_defaults(batch_size=None)
     add, switch = flags.add_argument, argparse.BooleanOptionalAction
-    which = f"'all', or some of {', '.join(FASHION_VARIANTS)}; default: all, on the sample {', '.join(ON_SAMPLE)}"
-    add("--variants", type=cli.some_of(FASHION_VARIANTS), metavar="A,B", help=which)
+    which = f"'all', or some of {', '.join(CNN)}; default: all, on the sample {', '.join(ON_SAMPLE)}"
+    add("--variants", type=cli.some_of(CNN), metavar="A,B", help=which)
     add("--learning-rate", type=cli.positive, default=3e-3, help="the highest; default: %(default)s")
     add("--schedule", choices=("cosine", "constant"), default="cosine", help="default: %(default)s")
     add("--weight-decay", type=cli.share, default=0.02, help="of AdamW; default: %(default)s")

@@ -17,7 +17,6 @@ from kmodels import cli
 BACKEND = cli.choose_backend()
 
 import argparse
-from functools import partial
 
 import keras
 import numpy as np
@@ -26,9 +25,9 @@ import pandas as pd
 from kmodels import models, serving, training
 from kmodels.datasets import movielens, ratings, simulated
 from kmodels.evaluation import factorization, regression
+from kmodels.models import scratch_factorization as scratch
 from kmodels.pipelines import Batches, Interactions
 from kmodels.preprocessing import encoders
-from kmodels.reference import matrix_factorization as scratch
 from kmodels.report import factorization as story
 from kmodels.report import html, run_folder, search, variants
 
@@ -36,8 +35,8 @@ SIZES = {"sample": (1000, 500, 40_000), "simulated": (5000, 2000, 200_000)}
 # `tuning.spaces.mf_space` says what each is. With --tune all of them are searched for, c_wide's own among them.
 TRAINING = {"learning_rate": 1e-2, "l2_rows": 30.0, "kernel_l2": 6e-3}
 C_WIDE = {**TRAINING, "dim": 32, "hidden": (64, 32), "activation": "tanh"}
-NETWORKS = {"a_small": models.mf_a_small, "b_medium": models.mf_b_medium, "c_wide": models.mf_c_wide}
-TUNED = partial(models.matrix_factorization, name="mf_tuned")
+NETWORKS = models.presets.MATRIX_FACTORIZATION
+TUNED = {"name": "mf_tuned"}
 SCRATCH = "numpy_from_scratch"  # of the size of a_small
 
 
@@ -60,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
     folder = run_folder.open_run(args.out, config, resume=args.resume)
     encoders.save_encoders(problem.encoders, folder / "encoders.json")
     settings, told, *sections = search_settings(args, problem, facts["sha256"]) if args.tune else (None, {})
-    networks = {name: (builder, TRAINING) for name, builder in NETWORKS.items()}
+    networks = {name: (size, TRAINING) for name, size in NETWORKS.items()}
     networks |= {"tuned": (TUNED, settings)} if settings else {}
 
     floors = simulated.floors(world, problem.split.train, problem.split.test) if world else {}
@@ -100,7 +99,7 @@ def main(args: argparse.Namespace) -> None:
     run_folder.write_metrics(folder, record)
     pd.concat(histories, names=["variant"]).reset_index("variant").to_csv(folder / "history.csv", index=False)
     layers = {name: html.layers_of(model) for name, model in fitted.items()}
-    layers[SCRATCH] = "kmodels.reference.matrix_factorization: the layers of a_small in NumPy"
+    layers[SCRATCH] = "kmodels.models.scratch_factorization: the layers of a_small in NumPy"
     vectors, train = serving.embedding_table(fitted[best], "item_embedding"), problem.split.train
     rated = {"items": problem.ids["item_id"][train], "rating": problem.rating[train]}
     story.write(folder, record, histories, layers, vectors, **rated, command=cli.command(), sections=sections)
@@ -116,10 +115,10 @@ def load(args: argparse.Namespace) -> tuple[simulated.SimulatedRatings | None, p
     return world, world.ratings, {"source": args.data, **simulated.summary(world)}
 
 
-def build(problem: Interactions, builder, settings: dict, steps: int) -> keras.Model:
+def build(problem: Interactions, size: dict, settings: dict, steps: int) -> keras.Model:
     priors = problem.priors(l2_rows=settings["l2_rows"], kernel_l2=settings["kernel_l2"])
-    size = {name: value for name, value in settings.items() if name not in TRAINING}
-    model = builder(*problem.sizes, **size, **priors)
+    size = size | {name: value for name, value in settings.items() if name not in TRAINING}
+    model = models.matrix_factorization(*problem.sizes, **size, **priors)
     schedule = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], decay_steps=steps)
     training.compile_model(model, keras.optimizers.Adam(schedule))
     return model
@@ -131,10 +130,10 @@ def rows_of(args: argparse.Namespace, problem: Interactions) -> tuple[Batches, B
     return train, problem.batches(problem.split.validation, batch_size=16_384)
 
 
-def fit(args: argparse.Namespace, problem: Interactions, name: str, builder, settings: dict) -> tuple:
+def fit(args: argparse.Namespace, problem: Interactions, name: str, size: dict, settings: dict) -> tuple:
     (folder := args.out / name).mkdir(parents=True, exist_ok=True)  # each has its own checkpoint
     train, validation = rows_of(args, problem)
-    model = build(problem, builder, settings, args.epochs * len(train))
+    model = build(problem, size, settings, args.epochs * len(train))
     training.initialize(model, args.seed)
     print(f"{name}, {model.count_params():,} parameters", flush=True)
     how = {"epochs": args.epochs, "folder": folder, "resume": args.resume, "seed": args.seed}

@@ -26,12 +26,12 @@ from kmodels.preprocessing import encoders
 from kmodels.report import html, run_folder, search
 from kmodels.report import movie_profit as story
 
-# Name -> builder, epochs, highest learning rate, and batch size as published.
+# Name -> preset, epochs, highest learning rate, and batch size as published.
 NETS = {
-    "profit_batchnorm": (models.profit_batchnorm, 6, 1e-3, 40),
-    "profit_dropout": (models.profit_dropout, 6, 1e-3, 40),
-    "profit_l2": (models.profit_l2, 6, 3e-3, 20),
-    "profit_wide_and_deep": (models.profit_wide_and_deep, 10, 2e-2, None),
+    "profit_batchnorm": ("batchnorm", 6, 1e-3, 40),
+    "profit_dropout": ("dropout", 6, 1e-3, 40),
+    "profit_l2": ("l2", 6, 3e-3, 20),
+    "profit_wide_and_deep": ("wide_and_deep", 10, 2e-2, None),
 }
 OURS, TUNED, FLAWED = "profit_wide_and_deep", "tuned", "profit_dropout"  # the last one on unscaled inputs too
 # `tuning.spaces.dense_space` says what each is. Those of OURS; with --tune they are searched for.
@@ -118,10 +118,10 @@ def plan(args: argparse.Namespace, net: str) -> tuple[int, int, bool]:
 
 def build(args: argparse.Namespace, net: str, division: Division, settings: dict | None) -> keras.Model:
     """A compiled net; TUNED is ours with other settings."""
-    (make, _, rate, _), (epochs, batch_size, is_published) = NETS.get(net, NETS[OURS]), plan(args, net)
+    (preset, _, rate, _), (epochs, batch_size, is_published) = NETS.get(net, NETS[OURS]), plan(args, net)
     how = dict(settings) if net == TUNED else {}
     rate = 1e-3 if is_published else how.pop("learning_rate", rate)
-    model = make(division.encoded.features, **how)
+    model = models.dense_classifier(division.encoded.features, 2, **models.presets.DENSE[preset] | how)
     if not is_published:
         steps = len(division.training(batch_size=batch_size, seed=0))
         rate = keras.optimizers.schedules.CosineDecay(rate, epochs * steps)

@@ -25,8 +25,9 @@ from kmodels.datasets import movielens
 from kmodels.datasets import ratings as rating_tables
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import factorization, recommender
+from kmodels.features import MultiHot, Numeric
 from kmodels.pipelines import RatedFilms
-from kmodels.preprocessing import encoders, ratings, splits
+from kmodels.preprocessing import context, encoders, ratings, splits
 from kmodels.report import movielens as story
 from kmodels.report import run_folder, search
 
@@ -114,11 +115,16 @@ def build(
     if args.model != "enhanced":
         how = {name: value for name, value in settings.items() if name != "learning_rate"} | penalty
         features = {"user_features": table.user_features, "item_features": table.item_features}
-        builder = models.neumf_session if args.model == "session" else models.neumf_history
-        model = builder(*sizes, **features, mean=mean, **how)
+        if args.model == "session":
+            features["context_features"] = [Numeric("session", len(context.WINDOWS))]
+        model = models.neumf(*sizes, **features, mean=mean, **models.presets.NEUMF[args.model] | how)
         rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], args.epochs * steps)
     elif table.user_table:
-        model, rate = models.neumf_enhanced(*sizes, n_genres=table.item_table["genres"].shape[1], **penalty), 1e-3
+        features = {
+            "user_features": [Numeric("gender"), Numeric("age"), Numeric("occupation")],
+            "item_features": [MultiHot("genres", table.item_table["genres"].shape[1])],
+        }
+        model, rate = models.neumf(*sizes, **features, **models.presets.NEUMF["enhanced"] | penalty), 1e-3
     else:
         raise ConfigurationError("--model enhanced needs gender, age and occupation, which the data does not have")
     decay = 0.01 if args.weight_decay == "decoupled" else None

@@ -25,7 +25,7 @@ from kmodels.datasets import pois
 from kmodels.evaluation import classification
 from kmodels.explain.survey import survey
 from kmodels.features import Numeric
-from kmodels.models.fusion import FUSION_VARIANTS
+from kmodels.models.presets import FUSION
 from kmodels.pipelines.places import Places
 from kmodels.preprocessing import encoders
 from kmodels.preprocessing.pois import ENGAGEMENT
@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
         print(cli.SAMPLE_NOTICE)
     small = args.model == "compact"
     args.image_size, args.epochs = args.image_size or (64 if small else 128), args.epochs or (12 if small else 10)
-    fused = list(FUSION_VARIANTS)[1:] if args.model == "all" else [args.model]
+    fused = list(FUSION)[1:] if args.model == "all" else [args.model]
     settings = {**(COMPACT if small else RESNET), "freeze": args.freeze}
     settings |= {} if args.dropout is None else {"dropout": args.dropout}
     with cli.timed(timing, "load_s"):
@@ -104,7 +104,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def build(args: argparse.Namespace, problem: Places, name: str, settings: dict, steps: int) -> keras.Model:
-    """A compiled model: one of `FUSION_VARIANTS`, or one branch of the first alone; `steps` are those of an epoch."""
+    """A compiled model: one of `FUSION`, or one branch of the first alone; `steps` are those of an epoch."""
     small, rate, dropout = args.model == "compact", settings["learning_rate"], settings["dropout"]
     metadata = [Numeric("metadata", len(problem.encoded.columns))]
     # The small model's pictures are only flipped and shifted: enough for it, and a third of the time.
@@ -114,10 +114,10 @@ def build(args: argparse.Namespace, problem: Places, name: str, settings: dict, 
     if name == "metadata_alone":
         model = models.metadata_classifier(metadata, metadata_hidden=(32,), head_hidden=(), dropout=dropout)
     elif name == "image_alone":
-        eye = FUSION_VARIANTS["base" if args.model == "all" else args.model].eye(pictures)
-        model = models.image_classifier(eye, head_hidden=())
+        backbone = FUSION["base" if args.model == "all" else args.model]["backbone"]
+        model = models.image_classifier(pictures, backbone=backbone, head_hidden=())
     else:
-        model = FUSION_VARIANTS[name].build(pictures, metadata, dropout=dropout)
+        model = models.fusion_classifier(pictures, metadata, **FUSION[name] | {"dropout": dropout})
     if settings["freeze"] and name != "metadata_alone":
         pretrained.freeze(model, settings["freeze"])
     rate = keras.optimizers.schedules.CosineDecay(rate, args.epochs * steps) if small else rate
@@ -186,7 +186,7 @@ if __name__ == "__main__":
     flags = cli.parser("poi_engagement", __doc__.splitlines()[0])
     flags.set_defaults(batch_size=16)
     words = "compact (default), for few pictures; base, deep, mix, final: on a ResNet; all: those four"
-    flags.add_argument("--model", choices=(*FUSION_VARIANTS, "all"), default="compact", help=words)
+    flags.add_argument("--model", choices=(*FUSION, "all"), default="compact", help=words)
     flags.add_argument("--weights", default="none", help="of the ResNet: none (default), imagenet, or a file's path")
     flags.add_argument("--freeze", type=int, default=0, help="freeze the ResNet's first tensors, so many; default: 0")
     flags.add_argument("--image-size", type=int, help="side in pixels; default: 128, of compact 64")

@@ -8,7 +8,8 @@ import pytest
 from kmodels import backend, pretrained
 from kmodels.datasets import download
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.models import resnet
+from kmodels.models import presets, resnet
+from kmodels.models.resnet import torch_weights
 from kmodels.pretrained import freeze, load_torchvision_weights, read_safetensors
 
 
@@ -27,7 +28,7 @@ def safetensors(tensors, **replaced):
 @pytest.fixture(scope="module")
 def model():
     """Two classes: what the tests change, each sets anew."""
-    return resnet.resnet18(input_shape=(32, 32, 3), classes=2)
+    return resnet(**presets.RESNET[18], input_shape=(32, 32, 3), classes=2)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def state(model):
     """Random tensors in torch's layout."""
     rng = np.random.default_rng(0)
     tensors = {}
-    for name, variable in resnet.torch_weights(model).items():
+    for name, variable in torch_weights(model).items():
         shape = tuple(variable.shape)
         shape = (shape[-1], shape[-2], *shape[:-2]) if len(shape) > 1 else shape
         tensors[name] = rng.uniform(size=shape).astype("float32")
@@ -49,7 +50,7 @@ def fits(model, state):
         np.array_equal(keras.ops.convert_to_numpy(variable), state[name].transpose(2, 3, 1, 0))
         if state[name].ndim == 4
         else np.array_equal(keras.ops.convert_to_numpy(variable), state[name].T)
-        for name, variable in resnet.torch_weights(model).items()
+        for name, variable in torch_weights(model).items()
     )
 
 
@@ -72,7 +73,7 @@ def test_weights_come_from_torch_files(model, state, tmp_path):
 
 def test_a_network_without_top_leaves_the_file_s_last_layer_out(state, tmp_path):
     (tmp_path / "w.safetensors").write_bytes(safetensors(state))
-    bare = resnet.resnet18(include_top=False, pooling="avg")
+    bare = resnet(**presets.RESNET[18], include_top=False, pooling="avg")
     larger = keras.Model(bare.input, keras.layers.Dense(3, name="logits")(bare.output))
     load_torchvision_weights(larger, tmp_path / "w.safetensors")
     assert fits(larger, state)
@@ -239,7 +240,7 @@ def test_a_download_with_another_checksum_is_refused(model, tmp_path, monkeypatc
 def test_each_network_has_its_published_file(name, file, tmp_path, monkeypatch):
     monkeypatch.setenv("KMODELS_CACHE", str(tmp_path))
     monkeypatch.setattr(download, "fetch_file", lambda url, target, checksum: target)
-    variables = resnet.torch_weights(getattr(resnet, name)(include_top=False))
+    variables = torch_weights(resnet(**presets.RESNET[int(name[-2:])], include_top=False))
     assert pretrained._published(variables).name == f"{name}-{file}.pth"
 
 
@@ -247,12 +248,12 @@ def test_each_network_has_its_published_file(name, file, tmp_path, monkeypatch):
 
 
 def small():
-    return resnet.resnet18(input_shape=(32, 32, 3), classes=2)
+    return resnet(**presets.RESNET[18], input_shape=(32, 32, 3), classes=2)
 
 
 def trained(model, backend_name):
     """Names of the tensors that a training step has moved."""
-    weights = resnet.torch_weights(model)
+    weights = torch_weights(model)
     before = {name: keras.ops.convert_to_numpy(variable).copy() for name, variable in weights.items()}
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(1.0), loss, run_eagerly=backend_name != "jax")
@@ -271,7 +272,7 @@ def test_seven_frozen_tensors_stay_and_all_others_learn(backend_name, tmp_path):
     assert set(freeze(model, 7)) == SEVEN
     statistics = {f"{bn}.{what}" for bn in ("bn1", "layer1.0.bn1") for what in ("running_mean", "running_var")}
     # Frozen batch normalisation runs in inference mode: its statistics stay too.
-    assert trained(model, backend_name) == set(resnet.torch_weights(model)) - SEVEN - statistics
+    assert trained(model, backend_name) == set(torch_weights(model)) - SEVEN - statistics
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras", compile=False)
     assert len(again.trainable_weights) == len(model.trainable_weights) == 62 - 7
@@ -291,7 +292,7 @@ def test_any_number_of_tensors_can_be_frozen(n, request):
     model = request.getfixturevalue("model")
     for layer in model.layers:
         layer.trainable = True
-    for variable in resnet.torch_weights(model).values():
+    for variable in torch_weights(model).values():
         variable.trainable = "moving" not in variable.name
     freeze(model, n)
     assert len(model.trainable_weights) == 62 - n

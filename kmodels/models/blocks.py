@@ -15,22 +15,7 @@ Tensor = Any
 
 
 def inputs(features: Sequence[Feature]) -> dict[str, Tensor]:
-    """Makes the Keras inputs of features.
-
-    Args:
-        features: Any mix of features with distinct names.
-
-    Returns:
-        Name of the input -> symbolic tensor: float32 (batch, size) for Numeric and MultiHot, int32 (batch,) for
-        Categorical, int32 and float32 (batch, length) for the two inputs of a Bag.
-
-    Raises:
-        ConfigurationError: If two inputs have the same name.
-
-    Example:
-        >>> sorted(inputs([Numeric("age"), Bag("history", size=9, length=4)]))
-        ['age', 'history', 'history_weights']
-    """
+    """Makes the Keras inputs of features."""
     specs: list[tuple[str, tuple[int, ...], str]] = []
     for feature in features:
         match feature:
@@ -55,24 +40,7 @@ def embedding(
     l2: float = 0.0,
     max_norm: float | None = None,
 ) -> Tensor:
-    """Looks ids up in a trainable table, with gradients that are right on every backend.
-
-    Args:
-        ids: int32 (batch, ...), each from 0 to size - 1. Out of range, torch and TensorFlow raise and JAX gives NaN.
-        size: Rows of the table.
-        dim: Columns of the table.
-        name: Name of the layer.
-        stddev: Standard deviation of the normal initial values. Default 0.05.
-        l2: Factor of the penalty l2 · Σ w² over the whole table. Default 0.
-        max_norm: Largest length of a row, enforced after each step; None for no limit. Default None.
-
-    Returns:
-        float32 (batch, ..., dim).
-
-    Example:
-        >>> embedding(keras.Input((), dtype="int32"), 10, 4, name="user_embedding").shape
-        (None, 4)
-    """
+    """Looks ids up in a trainable table, with gradients that are right on every backend."""
     # The regulariser stands there even at 0: without one, Keras on TensorFlow makes the table's gradient sparse and
     # its adaptive optimisers then square the rows of a repeated id before summing them, which trains wrongly.
     return layers.Embedding(
@@ -88,23 +56,7 @@ def embedding(
 def dense(
     x: Tensor, units: int, *, name: str, initializer: Any = "glorot_uniform", l2: float = 0.0, **kwargs: Any
 ) -> Tensor:
-    """A Dense layer whose kernel bears the penalty l2 · Σ w² (none at 0).
-
-    Args:
-        x: float32 (batch, n).
-        units: Width of the result.
-        name: Name of the layer.
-        initializer: Keras initialiser of the kernel. Default "glorot_uniform".
-        l2: Factor of the penalty. Default 0.
-        **kwargs: Further arguments of `keras.layers.Dense`.
-
-    Returns:
-        float32 (batch, units).
-
-    Example:
-        >>> dense(keras.Input((3,)), 8, name="side").shape
-        (None, 8)
-    """
+    """A Dense layer whose kernel bears the penalty l2 · Σ w² (none at 0)."""
     return layers.Dense(
         units,
         kernel_initializer=_fresh(initializer),
@@ -132,25 +84,7 @@ def mlp(
     l2: float = 0.0,
     name: str = "mlp",
 ) -> Tensor:
-    """A stack of Dense → (batch normalisation) → activation → dropout.
-
-    Args:
-        x: float32 (batch, n).
-        hidden: Width of each layer; empty returns x itself.
-        activation: Name of a Keras activation. Default "relu".
-        batch_norm: Whether to normalise before the activation. Default False.
-        dropout: Rate of the dropout after each activation, 0 to 1. Default 0.
-        initializer: Keras initialiser of the kernels. Default "glorot_uniform".
-        l2: Factor of the penalty on each kernel. Default 0.
-        name: Prefix of the layers' names. Default "mlp".
-
-    Returns:
-        float32 (batch, hidden[-1]).
-
-    Example:
-        >>> mlp(keras.Input((3,)), (16, 8), batch_norm=True, dropout=0.3).shape
-        (None, 8)
-    """
+    """A stack of Dense → (batch normalisation) → activation → dropout."""
     for i, units in enumerate(hidden, start=1):
         x = dense(x, units, initializer=initializer, l2=l2, name=f"{name}_{i}")
         if batch_norm:
@@ -172,28 +106,7 @@ def project(
     stddev: float = 0.05,
     l2: float = 0.0,
 ) -> Tensor:
-    """Maps features linearly into one space and sums them there, with one bias.
-
-    All numeric features go through one kernel, each multi-hot feature through one of its own; a categorical feature
-    adds the row of an embedding table, a bag the weighted sum of such rows.
-
-    Args:
-        features: At least one feature.
-        tensors: Name of the input -> tensor, as `inputs` gives them.
-        dim: Width of the space.
-        name: Prefix of the layers' names.
-        initializer: Keras initialiser of the kernels. Default "glorot_uniform".
-        stddev: Standard deviation of the normal initial values of the tables. Default 0.05.
-        l2: Factor of the penalty on each kernel and table. Default 0.
-
-    Returns:
-        float32 (batch, dim).
-
-    Example:
-        >>> features = [Numeric("age"), Categorical("occupation", size=22)]
-        >>> project(features, inputs(features), 8, name="user_side").shape
-        (None, 8)
-    """
+    """Maps features linearly into one space and sums them there, with one bias."""
     numeric = [tensors[f.name] for f in features if isinstance(f, Numeric)]
     kernels = [("numeric", concatenate(numeric, name=f"{name}_inputs"))] if numeric else []
     kernels += [(f.name, tensors[f.name]) for f in features if isinstance(f, MultiHot)]
@@ -213,34 +126,10 @@ def project(
 
 
 def concatenate(tensors: Sequence[Tensor], *, name: str) -> Tensor:
-    """Joins tensors along the last axis; a single one stays as it is.
-
-    Args:
-        tensors: At least one tensor of shape (batch, n).
-        name: Name of the layer.
-
-    Returns:
-        (batch, sum of the n).
-
-    Example:
-        >>> concatenate([keras.Input((3,)), keras.Input((2,))], name="all").shape
-        (None, 5)
-    """
+    """Joins tensors along the last axis; a single one stays as it is."""
     return tensors[0] if len(tensors) == 1 else layers.Concatenate(name=name)(list(tensors))
 
 
 def add(tensors: Sequence[Tensor], *, name: str) -> Tensor:
-    """Sums tensors of one shape; a single one stays as it is.
-
-    Args:
-        tensors: At least one tensor.
-        name: Name of the layer.
-
-    Returns:
-        A tensor of the same shape.
-
-    Example:
-        >>> add([keras.Input((3,)), keras.Input((3,))], name="sum").shape
-        (None, 3)
-    """
+    """Sums tensors of one shape; a single one stays as it is."""
     return tensors[0] if len(tensors) == 1 else layers.Add(name=name)(list(tensors))

@@ -7,8 +7,9 @@ Erasing Data Augmentation", AAAI 2020.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers
@@ -51,14 +52,11 @@ class Stage:
             raise ConfigurationError(f"a shortcut needs a depth of 2 or more. Received: depth={self.depth}")
 
 
-_SHAPE = (28, 28, 1)
-
-
 def cnn(
     input_shape: tuple[int, int, int],
     classes: int,
     *,
-    stages: Sequence[Stage],
+    stages: Sequence[Stage | Mapping[str, Any]],
     augmentation: Sequence[layers.Layer] = (),
     flatten: bool = False,
     hidden: Sequence[int] = (),
@@ -70,11 +68,11 @@ def cnn(
     Args:
         input_shape: Height, width and channels of a picture.
         classes: Number of classes, 2 or more.
-        stages: At least one stage.
+        stages: At least one stage, each a `Stage` or a dict of its settings.
         augmentation: Keras layers that change pictures of values 0 to 1 in training, such as `augment` makes; new ones
             for each model. `predict` and `evaluate` leave them out; a direct call needs `model(x, training=False)`,
             since with nothing said Keras's random layers are active. Default ().
-        flatten: Whether the last stage's map is flattened, or averaged over its places. Default False.
+        flatten: Whether the last stage's map is flattened, or averaged over its positions. Default False.
         hidden: Widths of ReLU layers before the logits. Default ().
         dropout: Dropout on the flattened or averaged map, 0 to 1. Default 0.
         name: Name of the model. Default "cnn".
@@ -88,10 +86,13 @@ def cnn(
             nothing of the picture.
 
     Example:
-        >>> model = cnn((28, 28, 1), 10, stages=[Stage(8), Stage(16)])
-        >>> model.inputs[0].name, model.output_shape
-        ('image', (None, 10))
+        >>> from kmodels.models import presets
+        >>> cnn((32, 32, 3), 5, stages=[Stage(8), Stage(16)]).output_shape
+        (None, 5)
+        >>> cnn(**presets.CNN["deep"]).name
+        'fashion_deep'
     """
+    chosen = [stage if isinstance(stage, Stage) else Stage(**stage) for stage in stages]
     if min(input_shape) < 1 or classes < 2 or not stages:
         raise ConfigurationError(
             "a CNN needs pictures, 2 classes and 1 stage at least. "
@@ -103,11 +104,11 @@ def cnn(
     x = layers.Rescaling(1 / 255, name="scaled")(image)
     for layer in augmentation:
         x = layer(x)
-    for i, stage in enumerate(stages, start=1):
+    for i, stage in enumerate(chosen, start=1):
         if min(x.shape[1:3]) < stage.pool:
             raise ConfigurationError(
                 f"stage {i} pools by {stage.pool} what is {x.shape[1]} × {x.shape[2]}. "
-                f"Received: input_shape={input_shape}, stages={tuple(stages)}"
+                f"Received: input_shape={input_shape}, stages={tuple(chosen)}"
             )
         x = _stage(x, stage, name=f"stage_{i}")
     x = (layers.Flatten if flatten else layers.GlobalAveragePooling2D)(name="pooled")(x)
@@ -193,7 +194,7 @@ def mirrored(model: keras.Model) -> keras.Model:
     Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", 2012.
 
     Example:
-        >>> net = mirrored(fashion_narrow())
+        >>> net = mirrored(cnn((28, 28, 1), 10, stages=[Stage(8)]))
         >>> net.inputs[0].name, net.output_shape
         ('image', (None, 10))
     """
@@ -201,161 +202,3 @@ def mirrored(model: keras.Model) -> keras.Model:
     x = keras.Input(image.shape[1:], dtype=image.dtype, name=image.name)
     both = model({image.name: x}), model({image.name: keras.ops.flip(x, axis=2)})
     return keras.Model({image.name: x}, layers.Average(name="average")(both), name=f"{model.name}_mirrored")
-
-
-def fashion_base(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
-    """The base CNN for 28 × 28 pictures: 32, then 64 kernels of 3 × 3, each pooled; logits of the flattened map.
-
-    50,282 trainable parameters, 3.9 million multiplications a picture.
-
-    Args:
-        classes: Number of classes. Default 10.
-        augmentation: Layers as for `cnn`. Default ().
-
-    Returns:
-        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
-
-    Example:
-        >>> sum(int(keras.ops.size(weight)) for weight in fashion_base().trainable_weights)
-        50282
-    """
-    stages = Stage(32), Stage(64)
-    return cnn(
-        _SHAPE, classes, stages=stages, augmentation=augmentation, flatten=True, dropout=0.3, name="fashion_base"
-    )
-
-
-def fashion_narrow(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
-    """The base with a quarter of the kernels and less: 8, then 20.
-
-    11,378 trainable parameters, 0.35 million multiplications a picture.
-
-    Args:
-        classes: Number of classes. Default 10.
-        augmentation: Layers as for `cnn`. Default ().
-
-    Returns:
-        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
-
-    Example:
-        >>> sum(int(keras.ops.size(weight)) for weight in fashion_narrow().trainable_weights)
-        11378
-    """
-    stages = Stage(8), Stage(20)
-    return cnn(_SHAPE, classes, stages=stages, augmentation=augmentation, flatten=True, name="fashion_narrow")
-
-
-def fashion_large_kernel(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
-    """The base with kernels of 5 × 5.
-
-    83,562 trainable parameters, 10.7 million multiplications a picture.
-
-    Args:
-        classes: Number of classes. Default 10.
-        augmentation: Layers as for `cnn`. Default ().
-
-    Returns:
-        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
-
-    Example:
-        >>> sum(int(keras.ops.size(weight)) for weight in fashion_large_kernel().trainable_weights)
-        83562
-    """
-    stages = Stage(32, kernel=5), Stage(64, kernel=5)
-    return cnn(
-        _SHAPE,
-        classes,
-        stages=stages,
-        augmentation=augmentation,
-        flatten=True,
-        dropout=0.3,
-        name="fashion_large_kernel",
-    )
-
-
-def fashion_wide(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
-    """The base with twice the kernels, 64 and 128, and a dense layer of 128, where nine tenths of its parameters are.
-
-    878,922 trainable parameters, 15.7 million multiplications a picture.
-
-    Args:
-        classes: Number of classes. Default 10.
-        augmentation: Layers as for `cnn`. Default ().
-
-    Returns:
-        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
-
-    Example:
-        >>> sum(int(keras.ops.size(weight)) for weight in fashion_wide().trainable_weights)
-        878922
-    """
-    stages = Stage(64), Stage(128)
-    return cnn(
-        _SHAPE,
-        classes,
-        stages=stages,
-        augmentation=augmentation,
-        flatten=True,
-        hidden=(128,),
-        dropout=0.4,
-        name="fashion_wide",
-    )
-
-
-def fashion_deep(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
-    """The most accurate below 100,000 parameters: twice 32, 48 and 56 kernels of 3 × 3, a shortcut in each pair.
-
-    97,594 trainable parameters, 16.8 million multiplications a picture.
-
-    Args:
-        classes: Number of classes. Default 10.
-        augmentation: Layers as for `cnn`. Default ().
-
-    Returns:
-        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
-
-    Example:
-        >>> sum(int(keras.ops.size(weight)) for weight in fashion_deep().trainable_weights)
-        97594
-    """
-    stages = (
-        Stage(32, depth=2, shortcut=True),
-        Stage(48, depth=2, shortcut=True),
-        Stage(56, depth=2, shortcut=True, pool=1),
-    )
-    return cnn(_SHAPE, classes, stages=stages, augmentation=augmentation, name="fashion_deep")
-
-
-def fashion_residual(*, classes: int = 10, augmentation: Sequence[layers.Layer] = ()) -> keras.Model:
-    """The most accurate below 300,000 parameters: twice 48, 80 and 96 of 3 × 3, a shortcut in each pair.
-
-    267,258 trainable parameters, 42.1 million multiplications a picture.
-
-    Args:
-        classes: Number of classes. Default 10.
-        augmentation: Layers as for `cnn`. Default ().
-
-    Returns:
-        An uncompiled Functional model as of `cnn`, for pictures of (28, 28, 1).
-
-    Example:
-        >>> sum(int(keras.ops.size(weight)) for weight in fashion_residual().trainable_weights)
-        267258
-    """
-    stages = (
-        Stage(48, depth=2, shortcut=True),
-        Stage(80, depth=2, shortcut=True),
-        Stage(96, depth=2, shortcut=True, pool=1),
-    )
-    return cnn(_SHAPE, classes, stages=stages, augmentation=augmentation, dropout=0.2, name="fashion_residual")
-
-
-#: Name -> builder of the variants for 28 × 28 pictures, from the smallest to the largest.
-FASHION_VARIANTS: dict[str, Callable[..., keras.Model]] = {
-    "narrow": fashion_narrow,
-    "base": fashion_base,
-    "large_kernel": fashion_large_kernel,
-    "deep": fashion_deep,
-    "residual": fashion_residual,
-    "wide": fashion_wide,
-}

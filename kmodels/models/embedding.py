@@ -20,12 +20,12 @@ from kmodels.models import blocks
 
 @dataclass(frozen=True)
 class Embedded:
-    """An id of many values, such as a user or a product, and how its tables are kept from learning noise.
+    """An id of many values, such as a user or an item, and the regularisation of its tables.
 
     Args:
         id: The input; its size is the rows of the tables, row 0 for unknown ids included.
         l2: Factor of the penalty l2 · Σ w² on the vectors. Default 0.
-        bias_l2: Factor of the penalty on the biases. Beside a mean squared error it acts as the prior of a random
+        bias_l2: Factor of the penalty on the biases. With a mean squared error it acts as the prior of a random
             intercept: noise variance ÷ (training rows · variance of the intercepts). Default 0.
         dropout: Rate of the dropout on the vector, 0 to 1. Default 0.
         max_norm: Largest length of a vector, enforced after each step; None for no limit. Default None.
@@ -71,7 +71,7 @@ def embedding_regressor(
 
     Every feature and every id has a number and a vector of its own. The prediction is the sum of
 
-    - the numbers: the main effects, such as what a product costs and a user spends more than others;
+    - the numbers: the main effects, such as that of an age or of a user;
     - a weighted sum of the products v_id ⊙ (sum of the vectors of the features and of the ids before it): what an id
       adds where it meets another, such as a user's taste for a category;
     - an MLP on all vectors: effects of three and more, such as gender × age × category.
@@ -99,8 +99,8 @@ def embedding_regressor(
             inputs share a name.
 
     Example:
-        >>> users, products = Embedded(Categorical("user_id", 5892)), Embedded(Categorical("product_id", 3632))
-        >>> model = embedding_regressor([Categorical("age", 8), Numeric("years")], embeddings=[users, products])
+        >>> users, items = Embedded(Categorical("user_id", 5892)), Embedded(Categorical("item_id", 3632))
+        >>> model = embedding_regressor([Categorical("age", 8), Numeric("years")], embeddings=[users, items])
         >>> model.output_shape, model.get_layer("user_id_embedding").output.shape
         ((None, 1), (None, 16))
     """

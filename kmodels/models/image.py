@@ -53,8 +53,8 @@ def image_input(
         )
     x = layers.Rescaling(1 / 255, name=f"{name}_scaled")(keras.Input(shape, dtype="uint8", name=name))
     for layer in augmentation:
-        # Keras's random layers act unless told otherwise: without this, `model(pictures)` would change them too. `fit`
-        # still tells them that it trains.
+        # Keras's random layers act by default: without this, `model(pictures)` would change them too. `fit`
+        # still has them act.
         x = layer(x, training=False)
     return layers.Normalization(mean=means, variance=[value**2 for value in stds], name=f"{name}_normalised")(x)
 
@@ -127,7 +127,7 @@ def compact_backbone(pictures: Tensor, *, widths: Sequence[int] = (16, 32, 48, 9
 
     Each stage is a convolution → batch normalisation → ReLU, of 5 × 5 in steps of 2 pixels in the first stage, of 3 × 3
     in the others; after every other stage but the last, the first one included, a max pooling follows. The maximum
-    over all places ends it: what was seen counts, not where or how large.
+    over all positions ends it: that a pattern is there counts, not where or how large.
 
     Args:
         pictures: Normalised pictures, such as `image_input` gives.

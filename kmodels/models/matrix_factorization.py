@@ -1,16 +1,15 @@
-"""Neural matrix factorisation: biases, the product of two vectors, and an MLP beside it.
+"""Neural matrix factorisation: biases, the product of two vectors, and an MLP on both.
 
 Koren, Bell and Volinsky, "Matrix Factorization Techniques for Recommender Systems", Computer 42 (8), 2009 (biases and
 product); He et al., "Neural Collaborative Filtering", WWW 2017 (the product and an MLP joined in the last layer). An
 MLP on the two vectors alone would need far more ratings to learn their product (Rendle et al., "Neural Collaborative
-Filtering vs. Matrix Factorization Revisited", RecSys 2020), which is why the product stays in every variant. The
+Filtering vs. Matrix Factorization Revisited", RecSys 2020), which is why every preset has the product. The
 networks of the reference notebook had the MLP alone: `neumf(5000, 2000, dim=8, hidden=(16,))` is its A_small.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import layers
@@ -62,8 +61,11 @@ def matrix_factorization(
         ConfigurationError: If a size is below 1.
 
     Example:
+        >>> from kmodels.models import presets
         >>> matrix_factorization(5001, 2001, dim=8).count_params()  # 7002 vectors of 8, 7002 biases, h, c
         63027
+        >>> matrix_factorization(5001, 2001, **presets.MATRIX_FACTORIZATION["a_small"]).count_params()
+        63443
     """
     sizes = {"n_users": n_users, "n_items": n_items, "dim": dim}
     for what, size in (sizes | {f"hidden[{i}]": width for i, width in enumerate(hidden)}).items():
@@ -83,69 +85,3 @@ def matrix_factorization(
         x = blocks.mlp(joined, hidden, activation=activation, l2=kernel_l2)
         terms.append(blocks.dense(x, 1, use_bias=False, name="output"))
     return keras.Model(tensors, blocks.add(terms, name="rating"), name=name)
-
-
-def mf_a_small(n_users: int, n_items: int, **settings: Any) -> keras.Model:
-    """Vectors of 8 and an MLP of 16 ReLU units.
-
-    63,443 parameters at 5,000 users × 2,000 items, each with the row for the unknown: 7,002 vectors of 8 and as many
-    biases, 24 × 16 + 16 in the MLP, 24 + 1 in the output.
-
-    Args:
-        n_users: Rows of the users' table, row 0 for unknown users included.
-        n_items: Rows of the items' table, row 0 for unknown items included.
-        **settings: l2, bias_l2, kernel_l2, stddev and mean of `matrix_factorization`.
-
-    Returns:
-        An uncompiled Functional model as of `matrix_factorization`.
-
-    Example:
-        >>> mf_a_small(5001, 2001).count_params()
-        63443
-    """
-    size: dict[str, Any] = {"dim": 8, "hidden": (16,), "activation": "relu"}
-    return matrix_factorization(n_users, n_items, **size, name="mf_a_small", **settings)
-
-
-def mf_b_medium(n_users: int, n_items: int, **settings: Any) -> keras.Model:
-    """Vectors of 16 and an MLP of 32 and 16 ReLU units.
-
-    121,163 parameters at 5,000 users × 2,000 items, each with the row for the unknown: 7,002 vectors of 16 and as many
-    biases, 48 × 32 + 32 and 32 × 16 + 16 in the MLP, 32 + 1 in the output.
-
-    Args:
-        n_users: Rows of the users' table, row 0 for unknown users included.
-        n_items: Rows of the items' table, row 0 for unknown items included.
-        **settings: l2, bias_l2, kernel_l2, stddev and mean of `matrix_factorization`.
-
-    Returns:
-        An uncompiled Functional model as of `matrix_factorization`.
-
-    Example:
-        >>> mf_b_medium(5001, 2001).count_params()
-        121163
-    """
-    size: dict[str, Any] = {"dim": 16, "hidden": (32, 16), "activation": "relu"}
-    return matrix_factorization(n_users, n_items, **size, name="mf_b_medium", **settings)
-
-
-def mf_c_wide(n_users: int, n_items: int, **settings: Any) -> keras.Model:
-    """Vectors of 32 and an MLP of 64 and 32 tanh units.
-
-    239,419 parameters at 5,000 users × 2,000 items, each with the row for the unknown: 7,002 vectors of 32 and as many
-    biases, 96 × 64 + 64 and 64 × 32 + 32 in the MLP, 64 + 1 in the output.
-
-    Args:
-        n_users: Rows of the users' table, row 0 for unknown users included.
-        n_items: Rows of the items' table, row 0 for unknown items included.
-        **settings: l2, bias_l2, kernel_l2, stddev and mean of `matrix_factorization`.
-
-    Returns:
-        An uncompiled Functional model as of `matrix_factorization`.
-
-    Example:
-        >>> mf_c_wide(5001, 2001).count_params()
-        239419
-    """
-    size: dict[str, Any] = {"dim": 32, "hidden": (64, 32), "activation": "tanh"}
-    return matrix_factorization(n_users, n_items, **size, name="mf_c_wide", **settings)

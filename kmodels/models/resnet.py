@@ -1,4 +1,4 @@
-"""ResNet-18, 34 and 50 in torchvision's arithmetic, for torchvision's and timm's weights.
+"""Residual networks in torchvision's arithmetic, for torchvision's and timm's weights.
 
 He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; as in torchvision, a bottleneck has its stride in
 the 3 × 3 convolution ("ResNet v1.5"). A layer with weights bears torchvision's name with "_" for ".":
@@ -8,7 +8,7 @@ the 3 × 3 convolution ("ResNet v1.5"). A layer with weights bears torchvision's
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,117 +20,46 @@ from kmodels.models.blocks import Tensor
 _LAYER = re.compile(r"(?:layer(\d)_(\d+)_)?(?:(downsample_)|conv|bn)(\d)|fc")
 
 
-def resnet18(
+def resnet(
     *,
+    depths: Sequence[int],
+    bottleneck: bool,
     include_top: bool = True,
     input_tensor: Tensor | None = None,
     input_shape: tuple[int | None, int | None, int] | None = None,
     pooling: str | None = None,
     classes: int = 1000,
-    name: str = "resnet18",
+    name: str = "resnet",
 ) -> keras.Model:
-    """ResNet-18: eight blocks of two 3 × 3 convolutions, 512 features, 11,689,512 parameters with its 1,000 classes.
+    """A residual network for pictures; `presets.RESNET` has the settings of ResNet-18, 34 and 50.
 
     Args:
+        depths: Blocks of each stage; the stages' widths are 64, 128, 256 and 512.
+        bottleneck: Whether a block is three convolutions of 1 × 1, 3 × 3 and 1 × 1, the last with four times the
+            width, or two of 3 × 3.
         include_top: Whether global average pooling and the layer of logits end the network. Default True.
         input_tensor: Pictures to build upon, such as `image_input` gives, in place of `input_shape`. The model then
             starts at that tensor's own inputs. Default None.
         input_shape: (height, width, channels); None takes RGB pictures of any size. Default None.
-        pooling: What ends a network without top: "avg" or "max" over all places, or None for the last feature map.
+        pooling: What ends a network without top: "avg" or "max" over all positions, or None for the last feature map.
             Default None.
         classes: Width of the logits. Default 1000.
-        name: Name of the model. Default "resnet18".
+        name: Name of the model. Default "resnet".
 
     Returns:
         An uncompiled Functional model: float32 (batch, height, width, channels), normalised, to float32 **logits**
-        (batch, classes), without a softmax; without top to (batch, 512), or (batch, height / 32, width / 32, 512)
-        where `pooling` is None.
+        (batch, classes), without a softmax; without top to (batch, features), or (batch, height / 32, width / 32,
+        features) where `pooling` is None; 512 features, or 2,048 of bottlenecks.
 
     Raises:
         ConfigurationError: If `pooling` or `classes` is out of range, or both `input_tensor` and `input_shape` are
             given.
 
     Example:
-        >>> resnet18(input_shape=(64, 64, 3), include_top=False, pooling="avg").output_shape
+        >>> from kmodels.models import presets
+        >>> resnet(**presets.RESNET[18], input_shape=(64, 64, 3), include_top=False, pooling="avg").output_shape
         (None, 512)
     """
-    return _resnet(_basic_block, (2, 2, 2, 2), include_top, input_tensor, input_shape, pooling, classes, name)
-
-
-def resnet34(
-    *,
-    include_top: bool = True,
-    input_tensor: Tensor | None = None,
-    input_shape: tuple[int | None, int | None, int] | None = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    name: str = "resnet34",
-) -> keras.Model:
-    """ResNet-34: sixteen blocks of two 3 × 3 convolutions, 512 features, 21,797,672 parameters with 1,000 classes.
-
-    Args:
-        include_top: As for `resnet18`. Default True.
-        input_tensor: As for `resnet18`. Default None.
-        input_shape: As for `resnet18`. Default None.
-        pooling: As for `resnet18`. Default None.
-        classes: Width of the logits. Default 1000.
-        name: Name of the model. Default "resnet34".
-
-    Returns:
-        An uncompiled Functional model, as `resnet18` returns it.
-
-    Raises:
-        ConfigurationError: As for `resnet18`.
-
-    Example:
-        >>> resnet34(include_top=False).output_shape
-        (None, None, None, 512)
-    """
-    return _resnet(_basic_block, (3, 4, 6, 3), include_top, input_tensor, input_shape, pooling, classes, name)
-
-
-def resnet50(
-    *,
-    include_top: bool = True,
-    input_tensor: Tensor | None = None,
-    input_shape: tuple[int | None, int | None, int] | None = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    name: str = "resnet50",
-) -> keras.Model:
-    """ResNet-50: sixteen bottlenecks of three convolutions, 2,048 features, 25,557,032 parameters with 1,000 classes.
-
-    Args:
-        include_top: As for `resnet18`. Default True.
-        input_tensor: As for `resnet18`. Default None.
-        input_shape: As for `resnet18`. Default None.
-        pooling: As for `resnet18`. Default None.
-        classes: Width of the logits. Default 1000.
-        name: Name of the model. Default "resnet50".
-
-    Returns:
-        An uncompiled Functional model, as `resnet18` returns it, with 2,048 features.
-
-    Raises:
-        ConfigurationError: As for `resnet18`.
-
-    Example:
-        >>> resnet50(classes=10).output_shape
-        (None, 10)
-    """
-    return _resnet(_bottleneck, (3, 4, 6, 3), include_top, input_tensor, input_shape, pooling, classes, name)
-
-
-def _resnet(
-    block: Callable[..., Tensor],
-    depths: Sequence[int],
-    include_top: bool,
-    input_tensor: Tensor | None,
-    input_shape: tuple[int | None, int | None, int] | None,
-    pooling: str | None,
-    classes: int,
-    name: str,
-) -> keras.Model:
     if pooling not in (None, "avg", "max"):
         raise ConfigurationError(f"pooling must be None, 'avg' or 'max'. Received: pooling={pooling!r}")
     if classes < 1:
@@ -140,6 +69,7 @@ def _resnet(
     if input_tensor is None:
         input_tensor = keras.Input(input_shape or (None, None, 3), name="image")
 
+    block = _bottleneck if bottleneck else _basic_block
     x = _conv_bn(input_tensor, 64, 7, ("conv1", "bn1"), stride=2)
     x = layers.Activation("relu", name="relu")(x)
     # torch pads with -inf; after a ReLU zeros never win either.
@@ -201,22 +131,7 @@ def _conv_bn(x: Tensor, filters: int, size: int, names: tuple[str, str], *, stri
 
 
 def torch_weights(model: keras.Model) -> dict[str, Any]:
-    """Finds a ResNet's weights in a model, under torchvision's names and in torch's order.
-
-    Args:
-        model: A ResNet, or a model built on one.
-
-    Returns:
-        Name as in torchvision's `state_dict`, such as "layer1.0.bn1.running_mean" -> Keras variable. Kernels have
-        Keras's layout: (height, width, in, out) for torch's (out, in, height, width), (in, out) for (out, in).
-
-    Raises:
-        ConfigurationError: If the model has no ResNet.
-
-    Example:
-        >>> list(torch_weights(resnet18()))[:4]
-        ['conv1.weight', 'bn1.weight', 'bn1.bias', 'bn1.running_mean']
-    """
+    """The variables of a ResNet in a model, by torchvision's names and in torch's order, in Keras's layout."""
     found = []
     for layer in model._flatten_layers(include_self=False):
         match = _LAYER.fullmatch(layer.name)
@@ -224,8 +139,8 @@ def torch_weights(model: keras.Model) -> dict[str, Any]:
             stage, block, downsample, number = match.groups()
             is_norm = isinstance(layer, layers.BatchNormalization)
             # In a block, torch counts conv1, bn1, conv2 … and the shortcut last.
-            place = (9,) if number is None else (int(stage or 0), int(block or 0), bool(downsample), number, is_norm)
-            found.append((place, layer))
+            position = (9,) if number is None else (int(stage or 0), int(block or 0), bool(downsample), number, is_norm)
+            found.append((position, layer))
     if not found:
         raise ConfigurationError(f"the model has no ResNet of kmodels. Received: {model.name!r}")
     weights: dict[str, Any] = {}

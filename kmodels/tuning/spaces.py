@@ -42,7 +42,7 @@ def embedding_space(hp: Any) -> dict[str, Any]:
 
 
 def neumf_space(hp: Any) -> dict[str, Any]:
-    """The space of factorisation from rating histories, `models.neumf.neumf_history`, trained along a cosine.
+    """The space of factorisation from rating histories, `models.presets.NEUMF["history"]`, trained along a cosine.
 
     | name | range | default | why |
     |---|---|---|---|
@@ -89,7 +89,9 @@ def mf_space(hp: Any) -> dict[str, Any]:
     | `l2_rows` | 5 to 150, logarithmic | 30 | penalty on the vectors × rows ÷ variance, see below |
     | `kernel_l2` | 0.0006 to 0.06, logarithmic | 0.006 | penalty on the MLP's kernels ÷ variance |
 
-    The defaults are those of `models.mf_c_wide`. A penalty beside a mean loss acts as a prior: its weight falls with
+    The defaults are those of `presets.MATRIX_FACTORIZATION["c_wide"]`.
+
+    With a mean loss a penalty acts as a prior: its weight falls with
     the number of training rows and grows with the variance of the ratings. What is searched are the factors that are
     left, so that settings found on one table make a good start on another.
 
@@ -116,7 +118,7 @@ def mf_space(hp: Any) -> dict[str, Any]:
 
 
 def cnn_space(hp: Any) -> dict[str, float]:
-    """The space of how a small CNN is trained, such as those of `models.cnn.FASHION_VARIANTS`.
+    """The space of how a small CNN is trained, such as those of `models.presets.CNN`.
 
     | name | range | default | why |
     |---|---|---|---|
@@ -147,7 +149,7 @@ def cnn_space(hp: Any) -> dict[str, float]:
 
 
 def dense_space(hp: Any) -> dict[str, Any]:
-    """The space of a small dense classifier of a few thousand rows, such as `models.dense.profit_wide_and_deep`.
+    """The space of a small dense classifier of a few thousand rows, such as `models.presets.DENSE["wide_and_deep"]`.
 
     | name | range | default | why |
     |---|---|---|---|
@@ -178,7 +180,7 @@ def dense_space(hp: Any) -> dict[str, Any]:
 
 
 def fusion_space(hp: Any, *, frozen: bool = False) -> dict[str, Any]:
-    """The space of how a fusion model is trained, such as those of `models.fusion.FUSION_VARIANTS`.
+    """The space of how a fusion model is trained, such as those of `models.presets.FUSION`.
 
     | name | range | default | why |
     |---|---|---|---|

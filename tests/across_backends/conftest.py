@@ -1,4 +1,4 @@
-"""Two small networks with a batch, and how the NumPy reference is told of them."""
+"""Two small networks with a batch, and their structure for the NumPy reference."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ import pytest
 
 from kmodels import models, training
 from kmodels.features import Categorical, MultiHot, Numeric
-from kmodels.reference.neumf import Side
+from tests.reference.neumf import Side
 
 USERS, ITEMS, ROWS = 9, 7, 64
 
@@ -19,22 +19,36 @@ def enhanced():
         "item": Side(apart=True),
         "l2": 5e-6,
     }
-    return models.neumf_enhanced(USERS, ITEMS, n_genres=5), reference
+    model = models.neumf(
+        USERS,
+        ITEMS,
+        user_features=[Numeric("gender"), Numeric("age"), Numeric("occupation")],
+        item_features=[MultiHot("genres", 5)],
+        **models.presets.NEUMF["enhanced"],
+    )
+    return model, reference
 
 
 def history():
-    model = models.neumf_history(
-        USERS, ITEMS, user_features=[Categorical("occupation_id", 4)], item_features=[MultiHot("genres", 5)]
+    model = models.neumf(
+        USERS,
+        ITEMS,
+        user_features=[Categorical("occupation_id", 4)],
+        item_features=[MultiHot("genres", 5)],
+        **models.presets.NEUMF["history"],
+        mean=0.7,
     )
     return model, {"user": Side(), "item": Side(), "product": True, "l2": 1e-4}
 
 
 def session():
-    model = models.neumf_history(
+    model = models.neumf(
         USERS,
         ITEMS,
         item_features=[Numeric("length")],
         context_features=[Numeric("session", 3), Categorical("hour", 4)],
+        **models.presets.NEUMF["session"],
+        mean=0.7,
     )
     return model, {"user": Side(), "item": Side(["length"]), "context": ["session"], "product": True, "l2": 1e-4}
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from kmodels import training
-from kmodels.reference import adam
-from kmodels.reference.neumf import loss_and_gradients
+from tests.reference import adam
+from tests.reference.neumf import loss_and_gradients
 
 TOLERANCE = 1e-5
 # Before batch normalisation, which takes the batch's mean away, a bias has no effect on the loss, and neither has that

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from kmodels import models, training
-from kmodels.reference import matrix_factorization, network
+from kmodels.models import scratch_factorization as matrix_factorization
+from kmodels.models import scratch_network as network
 
 TOLERANCE = 1e-5
 USERS, ITEMS, ROWS = 9, 7, 64
@@ -17,10 +18,8 @@ BATCH = {
 }
 RATING = RNG.uniform(1, 5, ROWS).astype("float32")
 VARIANTS = {
-    "mf_a_small": models.mf_a_small,
-    "mf_b_medium": models.mf_b_medium,
-    "mf_c_wide": models.mf_c_wide,
-    "no MLP": lambda *sizes, **settings: models.matrix_factorization(*sizes, dim=4, **settings),
+    **models.presets.MATRIX_FACTORIZATION,
+    "no MLP": {"dim": 4},
 }
 
 
@@ -62,7 +61,7 @@ def test_dense_networks_are_those_from_scratch(activation):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_matrix_factorisation_is_that_from_scratch(name):
-    model = VARIANTS[name](USERS, ITEMS, mean=3.0, stddev=0.5, **PENALTIES)
+    model = models.matrix_factorization(USERS, ITEMS, **VARIANTS[name], mean=3.0, stddev=0.5, **PENALTIES)
     training.initialize(model, seed=3)
     model.get_layer("user_bias").set_weights([RNG.normal(size=(USERS, 1))])
     factors = read(model, lambda layer, weight: layer.get_weights()[weight].astype(np.float64))

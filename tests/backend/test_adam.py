@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kmodels import backend
-from kmodels.reference import adam
+from tests.reference import adam
 
 
 @pytest.mark.parametrize("kind", ["Adam", "AdamW"])

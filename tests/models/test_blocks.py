@@ -5,9 +5,13 @@ import pytest
 from kmodels import models
 from kmodels.features import Bag, Categorical, MultiHot, Numeric
 from kmodels.models import blocks
-from kmodels.reference import adam
+from tests.reference import adam
 
 RNG = np.random.default_rng(0)
+ENHANCED = {
+    "user_features": [Numeric("gender"), Numeric("age"), Numeric("occupation")],
+    "item_features": [MultiHot("genres", 4)],
+}
 
 
 def table_after_five_adam_steps(table: np.ndarray, ids: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -124,16 +128,16 @@ def test_mlp_without_layers_is_its_input():
 
 
 @pytest.mark.parametrize("name", ["enhanced", "history", "session"])
-def test_every_parameter_of_a_named_variant_receives_a_gradient(name):
+def test_every_parameter_of_a_preset_receives_a_gradient(name):
     if name == "enhanced":
         # Batch normalisation takes a constant away again, so these biases of the published network have no effect.
-        model = models.neumf_enhanced(5, 6, n_genres=4, l2=0.0)
+        model = models.neumf(5, 6, **ENHANCED, **models.presets.NEUMF["enhanced"] | {"l2": 0.0})
         dead = {"mlp_1/bias", "mlp_2/bias", "user_side_numeric/bias", "item_side_genres/bias"}
     else:
         features = {"user_features": [Categorical("job", 3)], "item_features": [MultiHot("genres", 4)]}
         if name == "session":
             features["context_features"] = [Numeric("session", 2), Categorical("hour", 3)]
-        model, dead = models.neumf_history(5, 6, l2=0.0, **features), set()
+        model, dead = models.neumf(5, 6, **features, **models.presets.NEUMF[name] | {"l2": 0.0}), set()
     inputs = {}
     for tensor in model.inputs:
         size = {"user_id": 5, "item_id": 6, "job": 3, "hour": 3}.get(tensor.name)

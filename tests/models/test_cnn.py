@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kmodels.errors import ConfigurationError
-from kmodels.models.cnn import FASHION_VARIANTS, Stage, augment, cnn, fashion_narrow, mirrored
+from kmodels.models import Stage, augment, cnn, mirrored, presets
 
 RNG = np.random.default_rng(0)
 
@@ -16,7 +16,7 @@ def trainable(model: keras.Model) -> int:
 
 @cache
 def variant(name: str) -> keras.Model:
-    return FASHION_VARIANTS[name]()
+    return cnn(**presets.CNN[name])
 
 
 def by_hand(kernels: list[tuple[int, int]], features: int, hidden: tuple[int, ...] = ()) -> int:
@@ -46,11 +46,10 @@ def test_parameters_of_the_variants(name, expected):
     model = variant(name)
     assert trainable(model) == expected
     assert model.name == f"fashion_{name}"
-    assert f"{expected:,} trainable parameters" in FASHION_VARIANTS[name].__doc__
 
 
-def test_variants_span_the_sizes_asked_for():
-    sizes = [trainable(variant(name)) for name in FASHION_VARIANTS]
+def test_presets_go_from_the_smallest_to_the_largest():
+    sizes = [trainable(variant(name)) for name in presets.CNN]
     assert sizes == sorted(sizes)
     assert 10_000 < sizes[0] < 15_000
     assert 800_000 < sizes[-1] < 1_000_000
@@ -59,7 +58,7 @@ def test_variants_span_the_sizes_asked_for():
 
 
 def test_models_are_plain_keras_and_take_bytes():
-    model = fashion_narrow(augmentation=augment())
+    model = cnn(**presets.CNN["narrow"], augmentation=augment())
     assert type(model) is keras.src.models.functional.Functional
     assert not model.compiled
     assert [(tensor.name, tensor.dtype, tensor.shape) for tensor in model.inputs] == [
@@ -95,7 +94,7 @@ def test_a_plain_stage_against_numpy():
 
 
 def test_a_mirrored_model_averages_a_picture_and_its_mirror_image(tmp_path):
-    model = fashion_narrow()
+    model = cnn(**presets.CNN["narrow"])
     both = mirrored(model)
     pictures = RNG.integers(0, 256, (6, 28, 28, 1), dtype="uint8")
     plain, other = (model.predict({"image": some}, verbose=0) for some in (pictures, pictures[:, :, ::-1]))
@@ -161,7 +160,7 @@ def test_every_parameter_receives_a_gradient():
 
 
 def test_a_model_rebuilt_from_its_configuration_predicts_the_same():
-    model = fashion_narrow(augmentation=augment())
+    model = cnn(**presets.CNN["narrow"], augmentation=augment())
     loaded = keras.Model.from_config(model.get_config())
     loaded.set_weights(model.get_weights())
     images = {"image": RNG.integers(0, 256, (2, 28, 28, 1)).astype("uint8")}

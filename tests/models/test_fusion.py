@@ -11,7 +11,7 @@ import pytest
 from kmodels import training
 from kmodels.errors import ConfigurationError
 from kmodels.features import Bag, Categorical, MultiHot, Numeric
-from kmodels.models import fusion, image
+from kmodels.models import fusion, image, presets
 from kmodels.pipelines import Batches
 
 COLUMNS = [Numeric("numbers", 2), MultiHot("categories", 12), MultiHot("tier", 4), MultiHot("cluster", 4)]  # 22
@@ -23,6 +23,15 @@ def small_eye(*, augmentation=(), shape=(16, 16, 3)):
     x = image.image_input(shape, augmentation=augmentation)
     y = keras.layers.Conv2D(4, 3, activation="relu", name="look")(x)
     return keras.Model(keras.utils.get_source_inputs(x)[0], keras.layers.GlobalAveragePooling2D()(y), name="eye")
+
+
+def fuse(features=COLUMNS, *, eye=None, **arguments):
+    eye = eye or small_eye()
+    return fusion.fusion_classifier(eye.inputs[0], features, backbone=lambda _: eye, **arguments)
+
+
+def look(eye, **arguments):
+    return fusion.image_classifier(eye.inputs[0], backbone=lambda _: eye, **arguments)
 
 
 def rows(model, n=16):
@@ -60,7 +69,7 @@ def stack(inputs, widths):
 )
 def test_a_variant_has_the_published_layers(name, eye, features, metadata, head):
     """`eye`: torchvision's parameters of ResNet-18 and 50 without their last layer."""
-    model = fusion.FUSION_VARIANTS[name].build(image.image_input((32, 32, 3)), [Numeric("metadata", 22)])
+    model = fusion.fusion_classifier(image.image_input((32, 32, 3)), [Numeric("metadata", 22)], **presets.FUSION[name])
     n_metadata, width = stack(22, metadata)
     n_head, last = stack(features + width, head)
     assert count(model) == eye + n_metadata + n_head + (last + 1) * 3
@@ -71,7 +80,9 @@ def test_a_variant_has_the_published_layers(name, eye, features, metadata, head)
 
 
 def test_the_small_variant_adds_up_what_the_two_sources_say():
-    model = fusion.fusion_compact(image.image_input((64, 64, 3)), [Numeric("metadata", 22)])
+    model = fusion.fusion_classifier(
+        image.image_input((64, 64, 3)), [Numeric("metadata", 22)], **presets.FUSION["compact"]
+    )
     assert count(model) == 62_675
     pictures, metadata = RNG.integers(0, 256, (2, 64, 64, 3)).astype("uint8"), RNG.normal(size=(2, 22))
     rows = {"image": pictures[[0, 0, 1, 1]], "metadata": metadata[[0, 1, 0, 1]].astype("float32")}
@@ -80,14 +91,13 @@ def test_the_small_variant_adds_up_what_the_two_sources_say():
     assert np.abs(here - there).max() > 0.01
 
 
-def test_a_variants_eye_is_the_one_inside_it():
-    for name, variant in fusion.FUSION_VARIANTS.items():
-        if name in ("compact", "final"):  # the others are made in the same way, of larger networks
-            eye = variant.eye(image.image_input((32, 32, 3)))
-            whole = variant.build(image.image_input((32, 32, 3)), [Numeric("metadata", 22)])
-            known = {layer.name for layer in whole.layers}
-            assert {layer.name for layer in eye.layers} <= known, name
-            assert len(eye.output.shape) == 2
+@pytest.mark.parametrize("name", ["compact", "final"])
+def test_the_image_branch_alone_has_the_layers_of_a_presets_backbone(name):
+    preset, pictures = presets.FUSION[name], image.image_input((32, 32, 3))
+    alone = fusion.image_classifier(pictures, backbone=preset["backbone"], head_hidden=())
+    whole = fusion.fusion_classifier(image.image_input((32, 32, 3)), [Numeric("metadata", 22)], **preset)
+    of_both = {layer.name for layer in whole.layers}
+    assert {layer.name for layer in alone.layers} <= of_both
 
 
 def test_however_the_columns_are_split_the_network_is_the_same():
@@ -112,7 +122,7 @@ def test_however_the_columns_are_split_the_network_is_the_same():
 
 
 def test_each_hidden_layer_is_dense_then_normalisation_then_relu_then_dropout():
-    model = fusion.fusion_classifier(small_eye(), [Numeric("metadata", 22)], metadata_hidden=(8, 6), head_hidden=(5,))
+    model = fuse([Numeric("metadata", 22)], metadata_hidden=(8, 6), head_hidden=(5,))
     kinds = {"Dense": "D", "BatchNormalization": "N", "Activation": "A", "Dropout": "R"}
     branch = [layer for layer in model.layers if layer.name.startswith(("metadata_", "head_", "logits"))]
     assert "".join(kinds[type(layer).__name__] for layer in branch) == "DNARDNARDNARD"
@@ -121,9 +131,7 @@ def test_each_hidden_layer_is_dense_then_normalisation_then_relu_then_dropout():
 
 
 def test_kernels_start_he_normal_by_fan_out_and_logits_small():
-    model = fusion.fusion_classifier(
-        small_eye(), [Numeric("metadata", 400)], metadata_hidden=(200, 100), head_hidden=(300,)
-    )
+    model = fuse([Numeric("metadata", 400)], metadata_hidden=(200, 100), head_hidden=(300,))
     training.initialize(model, seed=0)
     for name, width in (("metadata_numeric", 200), ("metadata_mlp_1", 100), ("head_1", 300)):
         kernel = model.get_layer(name).get_weights()[0]
@@ -136,24 +144,24 @@ def test_kernels_start_he_normal_by_fan_out_and_logits_small():
 
 def test_the_image_model_s_layers_become_the_classifier_s_own():
     eye = small_eye()
-    model = fusion.fusion_classifier(eye, COLUMNS)
+    model = fuse(COLUMNS, eye=eye)
     assert model.get_layer("look") is eye.get_layer("look")
     assert {tensor.name for tensor in model.inputs} == {"image", "numbers", "categories", "tier", "cluster"}
-    assert {tensor.name for tensor in fusion.image_classifier(eye).inputs} == {"image"}
+    assert {tensor.name for tensor in look(eye).inputs} == {"image"}
 
 
 def test_an_image_model_of_any_kind_will_do():
     x = keras.Input((8, 8, 3), name="photo")
     inner = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(5)])
     eye = keras.Model(x, inner(keras.layers.Rescaling(1 / 255)(x)))
-    assert fusion.fusion_classifier(eye, COLUMNS, classes=2).output_shape == (None, 2)
+    assert fuse(COLUMNS, eye=eye, classes=2).output_shape == (None, 2)
 
 
 def test_models_are_functional_and_made_of_kerass_own_layers():
     eye = small_eye(augmentation=image.image_augmentation())
     for model in (
-        fusion.fusion_classifier(eye, COLUMNS),
-        fusion.image_classifier(eye),
+        fuse(COLUMNS, eye=eye),
+        look(eye),
         fusion.metadata_classifier(COLUMNS),
     ):
         assert type(model) is keras.src.models.functional.Functional
@@ -165,7 +173,7 @@ def test_models_are_functional_and_made_of_kerass_own_layers():
 
 def test_every_parameter_receives_a_gradient_whatever_the_features(backend_name):
     features = [Numeric("numbers", 2), MultiHot("tags", 5), Categorical("tier", 4), Bag("words", 4, length=3)]
-    model = fusion.fusion_classifier(small_eye(), features, metadata_hidden=(8, 6), head_hidden=(5,), dropout=0.0)
+    model = fuse(features, metadata_hidden=(8, 6), head_hidden=(5,), dropout=0.0)
     # Batch normalisation takes a constant away again: these biases, which the published count has, have no effect.
     dead = {"metadata_numeric/bias", "metadata_mlp_1/bias", "head_1/bias"}
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -179,7 +187,7 @@ def test_every_parameter_receives_a_gradient_whatever_the_features(backend_name)
 
 def losses(folder, augmentation, seed):
     """The history of four epochs of one step on the same rows, with weights that stay."""
-    model = fusion.image_classifier(small_eye(augmentation=augmentation), head_hidden=())
+    model = look(small_eye(augmentation=augmentation), head_hidden=())
     training.initialize(model, seed=seed)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     training.compile_model(model, keras.optimizers.SGD(0.0), loss=loss, metrics=["accuracy"])
@@ -214,7 +222,7 @@ print(json.dumps(facts | {"predicted": first.tolist()}, default=float))
 
 def test_a_saved_model_takes_raw_pictures_on_another_backend(tmp_path, backend_name):
     eye = small_eye(augmentation=image.image_augmentation())
-    model = fusion.fusion_classifier(eye, COLUMNS, metadata_hidden=(8,), head_hidden=(6,))
+    model = fuse(COLUMNS, eye=eye, metadata_hidden=(8,), head_hidden=(6,))
     inputs, _ = rows(model)
     training.save(model, tmp_path / "model.keras")
     np.savez(tmp_path / "inputs.npz", **inputs)
@@ -236,10 +244,6 @@ def test_a_saved_model_takes_raw_pictures_on_another_backend(tmp_path, backend_n
     assert 0.01 < answer["moved"] < 100
 
 
-def fuse(**arguments):
-    return fusion.fusion_classifier(small_eye(), COLUMNS, **arguments)
-
-
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -248,9 +252,13 @@ def fuse(**arguments):
         (lambda: fuse(metadata_dropout=-0.1), "Received: dropout=-0.1"),
         (lambda: fuse(metadata_hidden=()), "the metadata branch needs a feature and a layer"),
         (lambda: fusion.metadata_classifier([]), "the metadata branch needs a feature and a layer"),
-        (lambda: fusion.fusion_classifier(small_eye(), [Numeric("image")]), "Received twice: 'image'"),
+        (lambda: fuse([Numeric("image")]), "Received twice: 'image'"),
         (
-            lambda: fusion.image_classifier(keras.Model(x := keras.Input((8, 8, 3)), keras.layers.ReLU()(x))),
+            lambda: fusion.image_classifier(image.image_input(), backbone="resnet19"),
+            "one of compact, resnet18, resnet34, resnet50. Received: 'resnet19'",
+        ),
+        (
+            lambda: look(keras.Model(x := keras.Input((8, 8, 3)), keras.layers.ReLU()(x))),
             r"must end in one row of features, \(batch, n\). Received: \[\(None, 8, 8, 3\)\]",
         ),
     ],

@@ -19,14 +19,14 @@ def count(n_users, n_items, dim, hidden):
 @pytest.mark.parametrize(
     ("name", "dim", "hidden", "activation"),
     [
-        ("mf_a_small", 8, (16,), "relu"),
-        ("mf_b_medium", 16, (32, 16), "relu"),
-        ("mf_c_wide", 32, (64, 32), "tanh"),
+        ("a_small", 8, (16,), "relu"),
+        ("b_medium", 16, (32, 16), "relu"),
+        ("c_wide", 32, (64, 32), "tanh"),
     ],
 )
 def test_the_variants_have_the_reference_sizes(name, dim, hidden, activation):
-    model = getattr(models, name)(5001, 2001)
-    assert model.name == name
+    model = models.matrix_factorization(5001, 2001, **models.presets.MATRIX_FACTORIZATION[name])
+    assert model.name == f"mf_{name}"
     assert model.count_params() == count(5001, 2001, dim, hidden)
     assert model.get_layer("user_embedding").output.shape == (None, dim)
     found = [layer for layer in model.layers if isinstance(layer, keras.layers.Activation)]
@@ -48,7 +48,7 @@ def test_without_an_mlp_it_is_biases_and_a_plain_product():
 
 def test_penalties_reach_their_own_weights():
     def losses(**penalty):
-        model = models.mf_a_small(3, 4, **penalty)
+        model = models.matrix_factorization(3, 4, **models.presets.MATRIX_FACTORIZATION["a_small"], **penalty)
         training.initialize(model, 0)
         model.get_layer("user_bias").set_weights([np.ones((3, 1))])
         return model, float(sum(keras.ops.convert_to_numpy(loss) for loss in model.losses))

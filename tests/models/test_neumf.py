@@ -6,6 +6,13 @@ from kmodels import models, training
 from kmodels.errors import ConfigurationError
 from kmodels.features import Bag, Categorical, MultiHot, Numeric
 from kmodels.models.neumf import towers
+from kmodels.models.presets import NEUMF
+
+
+def enhanced(n_users, n_items, labels=18):
+    numbers = [Numeric("gender"), Numeric("age"), Numeric("occupation")]
+    features = {"user_features": numbers, "item_features": [MultiHot("genres", labels)]}
+    return models.neumf(n_users, n_items, **features, **NEUMF["enhanced"])
 
 
 def trainable(model: keras.Model) -> int:
@@ -13,11 +20,11 @@ def trainable(model: keras.Model) -> int:
 
 
 def test_enhanced_has_the_published_number_of_parameters():
-    assert trainable(models.neumf_enhanced(6040, 3416)) == 326_193
+    assert trainable(enhanced(6040, 3416)) == 326_193
 
 
 def test_enhanced_is_the_published_network_layer_by_layer():
-    model = models.neumf_enhanced(10, 20)
+    model = enhanced(10, 20)
     widths = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     assert sorted(widths) == [1, 16, 32, 64, 128]
     assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.3, 0.3]
@@ -27,7 +34,7 @@ def test_enhanced_is_the_published_network_layer_by_layer():
 
 
 def test_models_are_functional_and_made_of_kerass_own_layers():
-    for model in (models.neumf_enhanced(4, 5), models.neumf_history(4, 5), models.neumf_session(4, 5)):
+    for model in (enhanced(4, 5), models.neumf(4, 5, **NEUMF["history"])):
         assert type(model) is keras.src.models.functional.Functional
         assert not model.compiled
         for layer in model.layers:
@@ -47,11 +54,11 @@ def test_output_starts_at_the_mean_and_terms_add_up():
     inputs |= {"session": np.array([[0.5, -1.0], [2.0, 0.0]], "float32"), "weekday": np.array([7, 0], "int32")}
     expected = np.array([0.7 + 0.25 + 1 * 3 + 2 * 4, 0.7])
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model(inputs))[:, 0], expected, rtol=1e-6)
-    # A new model takes no notice of the moment; what it learns of it is added to the rest.
+    # A new model ignores the context; what it learns of it is added to the rest.
     model.get_layer("user_context_numeric").set_weights([np.array([[2.0], [3.0]]), np.array([0.125])])
     model.get_layer("user_context_weekday").set_weights([np.arange(8.0)[:, None]])
-    of_moment = np.array([0.5 * 2 - 1 * 3 + 7, 2 * 2]) + 0.125
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(inputs))[:, 0], expected + of_moment, rtol=1e-6)
+    of_context = np.array([0.5 * 2 - 1 * 3 + 7, 2 * 2]) + 0.125
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(inputs))[:, 0], expected + of_context, rtol=1e-6)
 
 
 def test_a_bag_and_a_row_of_weights_give_the_same_vector():
@@ -79,11 +86,12 @@ def test_a_bag_and_a_row_of_weights_give_the_same_vector():
 
 def test_towers_and_head_together_are_the_model():
     for model in (
-        models.neumf_history(5, 6, user_features=[Categorical("job", 3)], item_features=[MultiHot("genres", 4)]),
-        models.neumf_history(5, 6, context_features=[Numeric("session", 2), Categorical("weekday", 3)]),
-        models.neumf_session(5, 6, user_features=[Categorical("job", 3)]),
+        models.neumf(
+            5, 6, user_features=[Categorical("job", 3)], item_features=[MultiHot("genres", 4)], **NEUMF["history"]
+        ),
+        models.neumf(5, 6, context_features=[Numeric("session", 2), Categorical("weekday", 3)], **NEUMF["session"]),
         models.neumf(5, 6, context_features=[Numeric("session", 2)]),
-        models.neumf_enhanced(5, 6, n_genres=4),
+        enhanced(5, 6, labels=4),
     ):
         training.initialize(model, 1)
         for layer in model.layers:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from kmodels.errors import ConfigurationError
-from kmodels.models import resnet
+from kmodels.models import presets
+from kmodels.models.resnet import resnet, torch_weights
 from kmodels.pretrained import load_torchvision_weights
 
-BUILDERS = {"resnet18": resnet.resnet18, "resnet34": resnet.resnet34, "resnet50": resnet.resnet50}
+BUILDERS = {preset["name"]: partial(resnet, **preset) for preset in presets.RESNET.values()}
 # As torchvision publishes them.
 PARAMETERS = {"resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032}
 RNG = np.random.default_rng(0)
@@ -90,7 +92,7 @@ def test_every_stage_and_the_logits_equal_torch(name, suffix, tmp_path):
 @pytest.mark.parametrize("name", BUILDERS)
 def test_weights_are_named_and_ordered_as_in_torch(name):
     net = plain_torch_net(name)
-    weights = resnet.torch_weights(BUILDERS[name](input_shape=(64, 64, 3)))
+    weights = torch_weights(BUILDERS[name](input_shape=(64, 64, 3)))
     assert list(weights) == [key for key in net.state_dict() if not key.endswith("num_batches_tracked")]
     ours = [name for name, variable in weights.items() if variable.trainable]
     assert ours == [name for name, _ in net.named_parameters()]
@@ -99,31 +101,31 @@ def test_weights_are_named_and_ordered_as_in_torch(name):
 def test_a_model_without_a_resnet_has_no_such_weights():
     x = keras.Input((3,))
     with pytest.raises(ConfigurationError, match="the model has no ResNet of kmodels"):
-        resnet.torch_weights(keras.Model(x, keras.layers.Dense(2)(x), name="dense"))
+        torch_weights(keras.Model(x, keras.layers.Dense(2)(x), name="dense"))
 
 
 def test_without_top_the_features_are_pooled_as_asked():
     pictures = RNG.normal(size=(2, 64, 96, 3)).astype("float32")
-    bare = resnet.resnet18(include_top=False)
+    bare = BUILDERS["resnet18"](include_top=False)
     weights = bare.get_weights()
     features = keras.ops.convert_to_numpy(bare(pictures))
     assert features.shape == (2, 2, 3, 512)
     for pooling, expected in (("avg", features.mean(axis=(1, 2))), ("max", features.max(axis=(1, 2)))):
-        model = resnet.resnet18(include_top=False, pooling=pooling, input_shape=(64, 96, 3))
+        model = BUILDERS["resnet18"](include_top=False, pooling=pooling, input_shape=(64, 96, 3))
         model.set_weights(weights)
         np.testing.assert_allclose(keras.ops.convert_to_numpy(model(pictures)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_it_can_be_built_on_a_tensor():
     x = keras.Input((64, 64, 1), dtype="uint8", name="grey")
-    model = resnet.resnet18(input_tensor=keras.layers.Rescaling(1 / 255)(x), classes=7)
+    model = BUILDERS["resnet18"](input_tensor=keras.layers.Rescaling(1 / 255)(x), classes=7)
     assert [tensor.name for tensor in model.inputs] == ["grey"]
     assert model.inputs[0].dtype == "uint8"
     assert model.output_shape == (None, 7)
 
 
 def test_networks_are_functional_and_made_of_kerass_own_layers():
-    model = resnet.resnet50(include_top=False)
+    model = BUILDERS["resnet50"](include_top=False)
     assert type(model) is keras.src.models.functional.Functional
     assert not model.compiled
     assert not any("." in layer.name for layer in model.layers)
@@ -135,7 +137,7 @@ def test_networks_are_functional_and_made_of_kerass_own_layers():
 def test_every_parameter_receives_a_gradient(backend_name):
     if backend_name == "jax":
         pytest.skip("compiling the step takes half a minute; the graph is the same")
-    model = resnet.resnet18(input_shape=(32, 32, 3), classes=3)
+    model = BUILDERS["resnet18"](input_shape=(32, 32, 3), classes=3)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(1.0), loss, run_eagerly=True)  # one step is not worth a compilation
     before = [keras.ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights]
@@ -154,4 +156,4 @@ def test_every_parameter_receives_a_gradient(backend_name):
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ConfigurationError, match=message):
-        resnet.resnet18(**arguments)
+        BUILDERS["resnet18"](**arguments)

@@ -25,11 +25,13 @@ TRAIN, REST = np.array([0, 1, 2, 3, 4]), np.array([5, 6])  # user 5 and item 4 h
 @pytest.fixture(scope="module")
 def made():
     table = encode_ratings(RATINGS, USERS, ITEMS, TRAIN)
-    model = models.neumf_session(
+    model = models.neumf(
         table.n_users,
         table.n_items,
         user_features=[Categorical("occupation_id", 3)],
         item_features=[MultiHot("genres", 2)],
+        context_features=[Numeric("session", 3)],
+        **models.presets.NEUMF["session"],
     )
     return RatingInputs.of(model, table, RATINGS["rating"], TRAIN, timestamps=TIMES), table
 

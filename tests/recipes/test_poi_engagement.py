@@ -127,5 +127,7 @@ def test_the_heat_lies_on_the_planted_cue():
 
 
 def test_fusion_final_takes_the_samples_metadata():
-    model = models.fusion_final(models.image_input((32, 32, 3)), [Numeric("metadata", 22)])
+    model = models.fusion_classifier(
+        models.image_input((32, 32, 3)), [Numeric("metadata", 22)], **models.presets.FUSION["final"]
+    )
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 11_214_995

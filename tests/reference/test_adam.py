@@ -1,6 +1,6 @@
 import numpy as np
 
-from kmodels.reference import adam
+from tests.reference import adam
 
 
 def test_first_step_moves_by_the_learning_rate_against_the_sign():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kmodels.reference.neumf import Side, loss_and_gradients
+from tests.reference.neumf import Side, loss_and_gradients
 
 RNG = np.random.default_rng(0)
 INPUTS = {

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kmodels import models, training
-from kmodels.features import Categorical, MultiHot
+from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import Batches
 from kmodels.serving import catalogue_scores
 
@@ -20,16 +20,22 @@ OF_ITEMS = {
     "genres": RNG.normal(size=(ITEMS, 4)).astype("float32"),
     "item_history": RNG.normal(size=(ITEMS, 2 * USERS)).astype("float32"),
 }
+ENHANCED = {
+    "user_features": [Numeric("gender"), Numeric("age"), Numeric("occupation")],
+    "item_features": [MultiHot("genres", 4)],
+}
 NAMES = {"gender": USERS, "age": USERS, "occupation": USERS}
 
 
 def build(name):
     if name == "enhanced":
-        return models.neumf_enhanced(USERS, ITEMS, n_genres=4)
+        return models.neumf(USERS, ITEMS, **ENHANCED, **models.presets.NEUMF["enhanced"])
     if name == "plain":
         return models.neumf(USERS, ITEMS, dim=3, hidden=(), product=True, biases=True)
-    builder = {"history": models.neumf_history, "session": models.neumf_session}[name]
-    return builder(USERS, ITEMS, user_features=[Categorical("job", 3)], item_features=[MultiHot("genres", 4)])
+    features = {"user_features": [Categorical("job", 3)], "item_features": [MultiHot("genres", 4)]}
+    if name == "session":
+        features["context_features"] = [Numeric("session", 3)]
+    return models.neumf(USERS, ITEMS, **features, **models.presets.NEUMF[name])
 
 
 @pytest.mark.parametrize("name", ["history", "session", "enhanced", "plain"])

@@ -4,11 +4,15 @@ import pytest
 
 from kmodels import models, training
 from kmodels.errors import DataError
-from kmodels.features import Categorical, MultiHot
+from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import Batches
 from kmodels.serving import load_vectors, save_vectors, vectors_of
 
 USERS, ITEMS = 5, 7
+ENHANCED = {
+    "user_features": [Numeric("gender"), Numeric("age"), Numeric("occupation")],
+    "item_features": [MultiHot("genres", 4)],
+}
 
 
 def inputs_of(model, seed=0):
@@ -27,7 +31,8 @@ def inputs_of(model, seed=0):
 
 def test_vectors_hold_histories_and_features():
     features = {"user_features": [Categorical("job", 3)], "item_features": [MultiHot("genres", 4)]}
-    model = models.neumf_session(USERS, ITEMS, **features)
+    features["context_features"] = [Numeric("session", 3)]
+    model = models.neumf(USERS, ITEMS, **features, **models.presets.NEUMF["session"])
     training.initialize(model, 1)
     users, items = inputs_of(model)
     found = vectors_of(model, Batches(users, batch_size=2), Batches(items, batch_size=3))
@@ -44,7 +49,7 @@ def test_vectors_hold_histories_and_features():
 @pytest.mark.parametrize("name", ["enhanced", "plain"])
 def test_vectors_without_such_inputs_are_the_tables_rows(name):
     if name == "enhanced":
-        model = models.neumf_enhanced(USERS, ITEMS, n_genres=4)
+        model = models.neumf(USERS, ITEMS, **ENHANCED, **models.presets.NEUMF["enhanced"])
     else:
         model = models.neumf(USERS, ITEMS, dim=3, hidden=(), product=True, biases=True)
     training.initialize(model, 1)

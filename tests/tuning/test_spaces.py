@@ -63,12 +63,10 @@ def test_the_defaults_are_those_of_the_builder():
 
     found = spaces.neumf_space(keras_tuner.HyperParameters())
     del found["learning_rate"]
-    assert models.neumf_history(5, 6, **found).get_config() == models.neumf_history(5, 6).get_config()
+    assert models.presets.NEUMF["history"] | found == models.presets.NEUMF["history"]
     wide = spaces.mf_space(keras_tuner.HyperParameters())
-    built = models.matrix_factorization(
-        5, 6, dim=wide["dim"], hidden=wide["hidden"], activation=wide["activation"], name="mf_c_wide"
-    )
-    assert built.get_config() == models.mf_c_wide(5, 6).get_config()
+    size = {name: wide[name] for name in ("dim", "hidden", "activation")}
+    assert models.presets.MATRIX_FACTORIZATION["c_wide"] == size | {"name": "mf_c_wide"}
 
 
 def test_the_dense_defaults_make_the_wide_and_deep_net():
@@ -76,4 +74,4 @@ def test_the_dense_defaults_make_the_wide_and_deep_net():
 
     found = spaces.dense_space(keras_tuner.HyperParameters())
     del found["learning_rate"]
-    assert models.profit_wide_and_deep(**found).get_config() == models.profit_wide_and_deep().get_config()
+    assert models.presets.DENSE["wide_and_deep"] | found == models.presets.DENSE["wide_and_deep"]

@@ -1,4 +1,4 @@
-"""Neural matrix factorisation from scratch, on the network of `reference.network`.
+"""Neural matrix factorisation from scratch, on the network of `scratch_network`.
 
 Each user has a vector p and a bias, each item a vector q and a bias: rows of tables that are learnt like any weights.
 
@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kmodels.errors import ConfigurationError, TrainingError
-from kmodels.reference import network
-from kmodels.reference.network import Floats, Layer
+from kmodels.models import scratch_network as network
+from kmodels.models.scratch_network import Floats, Layer
 
 Ints = npt.NDArray[np.integer]
 

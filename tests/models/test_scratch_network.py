@@ -3,8 +3,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from kmodels.errors import ConfigurationError, TrainingError
-from kmodels.reference import network
-from kmodels.reference.network import Layer
+from kmodels.models import scratch_network as network
+from kmodels.models.scratch_network import Layer
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 2))

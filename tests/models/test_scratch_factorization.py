@@ -3,8 +3,8 @@ import pytest
 
 from kmodels.datasets import simulated
 from kmodels.errors import ConfigurationError, TrainingError
-from kmodels.reference import matrix_factorization as mf
-from kmodels.reference.network import Layer
+from kmodels.models import scratch_factorization as mf
+from kmodels.models.scratch_network import Layer
 
 RNG = np.random.default_rng(0)
 USER, ITEM = np.array([0, 2, 2, 1, 0, 2]), np.array([3, 1, 1, 0, 2, 3])  # ids and a pair repeat
