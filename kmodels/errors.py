@@ -42,12 +42,12 @@ class DataError(KModelsError):
         received: object = None,
     ) -> None:
         self.file, self.row, self.column = file, row, column
-        place = [str(file)] if file is not None else []
+        location = [str(file)] if file is not None else []
         if row is not None:
-            place.append(f"line {row}" if file is not None else f"row {row}")
+            location.append(f"line {row}" if file is not None else f"row {row}")
         if column is not None:
-            place.append(f"column '{column}'")
-        text = f"{', '.join(place)}: {message}" if place else message
+            location.append(f"column '{column}'")
+        text = f"{', '.join(location)}: {message}" if location else message
         if expected is not None:
             text += f"; expected {expected}"
         if received is not None:

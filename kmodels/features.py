@@ -74,8 +74,8 @@ class MultiHot:
         ConfigurationError: If the name cannot name a Keras layer or the size is below 1.
 
     Example:
-        >>> MultiHot("genres", size=18)
-        MultiHot(name='genres', size=18)
+        >>> MultiHot("labels", size=18)
+        MultiHot(name='labels', size=18)
     """
 
     name: str

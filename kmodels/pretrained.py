@@ -17,6 +17,8 @@ from kmodels.datasets import download
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.models.resnet import torch_weights
 
+__all__ = ["PretrainedStart", "freeze", "load_torchvision_weights"]
+
 BASE_URL = "https://download.pytorch.org/models/"
 # Number of convolutions -> torchvision's file, in whose name stand the first digits of its sha256.
 _PUBLISHED = {20: "resnet18-f37072fd.pth", 36: "resnet34-b627a593.pth", 53: "resnet50-0676ba61.pth"}
@@ -61,7 +63,7 @@ def load_torchvision_weights(model: keras.Model, weights: str | Path) -> None:
     values = {name: _fitting(name, variable, tensors, path) for name, variable in variables.items()}
     for name in tensors:
         if name not in values and not name.endswith("num_batches_tracked") and not name.startswith("fc."):
-            raise DataError(f"'{name}' has no place in the network: weights of another network", file=path)
+            raise DataError(f"'{name}' is not in the network: weights of another network", file=path)
     for name, value in values.items():
         variables[name].assign(value)
 
@@ -122,28 +124,8 @@ def _fitting(name: str, variable: Any, tensors: Mapping[str, np.ndarray], path: 
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Reads a safetensors file: eight bytes with the header's length, a JSON header, raw numbers.
-
-    https://github.com/huggingface/safetensors#format
-
-    Args:
-        path: The file.
-
-    Returns:
-        Name -> array; brain floats (BF16) as float32.
-
-    Raises:
-        DataError: If the file is cut short or damaged, or holds a kind of number that is not read.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "one.safetensors"
-        >>> header = b'{"x": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}}'
-        >>> numbers = np.array([1, 2], "<f4").tobytes()
-        >>> _ = path.write_bytes(len(header).to_bytes(8, "little") + header + numbers)
-        >>> read_safetensors(path)["x"].tolist()
-        [[1.0, 2.0]]
-    """
+    """Reads a safetensors file: eight bytes with the header's length, a JSON header, raw numbers."""
+    # https://github.com/huggingface/safetensors#format
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(_LARGEST_HEADER, len(data) - 8):

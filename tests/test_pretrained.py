@@ -88,7 +88,7 @@ def test_a_network_without_top_leaves_the_file_s_last_layer_out(state, tmp_path)
         ),
         ({"bn1.bias": None}, r"'bn1.bias' is missing: weights of another network; expected shape \(64,\)"),
         ({"fc.weight": (1000, 512)}, r"'fc.weight' does not fit: .* include_top=False; expected shape \(2, 512\)"),
-        ({"layer1.2.conv1.weight": (64, 64, 3, 3)}, r"'layer1.2.conv1.weight' has no place in the network"),
+        ({"layer1.2.conv1.weight": (64, 64, 3, 3)}, r"'layer1.2.conv1.weight' is not in the network"),
     ],
     ids=["shape", "missing", "classes", "extra"],
 )

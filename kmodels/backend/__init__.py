@@ -1,4 +1,4 @@
-"""The one place that knows which Keras backend is running."""
+"""The only room that knows which Keras backend runs; internal, described in docs/architecture.md."""
 
 from kmodels.backend.adam import fuse_adam
 from kmodels.backend.dropout import fuse_dropout

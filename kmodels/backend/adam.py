@@ -10,20 +10,9 @@ from kmodels.backend.running import name
 
 
 def fuse_adam(optimizer: keras.optimizers.Optimizer) -> None:
-    """On TensorFlow, and on torch with a CPU, has Adam and AdamW update a weight in one pass, by the backend's kernel.
-
-    Keras takes ten passes over memory. The formula is the same. Other optimisers and AMSGrad keep Keras's steps; so do
-    gradients of a few rows of a table, weights under a `tf.distribute` strategy, and weights that do not lie in torch's
-    memory as their gradients do. Does nothing on JAX, whose compiler joins the passes.
-
-    Args:
-        optimizer: A Keras optimiser, whose update is replaced.
-
-    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, section 2 (the efficient order).
-
-    Example:
-        >>> fuse_adam(keras.optimizers.Adam(1e-3))
-    """
+    """On TensorFlow, and on torch with a CPU, updates a weight by Adam and AdamW in one pass."""
+    # Keras takes ten passes over memory; JAX's compiler joins them. The formula is the same (Kingma and Ba, ICLR 2015,
+    # section 2). AMSGrad, sparse gradients, `tf.distribute` and strides that differ keep Keras's steps.
     if not isinstance(optimizer, keras.optimizers.Adam) or optimizer.amsgrad:
         return
     if name() == "torch":

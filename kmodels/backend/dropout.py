@@ -15,26 +15,10 @@ _LEVELS = 2**16
 
 
 def fuse_dropout(model: keras.Model) -> None:
-    """Has dropout decide on each element by 16 random bits, cheaper to draw than a number.
-
-    The rate is rounded to a multiple of 2⁻¹⁶, and what stays is divided by the share that stays, so that the mean is
-    kept. The bits come from torch's generator, on JAX and TensorFlow from the layer's own seed, as in Keras: on JAX by
-    13 rounds of Threefry in one pass over memory, where JAX takes 20 and, on a CPU, leaves them in a loop. Layers with
-    a seed or a `noise_shape` keep Keras's way.
-
-    Args:
-        model: A built model, whose layers' `call` is replaced.
-
-    Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 2014; Salmon
-    et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011, whose authors know of no statistical flaw of
-    Threefry-2x32 from 13 rounds on (Random123, `threefry.h`).
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5)])
-        >>> fuse_dropout(model)
-        >>> sorted({float(x) for x in keras.ops.ravel(model(keras.ops.ones((40, 3)), training=True))})
-        [0.0, 2.0]
-    """
+    """Has dropout decide on each element by 16 random bits, cheaper to draw than a number."""
+    # The rate is rounded to a multiple of 2⁻¹⁶, and the scale follows it, so that the mean is kept. On JAX the bits are
+    # 13 rounds of Threefry in one pass over memory, where JAX takes 20: no statistical flaw is known from 13 rounds on
+    # (Salmon et al., SC 2011; Random123, `threefry.h`). Layers with a seed or a `noise_shape` keep Keras's way.
     draw = {"jax": _draw_on_jax, "torch": _draw_on_torch, "tensorflow": _draw_on_tensorflow}[name()]
     for layer in model._flatten_layers(include_self=False):
         plain = type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.seed is None

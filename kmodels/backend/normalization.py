@@ -11,25 +11,9 @@ from kmodels.backend.running import name
 
 
 def fuse_normalization(model: keras.Model) -> None:
-    """On torch and TensorFlow, normalises batches by the backend's own kernel, in fewer passes than Keras's steps.
-
-    The same arithmetic: batch statistics in training, moving ones otherwise, updated as Keras does it, by the biased
-    variance. A layer that normalises another axis than the last or renormalises, and a call with a mask, keep Keras's
-    steps. So does TensorFlow for all but pictures in float32, since its kernel is no quicker there, and outside
-    training. Does nothing on JAX, whose compiler joins the steps.
-
-    Args:
-        model: A built model, whose layers' `call` is replaced.
-
-    Source: Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithm 1.
-
-    Example:
-        >>> import numpy as np
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization()])
-        >>> fuse_normalization(model)
-        >>> tuple(model(np.ones((2, 3), "float32"), training=True).shape)
-        (2, 3)
-    """
+    """On torch and TensorFlow, normalises batches by the backend's own kernel, in fewer passes than Keras's steps."""
+    # The same arithmetic, with the biased variance in the moving one, as Keras has it. TensorFlow's kernel is quicker
+    # for pictures in float32 in training alone; JAX's compiler joins the steps.
     fused = {"torch": _fused_on_torch, "tensorflow": _fused_on_tensorflow}.get(name())
     if fused is None:
         return

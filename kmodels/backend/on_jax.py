@@ -25,39 +25,17 @@ _FEW_CALLS = (("xla_cpu_use_fusion_emitters", False),)  # for what is called a f
 
 
 def allow_compilation(model: keras.Model) -> None:
-    """Lets JAX compile layers that Keras never compiles, as TensorFlow's XLA cannot: random rotation and translation.
-
-    One such layer would have each training step of the whole model run uncompiled, several times slower. Call it
-    before `compile` and `predict`.
-
-    Args:
-        model: The model; marks on its layers are changed, their arithmetic is not.
-
-    Example:
-        >>> allow_compilation(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.RandomRotation(0.1)]))
-    """
+    """Lets JAX compile random rotation and translation, which Keras leaves out as TensorFlow's XLA cannot."""
+    # One such layer would have each step of the whole model run uncompiled. Before `compile` and `predict`.
     if name() == "jax":
         for layer in model._flatten_layers():
             layer.supports_jit = True
 
 
 def scan_train_steps(model: keras.Model, batches: int) -> None:
-    """On JAX and a CPU, trains a compiled model by calls of 16 steps, where steps are small and many.
-
-    Entering a compiled step takes time; a call with a loop of 16 inside takes it once, as does a call with the fewer
-    steps at an epoch's end. The steps are Keras's, on the same batches in the same order. Batches that differ in shape
-    or are large are taken one by one all the same. Does nothing on other backends, for fewer than 64 batches an epoch,
-    or for a model with convolutions.
-
-    Args:
-        model: A compiled model, whose `steps_per_execution` and training function are replaced.
-        batches: Batches of an epoch.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        >>> model.compile("adam", "mse")
-        >>> scan_train_steps(model, batches=1000)
-    """
+    """On JAX and a CPU, trains a compiled model by calls of 16 steps, where steps are small and many."""
+    # Entering a compiled step takes time; a call with a loop inside takes it once. The steps are Keras's, on the same
+    # batches in the same order; batches that differ in shape or are large are taken one by one.
     if name() != "jax" or batches < _FEW_BATCHES or not _is_plain(model):
         return
     import jax
@@ -73,7 +51,7 @@ def scan_train_steps(model: keras.Model, batches: int) -> None:
                 return model.train_step(before[0], jax.tree.map(lambda array: array[i], data))[::-1]
 
             with keras.StatelessScope(state_mapping=list(zip(model.metrics_variables, state[3], strict=True))):
-                logs = model.get_metrics_result()  # of the right kind; those of the last step take their place
+                logs = model.get_metrics_result()  # of the right kind; those of the last step replace them
             return jax.lax.fori_loop(0, count, step, (state, logs))[::-1]
 
         several = jax.jit(loop, donate_argnums=0, compiler_options=_known(_SMALL_NETWORKS))
@@ -96,21 +74,8 @@ def scan_train_steps(model: keras.Model, batches: int) -> None:
 
 
 def compile_evaluation(model: keras.Model) -> None:
-    """On JAX and a CPU, has validation and prediction compiled in 40 % less time, by XLA's older code generator.
-
-    An epoch calls them a few dozen times, for which what the other generator gains does not make up. The steps are
-    Keras's. Does nothing on other backends, or for a model with convolutions.
-
-    Args:
-        model: A compiled model, whose test and prediction functions are replaced.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        >>> model.compile("adam", "mse")
-        >>> compile_evaluation(model)
-        >>> model.predict(np.ones((2, 3)), verbose=0).shape
-        (2, 1)
-    """
+    """On JAX and a CPU, has validation and prediction compiled in 40 % less time, by XLA's older code generator."""
+    # An epoch calls them a few dozen times, for which what the other generator gains does not make up.
     if name() != "jax" or not _is_plain(model):
         return
     import jax

@@ -10,21 +10,8 @@ from kmodels.backend.running import name
 
 
 def fuse_penalties(model: keras.Model) -> None:
-    """On TensorFlow, computes an L2 penalty, and its gradient, in one pass over the weight each.
-
-    Keras's squares and sums, one after the other, take two and three. The model is saved with the penalties it has.
-    Does nothing on other backends.
-
-    Args:
-        model: A built model; the `regularizer` of its variables is replaced, that of its layers stays.
-
-    Example:
-        >>> layer = keras.layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.1), kernel_initializer="ones")
-        >>> model = keras.Sequential([keras.Input((5,)), layer])
-        >>> fuse_penalties(model)
-        >>> round(float(model.losses[0]), 4)
-        1.0
-    """
+    """On TensorFlow, computes an L2 penalty, and its gradient, in one pass over the weight each."""
+    # Keras's squares and sums take two and three passes. A saved model has the penalties of its layers, which stay.
     if name() != "tensorflow":
         return
     for variable in model.trainable_variables:

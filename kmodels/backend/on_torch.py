@@ -12,14 +12,8 @@ from kmodels.backend.running import name
 
 
 def keep_channels_last() -> None:
-    """On torch, leaves pictures in memory as Keras has them, channels last, on their way into a layer.
-
-    Before each convolution and pooling Keras copies them to channels first, and for a convolution back again; torch
-    takes either. Values do not change. Does nothing on other backends, nor where Keras has another way of doing it.
-
-    Example:
-        >>> keep_channels_last()
-    """
+    """On torch, leaves pictures in memory as Keras has them, channels last, on their way into a layer."""
+    # Before each convolution and pooling Keras copies them to channels first; torch takes either.
     if name() != "torch":
         return
     from keras.src.backend.torch import nn
@@ -30,22 +24,9 @@ def keep_channels_last() -> None:
 
 
 def reorder_kernels(model: keras.Model) -> None:
-    """On torch, stores convolution kernels in the order in which torch's convolutions read them.
-
-    Keras keeps a kernel as (height, width, in, out) and turns it for torch, which then copies it at each step, as it
-    does the gradient on its way back. Here the numbers lie in memory as (out, height, width, in) under the same shape,
-    those of the optimiser likewise: nothing is left to copy. Values do not change. Does nothing on other backends.
-
-    Args:
-        model: A compiled model, whose optimiser is built here.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
-        >>> model.compile("adam", "mse")
-        >>> reorder_kernels(model)
-        >>> tuple(model.layers[0].kernel.shape)
-        (3, 3, 3, 4)
-    """
+    """On torch, stores convolution kernels in the order in which torch's convolutions read them."""
+    # Under the same shape, the numbers lie in memory as (out, height, width, in), those of the optimiser likewise, so
+    # that neither kernel nor gradient is copied at each step.
     if name() != "torch":
         return
     layers = [layer for layer in model._flatten_layers(include_self=False) if type(layer) is keras.layers.Conv2D]
@@ -57,22 +38,11 @@ def reorder_kernels(model: keras.Model) -> None:
 
 
 def trace_train_step(model: keras.Model) -> None:
-    """On torch, trains a compiled model by the graph of tensor operations that its layers make.
-
-    Keras on torch runs the Python of every layer and metric at each step, which for a small network takes longer than
-    its arithmetic. Here the forward pass, the loss and the metrics are recorded once for each shape of a batch
-    (`make_fx`) and replayed; gradients and optimiser stay Keras's, as do metrics that are no means. A batch with sample
-    weights takes Keras's own step. Does nothing on other backends, nor for a model whose step cannot be replayed: with
-    layers that are not Keras's own, or that draw random numbers from a seed in Python.
-
-    Args:
-        model: A compiled model, whose `train_step` is replaced.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        >>> model.compile("adam", "mse")
-        >>> trace_train_step(model)
-    """
+    """On torch, trains a compiled model by the graph of tensor operations that its layers make."""
+    # Keras on torch runs the Python of every layer and metric at each step. Here the forward pass, the loss and the
+    # means among the metrics are recorded once for each shape of a batch (`make_fx`) and replayed; gradients and
+    # optimiser stay Keras's. Sample weights take Keras's step, as do layers that are not Keras's or draw from a seed in
+    # Python.
     if name() != "torch" or not all(_can_be_replayed(layer) for layer in model._flatten_layers(include_self=False)):
         return
     import torch

@@ -17,48 +17,21 @@ from kmodels.errors import ConfigurationError, DataError
 
 
 def name() -> str:
-    """Names the running backend.
-
-    Returns:
-        "jax", "torch" or "tensorflow".
-
-    Example:
-        >>> name() in {"jax", "torch", "tensorflow"}
-        True
-    """
+    """Names the running backend."""
     return keras.backend.backend()
 
 
 def steps_per_execution() -> int:
-    """Says how many training steps one call into the backend should run.
-
-    TensorFlow spends about as long on entering a compiled step as on a small network's arithmetic, so it takes
-    several at once. Torch must take one, and JAX gains nothing from Keras's way of taking more (`scan_train_steps` is
-    another).
-
-    Returns:
-        Value for `model.compile(steps_per_execution=...)`.
-
-    Example:
-        >>> steps_per_execution() >= 1
-        True
-    """
+    """Says how many training steps one call into the backend should run."""
+    # TensorFlow spends about as long on entering a compiled step as on a small network's arithmetic. Torch must take
+    # one, and JAX has `scan_train_steps`.
     return 16 if name() == "tensorflow" else 1
 
 
 def seed_dropout(seed: int) -> None:
-    """Seeds what dropout draws from outside the model's own variables.
-
-    On JAX and TensorFlow a layer's masks come from a state that is a variable of the model; on torch an unseeded
-    layer draws from torch's global generator. (`keras.utils.set_random_seed` would import TensorFlow on every
-    backend, for seconds and hundreds of MB.)
-
-    Args:
-        seed: 0 to 2**63 - 1.
-
-    Example:
-        >>> seed_dropout(3)
-    """
+    """Seeds what dropout draws from outside the model's own variables."""
+    # On JAX and TensorFlow the state is a variable of the model; on torch an unseeded layer draws from the global
+    # generator. (`keras.utils.set_random_seed` would import TensorFlow on every backend.)
     if name() == "torch":
         import torch
 
@@ -66,11 +39,7 @@ def seed_dropout(seed: int) -> None:
 
 
 def clear_session() -> None:
-    """Frees what Keras and the backend keep of models that are no longer used, between the trials of a search.
-
-    Example:
-        >>> clear_session()
-    """
+    """Frees what Keras and the backend keep of models that are no longer used, between the trials of a search."""
     keras.utils.clear_session(free_memory=True)
     if name() == "jax":
         import jax
@@ -86,14 +55,7 @@ def clear_session() -> None:
 
 
 def tensorflow() -> Any:
-    """Imports TensorFlow for the engines that need it, whichever backend runs.
-
-    Returns:
-        The module.
-
-    Raises:
-        ConfigurationError: If TensorFlow is not installed.
-    """
+    """Imports TensorFlow for the engines that need it, whichever backend runs."""
     if importlib.util.find_spec("tensorflow") is None:
         raise ConfigurationError(
             "the tf.data engine needs TensorFlow: install it (pip install -e '.[tensorflow]') or use the default "
@@ -106,15 +68,8 @@ def tensorflow() -> Any:
 
 @contextmanager
 def without_tensorflow() -> Iterator[None]:
-    """Keeps Keras from importing TensorFlow, for seconds and hundreds of MB, while it saves or copies a model.
-
-    On every backend it asks of each setting whether it is one of TensorFlow's types. Where TensorFlow is the backend or
-    is imported already, nothing changes.
-
-    Example:
-        >>> with without_tensorflow():
-        ...     config = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]).get_config()
-    """
+    """Keeps Keras from importing TensorFlow, for seconds and hundreds of MB, while it saves or copies a model."""
+    # On every backend it asks of each setting whether it is one of TensorFlow's types.
     from keras.src.utils import module_utils
 
     known = module_utils.tensorflow._available
@@ -127,20 +82,7 @@ def without_tensorflow() -> Iterator[None]:
 
 
 def gradients(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
-    """Computes a function of a tensor and the gradient of its value, by the running backend's differentiation.
-
-    Args:
-        function: From a tensor to a tensor with one value, made of Keras's operations, layers and models.
-        x: Where to take the gradient: an array or tensor of real numbers.
-
-    Returns:
-        The value and the gradient, two tensors of the backend; the gradient has the shape of `x`.
-
-    Example:
-        >>> value, gradient = gradients(lambda x: keras.ops.sum(x**2), [1.0, 2.0])
-        >>> float(value), keras.ops.convert_to_numpy(gradient).tolist()
-        (5.0, [2.0, 4.0])
-    """
+    """Computes a function of a tensor and the gradient of its value, by the running backend's differentiation."""
     x = keras.ops.convert_to_tensor(x)
     if name() == "jax":
         import jax
@@ -160,18 +102,7 @@ def gradients(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
 
 
 def read_torch_file(path: Path) -> dict[str, np.ndarray]:
-    """Reads the tensors of a file that torch saved, on any backend; nothing pickled in it is executed.
-
-    Args:
-        path: A file with a dictionary of tensors, such as a `state_dict`.
-
-    Returns:
-        Name -> array; brain floats (bfloat16) as float32.
-
-    Raises:
-        ConfigurationError: If torch is not installed.
-        DataError: If the file is damaged or holds anything else.
-    """
+    """Reads the tensors of a file that torch saved, on any backend; nothing pickled in it is executed."""
     if importlib.util.find_spec("torch") is None:
         raise ConfigurationError(
             f"reading {path} needs torch: install it (pip install -e '.[torch]') or use a .safetensors file"

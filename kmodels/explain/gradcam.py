@@ -26,9 +26,9 @@ def grad_cam(
     class_index: int | npt.ArrayLike | None = None,
     batch_size: int = 32,
 ) -> FloatArray:
-    """Draws for each row a map of how much each place of a layer speaks for a class.
+    """Draws for each row a map of how much each position of a layer speaks for a class.
 
-    A channel's weight is the mean gradient of the class's output with respect to it; a place's heat is the weighted
+    A channel's weight is the mean gradient of the class's output with respect to it; a position's heat is the weighted
     sum of its channels, zero where negative (Selvaraju et al. 2017, "Grad-CAM", https://arxiv.org/abs/1610.02391). Each
     map is divided by its highest value, so maps of two pictures do not compare in height.
 
@@ -38,7 +38,7 @@ def grad_cam(
         inputs: What the model takes: a dict of arrays by input name, a list in the order of its inputs, or the one
             array; n rows each.
         layer: Name of the layer, which may stand inside a model that is a layer. None, the default, takes the last
-            one whose output is a map of more than one place.
+            one whose output is a map of more than one position.
         class_index: The class, or one for each row, shape (n,). None, the default, takes what is predicted.
         batch_size: Rows at a time, which bounds the memory. Default 32.
 
@@ -105,7 +105,7 @@ def resize(maps: npt.ArrayLike, size: tuple[int, int]) -> FloatArray:
 def overlay(
     pictures: npt.ArrayLike, maps: npt.ArrayLike, alpha: float = 0.45, *, colormap: str = "inferno"
 ) -> npt.NDArray[np.uint8]:
-    """Lays heat maps over their pictures in colour: the hotter a place, the less of the picture shows through.
+    """Lays heat maps over their pictures in colour: the hotter a position, the less of the picture shows through.
 
     Args:
         pictures: uint8 (n, height, width, 3), or 1 channel for grey.
@@ -146,8 +146,8 @@ def heat_in_box(heat: npt.ArrayLike, box: Sequence[float]) -> float:
 
     Args:
         heat: (height, width), 0 or more; best `resize`d to the picture's size, so that the box is in its pixels.
-        box: (left, top, right, bottom) in places of the map, right and bottom excluded, as Pillow has it. Parts of a
-            place count by their share.
+        box: (left, top, right, bottom) in positions of the map, right and bottom excluded, as Pillow has it. Parts of a
+            position count by their share.
 
     Returns:
         0 to 1; NaN for a map without any heat.
@@ -173,9 +173,9 @@ def heat_in_box(heat: npt.ArrayLike, box: Sequence[float]) -> float:
 
 
 def _covered(start: float, end: float, size: int) -> npt.NDArray[np.float64]:
-    """How much of each place, 0 to 1, lies between start and end."""
-    places = np.arange(size)
-    return np.clip(np.minimum(places + 1, end) - np.maximum(places, start), 0, 1)
+    """How much of each position, 0 to 1, lies between start and end."""
+    positions = np.arange(size)
+    return np.clip(np.minimum(positions + 1, end) - np.maximum(positions, start), 0, 1)
 
 
 def _maps(

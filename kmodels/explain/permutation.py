@@ -33,7 +33,7 @@ def permutation_importance(
         predict: From a dict of arrays, such as `inputs`, to predictions.
         inputs: Name -> array, n rows each, two or more; best rows the model was not trained on. Not changed.
         groups: Name of the group -> (name of the input, its columns), the columns None for the whole input, as for a
-            picture. Columns are places along the input's second axis.
+            picture. Columns are positions along the input's second axis.
         score: From predictions to a number, higher is better: accuracy, or an error with a minus.
         repeats: How often each group is shuffled. Default 5.
         seed: Seed of the orders. Default 0.
@@ -59,11 +59,11 @@ def permutation_importance(
     n_rows = len(next(iter(arrays.values())))
     whole = _scored(score, predict(dict(arrays)))
     found = []
-    for place, (group, (name, columns)) in enumerate(groups.items()):
+    for index, (group, (name, columns)) in enumerate(groups.items()):
         drops = []
         for repeat in range(repeats):
-            # Each order depends on its own place alone: one more group or repeat leaves the others as they are.
-            order = np.random.default_rng([seed, place, repeat]).permutation(n_rows)
+            # Each order depends on its own index alone: one more group or repeat leaves the others as they are.
+            order = np.random.default_rng([seed, index, repeat]).permutation(n_rows)
             drops.append(whole - _scored(score, predict(arrays | {name: _shuffled(arrays[name], columns, order)})))
         found.append((group, float(np.mean(drops)), float(np.std(drops, ddof=1)) if repeats > 1 else 0.0))
     table = pd.DataFrame(found, columns=["group", "mean", "std"])

@@ -143,13 +143,13 @@ def _mixture(
 
 
 def _members(groups: Mapping[str, Sequence[int]], width: int) -> npt.NDArray[np.int64]:
-    """Place of the group that each column is in, (columns,)."""
+    """Index of the group that each column is in, (columns,)."""
     columns = [column for group in groups.values() for column in group]
     if sorted(columns) != list(range(width)) or not all(len(group) for group in groups.values()):
         raise ConfigurationError(f"the groups must hold each column from 0 to {width - 1} once. Received: {columns}")
     members = np.empty(width, np.int64)
-    for place, group in enumerate(groups.values()):
-        members[list(group)] = place
+    for index, group in enumerate(groups.values()):
+        members[list(group)] = index
     return members
 
 

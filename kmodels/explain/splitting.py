@@ -27,7 +27,7 @@ def split_at_layer(model: keras.Model, layer: str | None = None) -> tuple[keras.
         model: A Functional or Sequential model with one output. The layer may stand inside a model that is a layer of
             it, as an image model does, at any depth.
         layer: Name of the layer. None, the default, takes the last one whose output is a map, (batch, height, width,
-            channels) with more than one place, and past which nothing leads, as a shortcut within a block would.
+            channels) with more than one position, and past which nothing leads, as a shortcut within a block would.
 
     Returns:
         The first half, from a dict of the model's inputs by name to the layer's output, and the second half, from a
@@ -124,10 +124,8 @@ def _cut(model: keras.Model, path: Path) -> tuple[keras.Model, keras.Model]:
 
 
 def _remade(tensor: Tensor, made: dict[int, Tensor]) -> Tensor:
-    """Calls the layers behind a tensor again, from the tensors in `made` on, where what was called is kept.
-
-    `keras.Model` can start from tensors within a graph too, but then leaves the model's own inputs unusable.
-    """
+    """Calls the layers behind a tensor again, from the tensors in `made` on, where what was called is kept."""
+    # `keras.Model` can start from tensors within a graph too, but then leaves the model's own inputs unusable.
     waiting = [tensor]
     while waiting:
         node = _node_of(waiting[-1])

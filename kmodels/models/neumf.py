@@ -155,10 +155,8 @@ def _check(**sizes: int) -> None:
 
 
 def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
-    """Splits a NeuMF into the users' tower, the items' tower and the head that joins them; the weights are shared.
-
-    A tower gives a list of float32 (batch, n), of which the first is the vector; the head takes both lists.
-    """
+    """Splits a NeuMF into the users' tower, the items' tower and the head that joins them; the weights are shared."""
+    # A tower gives a list of float32 (batch, n), of which the first is the vector; the head takes both lists.
     names = {layer.name for layer in model.layers}
     frontier = [*model.get_layer("joined").input]
     if "rating" in names:

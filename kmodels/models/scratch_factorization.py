@@ -5,8 +5,8 @@ Each user has a vector p and a bias, each item a vector q and a bias: rows of ta
     rating = c + b_user + b_item + h · (p ⊙ q) + g · MLP(p, q, p ⊙ q)
 
 Looking a row up in a table is a layer too: the product of a row of zeros with a single one, and the table. Its gradient
-follows from that: each row of the table gets the sum of what flows back at the places where it was looked up, and all
-other rows get 0. This is the arithmetic of `models.matrix_factorization`, which the tests hold to it.
+follows from that: each row of the table gets the sum of what flows back at the positions where it was looked up, and
+all other rows get 0. This is the arithmetic of `models.matrix_factorization`, which the tests hold to it.
 """
 
 from __future__ import annotations
@@ -57,22 +57,6 @@ def initialize(
 ) -> Factors:
     """Makes new factors: small random vectors, biases of 0, and the mean rating as the constant.
 
-    Args:
-        n_users: Rows of the users' tables.
-        n_items: Rows of the items' tables.
-        dim: Width of p and q. Default 8.
-        hidden: Widths of the MLP's layers; empty for none. Default (16,).
-        activation: Activation of the MLP. Default "relu".
-        stddev: Standard deviation of the vectors. Default 0.1.
-        mean: The constant c. Default 0.
-        seed: Seed of the draws. Default 0.
-
-    Returns:
-        The factors.
-
-    Raises:
-        ConfigurationError: If a size is below 1 or the activation is unknown.
-
     Example:
         >>> factors = initialize(3, 4, dim=2, hidden=(5,))
         >>> factors.mlp[0].weights.shape, factors.output.weights.shape
@@ -96,14 +80,6 @@ def initialize(
 
 def predict(factors: Factors, user: Ints, item: Ints) -> Floats:
     """Predicts ratings.
-
-    Args:
-        factors: What was learnt.
-        user: (rows,) rows of the users' tables.
-        item: (rows,) rows of the items' tables.
-
-    Returns:
-        (rows,).
 
     Example:
         >>> predict(initialize(3, 4, hidden=(), mean=3.5, stddev=0.0), np.array([0, 2]), np.array([1, 1])).tolist()
@@ -135,18 +111,6 @@ def loss_and_gradient(
 
     The penalties, l2 · Σ w² over a table, keep those who rated little near nought: each rating pulls their row with
     the same force as any other's, and the penalty pulls back. The gradient of l2 · w² is 2 · l2 · w.
-
-    Args:
-        factors: What was learnt.
-        user: (rows,) rows of the users' tables.
-        item: (rows,) rows of the items' tables.
-        rating: (rows,).
-        l2: Factor of the penalty on the vectors. Default 0.
-        bias_l2: Factor of the penalty on the biases. Default 0.
-        kernel_l2: Factor of the penalty on the MLP's weights. Default 0.
-
-    Returns:
-        The loss, and the gradient in the shape of the factors.
 
     Example:
         >>> factors = initialize(2, 2, dim=1, hidden=(), mean=3.0, stddev=0.0)
@@ -188,7 +152,7 @@ def loss_and_gradient(
 
 
 def _rows(ids: Ints, by_rows: Floats, table: Floats) -> Floats:
-    """The gradient of a table: the sum of what comes back at each place where a row was looked up."""
+    """The gradient of a table: the sum of what comes back at each position where a row was looked up."""
     result = np.zeros_like(table)
     np.add.at(result, ids, by_rows)
     return result
@@ -196,16 +160,6 @@ def _rows(ids: Ints, by_rows: Floats, table: Floats) -> Floats:
 
 def descend(factors: Factors, gradient: Factors, learning_rate: float, table_rate: float) -> Factors:
     """Takes one step downhill.
-
-    Args:
-        factors: What was learnt.
-        gradient: What `loss_and_gradient` gave.
-        learning_rate: Step of the layers for a gradient of 1.
-        table_rate: Step of the tables. It must be far larger: of the rows of a batch only a few are of one user, so
-            that the mean over the batch leaves that user's row a small gradient.
-
-    Returns:
-        The factors after the step.
 
     Example:
         >>> factors = initialize(2, 2, dim=1, hidden=(), mean=3.0, stddev=0.0)
@@ -239,27 +193,6 @@ def fit(
     on_epoch: Callable[[Factors], object] | None = None,
 ) -> tuple[Factors, list[float]]:
     """Trains by stochastic gradient descent; both rates fall in a line to 0, so that the last steps settle.
-
-    Args:
-        factors: What to start from.
-        user: (rows,) rows of the users' tables.
-        item: (rows,) rows of the items' tables.
-        rating: (rows,).
-        epochs: Passes over the ratings.
-        learning_rate: First rate of the layers. Default 0.05.
-        table_rate: First rate of the tables; the larger the batches, the larger it may be. Default 10.
-        batch_size: Ratings of a step. Default 256.
-        l2: Factor of the penalty on the vectors. Default 0.
-        bias_l2: Factor of the penalty on the biases. Default 0.
-        kernel_l2: Factor of the penalty on the MLP's weights. Default 0.
-        seed: Seed of the order of the ratings. Default 0.
-        on_epoch: Called with the factors after each epoch, to watch them. Default None.
-
-    Returns:
-        The trained factors, and the mean of the steps' losses in each epoch.
-
-    Raises:
-        TrainingError: If the loss is not a finite number.
 
     Example:
         >>> user, item = np.repeat([0, 1], 2), np.tile([0, 1], 2)

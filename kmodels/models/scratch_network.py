@@ -67,14 +67,6 @@ def xavier(rng: np.random.Generator, n_in: int, n_out: int) -> Floats:
     A sum of n_in products has the variance n_in · Var(w) · Var(x): to keep it, Var(w) should be 1 / n_in; on the way
     back the sum runs over n_out. 2 / (n_in + n_out) lies between (Glorot and Bengio, AISTATS 2010).
 
-    Args:
-        rng: Where the draws come from.
-        n_in: Inputs of the layer.
-        n_out: Outputs of the layer.
-
-    Returns:
-        (n_in, n_out), uniform within ± √(6 / (n_in + n_out)), which has that variance.
-
     Example:
         >>> float(np.abs(xavier(np.random.default_rng(0), 4, 2)).max()) < 1
         True
@@ -85,14 +77,6 @@ def xavier(rng: np.random.Generator, n_in: int, n_out: int) -> Floats:
 
 def he(rng: np.random.Generator, n_in: int, n_out: int) -> Floats:
     """Draws weights for ReLU, which sets half of the numbers to 0 and so needs twice the variance, 2 / n_in.
-
-    Args:
-        rng: Where the draws come from.
-        n_in: Inputs of the layer.
-        n_out: Outputs of the layer.
-
-    Returns:
-        (n_in, n_out), normal with that variance (He et al., "Delving Deep into Rectifiers", ICCV 2015).
 
     Example:
         >>> he(np.random.default_rng(0), 4, 2).shape
@@ -111,19 +95,6 @@ def initialize(
     """Makes a network of any sizes, with random weights and biases of 0.
 
     Weights must differ from the start: units with equal weights get equal gradients and would stay equal for ever.
-
-    Args:
-        sizes: Numbers of inputs, of units of each hidden layer, and of outputs.
-        activations: One name for each layer: "linear", "relu", "sigmoid" or "tanh".
-        start: `xavier`, `he`, or any such function; None takes `he` for ReLU and `xavier` for the others. Default
-            None.
-        seed: Seed of the weights. Default 0.
-
-    Returns:
-        One layer for each activation.
-
-    Raises:
-        ConfigurationError: If a size is below 1, there is not one activation for each layer, or one is unknown.
 
     Example:
         >>> [layer.weights.shape for layer in initialize([2, 8, 1], ["tanh", "linear"])]
@@ -147,13 +118,6 @@ def initialize(
 def forward(network: Sequence[Layer], x: Floats) -> list[Floats]:
     """Computes the network's output, and keeps what every layer gave: the way back needs it.
 
-    Args:
-        network: The layers.
-        x: (rows, n_in).
-
-    Returns:
-        x, then the result of each layer; the last one is the prediction.
-
     Example:
         >>> twice = [Layer(np.array([[2.0]]), np.array([1.0]), "relu")]
         >>> forward(twice, np.array([[3.0], [-3.0]]))[-1].tolist()
@@ -170,13 +134,6 @@ def mean_squared_error(predicted: Floats, target: Floats) -> tuple[float, Floats
     """Computes the error that is made smaller, and how it changes with each prediction.
 
     With N numbers, E = Σ (predicted - target)² / N, so dE / dpredicted = 2 (predicted - target) / N.
-
-    Args:
-        predicted: Any shape.
-        target: The same shape.
-
-    Returns:
-        E, and dE / dpredicted in that shape.
 
     Example:
         >>> error, slope = mean_squared_error(np.array([[3.0]]), np.array([[1.0]]))
@@ -199,15 +156,6 @@ def backward(network: Sequence[Layer], results: Sequence[Floats], by_output: Flo
 
     and dE/dx is dE/da of the layer before. So one walk backwards, no dearer than two forwards, gives all of them.
 
-    Args:
-        network: The layers.
-        results: What `forward` gave.
-        by_output: dE/da of the last layer, (rows, n_out).
-
-    Returns:
-        For each layer its gradient, as a `Layer` of the same shapes; and dE/dx, (rows, n_in), for whatever feeds the
-        network.
-
     Example:
         >>> twice = [Layer(np.array([[2.0]]), np.array([1.0]), "linear")]
         >>> gradient, by_input = backward(twice, forward(twice, np.array([[3.0]])), np.array([[1.0]]))
@@ -225,14 +173,6 @@ def backward(network: Sequence[Layer], results: Sequence[Floats], by_output: Flo
 
 def descend(network: Sequence[Layer], gradients: Sequence[Layer], learning_rate: float) -> list[Layer]:
     """Takes one step downhill: each weight moves against its gradient.
-
-    Args:
-        network: The layers.
-        gradients: What `backward` gave.
-        learning_rate: Length of the step for a gradient of 1. Too small learns slowly, too large overshoots.
-
-    Returns:
-        The network after the step.
 
     Example:
         >>> one = [Layer(np.array([[2.0]]), np.array([1.0]), "linear")]
@@ -259,21 +199,6 @@ def fit(
 
     With all rows at once the steps go straight downhill, but there is one for each pass over the data. With a few rows
     at a time (stochastic gradient descent) each step is only roughly downhill, and there are many more of them.
-
-    Args:
-        network: The layers to start from.
-        x: (rows, n_in).
-        target: (rows, n_out).
-        epochs: Passes over the rows.
-        learning_rate: See `descend`. Default 0.1.
-        batch_size: Rows of a step; None takes all. Default None.
-        seed: Seed of the order of the rows, which is another in each epoch. Default 0.
-
-    Returns:
-        The trained network, and the mean of the steps' errors in each epoch.
-
-    Raises:
-        TrainingError: If the error is not a finite number: the learning rate is too large.
 
     Example:
         >>> x = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])

@@ -1,4 +1,4 @@
-"""The users (products, films) most like another, by the cosine of their vectors."""
+"""The users (or items) most like another, by the cosine of their vectors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing.encoders import Vocabulary
 
 Table = npt.NDArray[np.floating]
-# What is held beside the table: one block of scores, 4 M numbers, and the best so far. Few queries are set against
+# What is held apart from the table: one block of scores, 4 M numbers, and the best so far. Few queries are set against
 # more rows at a time, as many small matrix products are slower than few large ones.
 _QUERIES, _SCORES, _MOST_ROWS = 1024, 4_194_304, 65_536
 # Candidates are scored again in float64, so many at a time.
@@ -45,9 +45,9 @@ def embedding_table(model: Any, layer: str) -> npt.NDArray[np.float32]:
 
 
 def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int = 10) -> pd.DataFrame:
-    """Finds the n users (products, films) whose vectors point in the direction most like that of some users.
+    """Finds the n users (or items) whose vectors point in the direction most like that of some users.
 
-    Exact: every row is looked at, in blocks, so that beside the table only some 100 MB are held, however long it
+    Exact: every row is looked at, in blocks, so that apart from the table only some 100 MB are held, however long it
     is.
     A vector of zeros is like no other: its cosine is 0.
 
@@ -158,29 +158,9 @@ def _frame(
 def search(
     table: Table, queries: Table, own: npt.NDArray[np.integer], n: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Finds the rows of a table most like some vectors, by rows alone.
-
-    Cosines in float32 say which rows may be among the best; only these are computed again in float64, so that the
-    result depends neither on the blocks nor on the order in which a matrix product adds.
-
-    Args:
-        table: (rows, dim); row 0 is never found.
-        queries: (queries, dim).
-        own: (queries,) the row that is not to be found for each query, 0 for none.
-        n: How many to find, 1 or more, at most the rows that may be found.
-
-    Returns:
-        Rows, (queries, n), the most similar first, and their cosines.
-
-    Raises:
-        DataError: If a vector is not finite.
-
-    Example:
-        >>> table = np.array([[0, 0], [1, 0], [0, 1], [2, 1]], "float32")
-        >>> rows, _ = search(table, table[[1]], np.array([1]), 2)
-        >>> rows.tolist()
-        [[3, 2]]
-    """
+    """Finds the rows of a table most like some vectors, by rows alone."""
+    # Cosines in float32 say which rows may be among the best; only these are computed again in float64, so that the
+    # result depends neither on the blocks nor on the order in which a matrix product adds.
     # Not the table divided by its norms, which would be a second table.
     inverse = np.empty(len(table), np.float32)
     for start in range(0, len(table), _MOST_ROWS):
@@ -221,10 +201,10 @@ def _search_some(
         if start == 0 and len(block) > n:
             # No bar yet: the n-th best of the first block is one.
             bar = np.partition(scores, len(block) - n, axis=1)[:, len(block) - n]
-        query, place = np.nonzero(scores >= np.maximum(bar - margin, -2.0)[:, None])
+        query, column = np.nonzero(scores >= np.maximum(bar - margin, -2.0)[:, None])
         for first in range(0, len(query), _PAIRS):
             some = slice(first, first + _PAIRS)
-            _merge(rows, best, table, directions, query[some], place[some] + start)
+            _merge(rows, best, table, directions, query[some], column[some] + start)
     return rows, best
 
 

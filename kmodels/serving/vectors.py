@@ -24,7 +24,7 @@ def vectors_of(model: keras.Model, users: Batches, items: Batches) -> Tables:
     """Computes the vectors p of all users and q of all items, with all that a fitted NeuMF adds into them.
 
     Where the model knows histories or features, an id's row of the embedding table is only what these leave to say;
-    who is like whom is told by the whole vector.
+    who is like whom depends on the whole vector.
 
     Args:
         model: A model of `models.neumf` or one of its variants.

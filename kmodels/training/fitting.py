@@ -152,10 +152,9 @@ def _is_per_epoch(callback: kc.Callback) -> bool:
 
 
 class _EpochCallbacks(kc.CallbackList):
-    """Callbacks of which none acts on a batch: Keras need not turn each batch's logs into Python numbers.
+    """Callbacks of which none acts on a batch: Keras need not turn each batch's logs into Python numbers."""
 
-    That waits for the step to end, which takes a sixth of a small network's training time on JAX.
-    """
+    # That waits for the step to end, which takes a sixth of a small network's training time on JAX.
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         pass

@@ -24,17 +24,7 @@ IDLE_S = 0.2
 
 
 def journaled_oracle(base: type[keras_tuner.Oracle], folder: Path, **settings: Any) -> Any:
-    """Makes an oracle of a class of KerasTuner's that tries the defaults first and writes down what happens.
-
-    Args:
-        base: `keras_tuner.oracles.RandomSearchOracle`, `HyperbandOracle` or `BayesianOptimizationOracle`.
-        folder: Where `journal.jsonl` is, one JSON object a line; `replay` reads it.
-        **settings: What the class takes.
-
-    Returns:
-        The oracle. It saves nothing else. What its attribute `on_end` is set to is called with it whenever a trial has
-        ended.
-    """
+    """Makes an oracle of a class of KerasTuner's that tries the defaults first and writes down what happens."""
 
     class Journaled(base):
         replaying = False
@@ -107,14 +97,7 @@ def journaled_oracle(base: type[keras_tuner.Oracle], folder: Path, **settings: A
 
 
 def replay(oracle: Any) -> None:
-    """Brings a new oracle to where the journal ends; what was running then is run again.
-
-    Args:
-        oracle: An oracle of `journaled_oracle` whose search space is known.
-
-    Raises:
-        ConfigurationError: If a line is no event of this search.
-    """
+    """Brings a new oracle to where the journal ends; what was running then is run again."""
     oracle.replaying = True
     for number, line in enumerate(_lines(oracle.journal), start=1):
         try:

@@ -44,16 +44,7 @@ def role() -> str | None:
 
 
 def run_worker(tuner: Any, *, timeout: float, **data: Any) -> None:
-    """Runs the trials that the chief gives out, until there are none.
-
-    Args:
-        tuner: A tuner of KerasTuner.
-        timeout: Seconds to wait for an answer of the chief.
-        **data: What the tuner's `search` takes.
-
-    Raises:
-        TrainingError: If the chief does not answer.
-    """
+    """Runs the trials that the chief gives out, until there are none."""
     oracle_client.TIMEOUT = timeout
     try:
         tuner.search(**data)
@@ -65,16 +56,7 @@ def run_worker(tuner: Any, *, timeout: float, **data: Any) -> None:
 
 
 def run_chief(oracle: Any, *, workers: int) -> None:
-    """Gives out the trials of an oracle until all have ended.
-
-    Args:
-        oracle: The oracle.
-        workers: Processes to start here, each the running command once more; one that dies is started again, at most
-            3 times without a trial ended in between. 0 waits for workers that are started elsewhere.
-
-    Raises:
-        TrainingError: If the workers keep dying.
-    """
+    """Gives out the trials of an oracle until all have ended."""
     ip = os.environ.get(_IP, "127.0.0.1")
     port = int(os.environ.get(_PORT) or _free_port())
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
