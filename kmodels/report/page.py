@@ -110,6 +110,8 @@ def write_page(
         "headline": [name for name in headline if name in record.chosen.test][:4],
         "facts": _facts(record.data),
         "counts": _counts(record.data),
+        "split": dict(record.data.get("split", {})),
+        "split_caption": f"Split: {record.data['split_name']}" if record.data.get("split_name") else "Split",
         "meanings": _meanings(record, metrics),
         "contents": contents,
         "anchor": lambda title: contents.setdefault(title, _anchor(title)),

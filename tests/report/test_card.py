@@ -1,0 +1,126 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from kmodels.errors import ConfigurationError
+from kmodels.report import card, run_folder
+from kmodels.report.record import RunRecord, Timing, VariantRecord
+
+TIMING = Timing(0.5, 1.25, 83.2, 3, 2.0, 2)
+MODEL = VariantRecord("NeuMF", 326_193, {"rmse": 0.883512, "catalogue_ndcg_at_10": 0.101}, {"rmse": 0.881}, TIMING)
+RECORD = RunRecord(
+    recipe="ratings",
+    backend="torch",
+    seed=42,
+    data={"source": "own<b>.csv", "rows": 99_287, "sha256": "50d2a982", "unit": "points"},
+    baselines={"global mean": {"rmse": 1.129}, "biased MF": {"rmse": 0.906}},
+    versions={"keras": "3.15.1"},
+    model=MODEL,
+)
+TEMPLATE = """{% extends "model_card.md.j2" %}
+{% block description %}Predicts ratings of {{ data.source }}.{% endblock %}
+{% block uses %}Research.{% endblock %}
+{% block limitations %}Knows few rows.{% endblock %}
+{% block inputs %}{{ inputs_table({"user": "row of the table | 0 = unknown"}, "side feature") }}{% endblock %}
+{% block output %}(n, 1) points{% endblock %}
+{% block data %}Ratings of {{ words }}.{% endblock %}
+"""
+INPUTS = {"user": ((None,), "int32"), "tags": ((None, 18), "float32")}
+
+
+@pytest.fixture
+def write(tmp_path):
+    settings = {"learning_rate": 0.001, "note": "a|b\n<script>", "optimizer": {"name": "adam"}, "bag": None}
+    folder = run_folder.open_run(tmp_path / "run", settings, resume=False)
+    (tmp_path / "card.md.j2").write_text(TEMPLATE)
+
+    def written(record, words="people"):
+        path = card.write_card(folder, tmp_path / "card.md.j2", record, inputs=INPUTS, words=words)
+        return path.read_text(encoding="utf-8")
+
+    return written
+
+
+def tables(text):
+    """Each table's rows, cells split where a bar is not escaped."""
+    blocks = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    rows = [[re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines()] for block in blocks]
+    return [[[cell.strip() for cell in row] for row in block] for block in rows]
+
+
+def test_sections_stand_in_order_with_the_recipe_s_words(write):
+    text = write(RECORD)
+    assert re.findall(r"^#+ (.*)$", text, re.MULTILINE) == [
+        "NeuMF",
+        "Model details",
+        "Uses",
+        "Limitations, bias and risks",
+        "How to load it",
+        "Training data",
+        "Training",
+        "Evaluation",
+        "Environment",
+    ]
+    assert re.search(r"Predicts ratings.*Research\..*Knows few rows\..*\(n, 1\) points.*of people", text, re.DOTALL)
+    assert "synthetic" not in text
+
+
+def test_every_table_is_whole_and_holds_the_record(write):
+    found = tables(write(RECORD))
+    assert len(found) == 6
+    assert all(len(row) == len(table[0]) for table in found for row in table)
+    rows = [row for table in found for row in table]
+    for row in (
+        ["metric", "test", "validation", "global mean", "biased MF"],
+        ["RMSE (points) ↓", "0.8835", "0.8810", "1.1290", "0.9060"],
+        ["Catalogue NDCG@10 ↑", "0.1010", "–", "–", "–"],
+        ["Parameters", "326,193"],
+        ["SHA-256", "`50d2a982`"],
+        ["optimizer.name", "adam"],
+        ["bag", "none"],
+        ["note", "a\\|b &lt;script>"],
+        ["`user`", "(any,)", "int32", "row of the table \\| 0 = unknown"],
+        ["`tags`", "(any, 18)", "float32", "side feature"],
+    ):
+        assert row in rows
+
+
+def test_values_cannot_become_markup(write):
+    text = write(RECORD, "<script>")
+    assert "<script" not in text
+    assert "<b>" not in text
+
+
+def test_warnings_and_synthetic_data_are_said(write):
+    record = replace(RECORD, model=replace(MODEL, warnings=["A\nconstant prediction."]))
+    text = write(replace(record, data=RECORD.data | {"synthetic": True}))
+    assert "**Warning:** A constant prediction." in text
+    assert "**The data is synthetic:**" in text
+
+
+def test_the_code_that_loads_the_model_feeds_every_input(write):
+    (code,) = re.findall(r"```python\n(.*?)```", write(RECORD), re.DOTALL)
+    assert "kmodels" not in code
+    names = {}
+    exec("import numpy as np\n" + re.search(r"^row = \{.*?^\}", code, re.DOTALL | re.MULTILINE).group(0), names)
+    shapes = {name: (array.shape, array.dtype.name) for name, array in names["row"].items()}
+    assert shapes == {"user": ((1,), "int32"), "tags": ((1, 18), "float32")}
+
+
+def test_of_variants_the_card_is_the_best_one_s_and_lists_all(write):
+    other = VariantRecord("wide", 900_000, {"rmse": 0.87}, {"rmse": 0.88}, TIMING, cost={"latency_ms": 2.0})
+    variants = {"small": MODEL, "wide": other}
+    text = write(replace(RECORD, model=None, variants=variants, best="small", choice="small was chosen."))
+    assert text.startswith("# NeuMF\n")
+    assert "small was chosen." in text
+    (table,) = [table for table in tables(text) if table[0][0] == "variant"]
+    assert [row[0] for row in table[2:]] == ["**small**", "wide"]
+    assert table[3][1:3] == ["0.8700", "–"]
+    assert table[0][-1] == "time of one prediction (ms)"
+
+
+def test_a_card_without_its_words_is_an_error(tmp_path):
+    folder = run_folder.open_run(tmp_path / "run", {}, resume=False)
+    with pytest.raises(ConfigurationError, match=r"absent\.j2"):
+        card.write_card(folder, tmp_path / "absent.j2", RECORD, inputs={})

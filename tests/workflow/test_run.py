@@ -1,0 +1,204 @@
+"""A small recipe from flags to page: y = 2x, on every backend."""
+
+import argparse
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from kmodels import cli, pipelines, training, workflow
+from kmodels.errors import ConfigurationError
+from kmodels.evaluation import regression
+from kmodels.preprocessing import splits
+from kmodels.report.record import Timing, VariantRecord
+
+X = np.linspace(-1, 1, 100, dtype="float32")[:, None]
+SPLIT = splits.random(100, seed=0)
+PAGE = """{% extends "report.html.j2" %}
+{% block title %}Line{% endblock %}
+{% block sections %}{{ words }}{% endblock %}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "line.html.j2").write_text(PAGE)
+    (tmp_path / "pages" / "line.card.md.j2").write_text('{% extends "model_card.md.j2" %}')
+    return tmp_path / "line.py"
+
+
+def flags(tmp_path, *given):
+    parser = cli.parser("line", "A line.")
+    cli.add_search_flags(parser)
+    return parser.parse_args(["--out", str(tmp_path / "run"), "--epochs", "2", *given])
+
+
+def build(settings):
+    x = keras.Input((1,), name="x")
+    model = keras.Model({"x": x}, keras.layers.Dense(1, name="dense")(x), name="line")
+    training.compile_model(model, keras.optimizers.Adam(settings["learning_rate"]))
+    return model
+
+
+def batches(seed=0):
+    return pipelines.split_batches({"x": X}, 2 * X, SPLIT, batch_size=10, seed=seed)
+
+
+def scores(model):
+    parts = {"test": SPLIT.test, "validation": SPLIT.validation}
+    rows = {part: pipelines.Batches({"x": X[rows]}) for part, rows in parts.items()}
+    return {
+        part: {"rmse": regression.rmse(2 * X[parts[part], 0], training.predict(model, each).ravel())}
+        for part, each in rows.items()
+    }
+
+
+def run_all(args, recipe, *, settings=None):
+    """The whole recipe; gives the run, and the fitted model."""
+    run = workflow.Run(args, recipe)
+    with run.timed("load_s"):
+        run.open("50d2")
+    fitted = run.fit(".", build(settings or {"learning_rate": 0.1}), *batches()[:2])
+    with run.timed("evaluate_s"):
+        metrics = scores(fitted.model)
+    record = run.record(
+        data={"rows": 100, "sha256": "50d2", "split": {"test": 15}},
+        model=run.variant(fitted, **metrics, warnings=["Only a line."]),
+        baselines={"mean": {"rmse": 1.2}},
+        note=1,
+    )
+    run.write(record, {"line": fitted}, figures={}, words="The words.")
+    return run, fitted
+
+
+def test_a_run_leaves_its_files_and_prints_its_figures(recipe, tmp_path, capsys):
+    run, fitted = run_all(flags(tmp_path), recipe)
+    printed = capsys.readouterr().out
+    found = json.loads((run.folder / "metrics.json").read_text())
+    assert (found["recipe"], found["seed"], found["note"]) == ("line", 0, 1)
+    assert found["data"] | {"source": "sample", "synthetic": True} == found["data"]
+    assert found["model"] == {"name": "line", "parameters": 2}
+    assert found["timing"]["epochs"] == 2
+    assert found["timing"]["samples_per_s"] == pytest.approx(140 / fitted.history["seconds"].sum())
+    assert pd.read_csv(run.folder / "history.csv")["epoch"].tolist() == [1, 2]
+    assert "The words." in (run.folder / "report.html").read_text()
+    assert (run.folder / "MODEL_CARD.md").read_text().startswith("# line\n")
+    assert "line, 2 parameters" in printed
+    assert ["mean", "1.2"] in [line.split() for line in printed.splitlines()]
+    assert "warning: Only a line." in printed
+    assert printed.endswith(f"Report: {run.folder / 'report.html'}\n")
+
+
+def test_a_finished_run_is_resumed_with_the_same_settings_alone(recipe, tmp_path):
+    _, first = run_all(flags(tmp_path), recipe)
+    _, again = run_all(flags(tmp_path, "--resume"), recipe)
+    np.testing.assert_array_equal(first.model.get_weights()[0], again.model.get_weights()[0])
+    with pytest.raises(ConfigurationError, match="seed"):
+        run_all(flags(tmp_path, "--resume", "--seed", "1"), recipe)
+
+
+def test_ignored_flags_may_change_between_runs(recipe, tmp_path):
+    args = argparse.Namespace(**vars(flags(tmp_path)), n=3)
+    workflow.Run(args, recipe).open("50d2", ignore=("n",))
+    args = argparse.Namespace(**vars(args) | {"n": 4, "resume": True})
+    workflow.Run(args, recipe).open("50d2", ignore=("n",))
+
+
+def test_a_model_in_a_folder_of_its_own_has_its_own_seed(recipe, tmp_path, capsys):
+    run = workflow.Run(flags(tmp_path), recipe)
+    run.open("50d2")
+    weights = []
+    for name, seed in (("variants/a", None), ("variants/b", 0), ("variants/c", 1)):
+        fitted = run.fit(name, build({"learning_rate": 0.1}), *batches()[:2], epochs=1, seed=seed)
+        weights.append(fitted.model.get_weights()[0])
+        assert (run.folder / name / "checkpoint.npz").is_file()
+    assert fitted.name == "c"
+    assert fitted.rows == len(SPLIT.train)
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert (weights[0] != weights[2]).all()
+    assert "variants/c, 2 parameters" in capsys.readouterr().out
+
+
+def space(hp):
+    return {"learning_rate": hp.Float("learning_rate", 1e-3, 0.5, sampling="log", default=1e-3)}
+
+
+def search(run):
+    def score(settings, seed, folder):
+        return scores(run.fit(folder, build(settings), *batches(seed)[:2], seed=seed).model)
+
+    options = {"default": {"learning_rate": 1e-3}, "score": score, "metrics": ["rmse"]}
+    return run.search(build, space, *batches()[:2], **options)
+
+
+def test_a_search_is_recorded_and_compared_with_the_defaults(recipe, tmp_path):
+    pytest.importorskip("keras_tuner")
+    args = flags(tmp_path, "--tune", "random", "--trials", "3")
+    run = workflow.Run(args, recipe)
+    run.open("50d2")
+    settings = search(run)
+    assert settings["learning_rate"] > 1e-3
+    fitted = run.fit(".", build(settings), *batches()[:2])
+    record = run.record(
+        data={"rows": 100, "sha256": "50d2"}, model=run.variant(fitted, **scores(fitted.model)), baselines={}
+    )
+    run.write(record, {"line": fitted}, figures={}, words="")
+    found = record.to_dict()["search"]
+    assert (found["algorithm"], found["trials"], found["objective"]) == ("random", 3, "val_loss")
+    assert found["best"]["learning_rate"] == settings["learning_rate"]
+    assert [(row["settings"], row["seed"]) for row in found["payoff"]] == [
+        (settings, seed) for seed in range(3) for settings in ("default", "tuned")
+    ]
+    assert set(found["payoff"][0]) == {"settings", "seed", "rmse", "validation_rmse"}
+    assert {path.name for path in (run.folder / "payoff").iterdir()} == {
+        f"{kind}_{seed}" for seed in range(3) for kind in ("default", "tuned")
+    }
+    assert found["verdict"] in (run.folder / "report.html").read_text()
+    assert (run.folder / "plots" / "search_trials.png").is_file()
+
+
+def test_a_worker_of_a_search_touches_nothing_of_the_run(recipe, tmp_path, monkeypatch):
+    tuning = pytest.importorskip("kmodels.tuning")
+    monkeypatch.setattr(tuning, "role", lambda: "worker")
+    monkeypatch.setattr(tuning, "search", lambda *args, **options: None)  # its trials are done
+    run = workflow.Run(flags(tmp_path, "--tune", "random"), recipe)
+    run.open("50d2")
+    with pytest.raises(SystemExit) as ended:
+        search(run)
+    assert ended.value.code == 0
+    assert not run.folder.exists()
+
+
+def variant(accuracy, parameters):
+    metrics = {"accuracy": accuracy}
+    return VariantRecord("net", parameters, metrics, metrics, Timing(0, 0, 1.0, 1, 1.0, 0))
+
+
+def test_the_cheapest_of_those_that_cannot_be_told_apart_is_chosen():
+    variants = {"small": variant(0.93, 60_000), "wide": variant(0.932, 270_000), "tiny": variant(0.8, 100)}
+    name, why = workflow.choose(variants, "accuracy", rows=6000)
+    assert name == "small"
+    assert "0.9300" in why
+    assert "0.9320" in why
+    assert workflow.choose(variants, "accuracy", tolerance=0.0)[0] == "wide"
+
+
+def test_a_constant_prediction_is_warned_of():
+    labels = ["loss", "profit"]
+    assert workflow.constant_prediction("net", np.array([0, 1] * 50), labels) == []
+    (warning,) = workflow.constant_prediction("net", np.array([1] * 199 + [0]), labels)
+    assert "'profit'" in warning
+    assert "99.5 %" in warning
+
+
+def test_costs_are_those_of_the_saved_model(recipe, tmp_path):
+    run = workflow.Run(flags(tmp_path), recipe)
+    run.open("50d2")
+    fitted = run.fit("net", build({"learning_rate": 0.1}), *batches()[:2])
+    training.save(fitted.model, fitted.folder / "model.keras")
+    found = workflow.costs(fitted, {"x": X[:1]})
+    assert found["file_kib"] == (fitted.folder / "model.keras").stat().st_size / 1024
+    assert min(found.values()) > 0
