@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers
+from numpy.typing import ArrayLike
 
 from kmodels.errors import ConfigurationError
 from kmodels.features import Categorical
@@ -85,3 +87,17 @@ def matrix_factorization(
         x = blocks.mlp(joined, hidden, activation=activation, l2=kernel_l2)
         terms.append(blocks.dense(x, 1, use_bias=False, name="output"))
     return keras.Model(tensors, blocks.add(terms, name="rating"), name=name)
+
+
+def priors(
+    ratings: ArrayLike, *, l2_rows: float = 30.0, bias_rows: float = 5.0, kernel_l2: float = 6e-3
+) -> dict[str, float]:
+    """The mean of training ratings and penalties as `matrix_factorization` takes them.
+
+    A penalty on a mean loss acts as a prior: it weighs less the more rows there are, and grows with the loss's unit.
+    `l2_rows` and `bias_rows` are multiplied by variance ÷ rows, `kernel_l2` by the variance.
+    """
+    train = np.asarray(ratings)
+    variance, rows = float(train.var()), len(train)
+    penalties = {"l2": l2_rows * variance / rows, "bias_l2": bias_rows * variance / rows}
+    return {"mean": float(train.mean()), **penalties, "kernel_l2": kernel_l2 * variance}

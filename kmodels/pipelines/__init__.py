@@ -5,7 +5,6 @@ from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.films import Division, Films
 from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
 from kmodels.pipelines.id_dropout import IdDropout
-from kmodels.pipelines.interactions import Interactions
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.places import Places
 from kmodels.pipelines.rated_films import RatedFilms
@@ -22,7 +21,6 @@ __all__ = [
     "HistoryBags",
     "HistoryRows",
     "IdDropout",
-    "Interactions",
     "Lookup",
     "Pictures",
     "Places",

@@ -218,6 +218,7 @@ class Run:
         train: Metrics | None = None,
         cost: Metrics | None = None,
         warnings: Sequence[str] = (),
+        parameters: int | None = None,
         **more: Any,
     ) -> VariantRecord:
         """The figures of a trained model, with its times; `evaluate_s` is what was timed last.
@@ -229,6 +230,7 @@ class Run:
             train: Metrics on the training rows. Default none.
             cost: Such as {"latency_ms": 0.7}. Default none.
             warnings: Sentences a reader must not overlook. Default ().
+            parameters: Number of parameters of what is no Keras model, whose `model` is text. Default None.
             **more: Further keys of its record.
 
         Returns:
@@ -236,8 +238,8 @@ class Run:
         """
         model, seconds = fitted.model, float(fitted.history["seconds"].sum())
         return VariantRecord(
-            model.name,
-            model.count_params(),
+            fitted.name if isinstance(model, str) else model.name,
+            model.count_params() if parameters is None else parameters,
             test,
             validation,
             self.times(seconds, len(fitted.history), fitted.rows),
@@ -323,7 +325,7 @@ class Run:
             floors: Limits of that metric, by name. Default none.
             spread: Standard deviation of that metric, by variant or baseline. Default none.
             headline: Metrics on the page's cards and in the printed table. Default `report.page.HEADLINE`.
-            limits: Further rows of the printed table: name -> metrics. Default none.
+            limits: Further rows of the printed table: name -> metrics. Default None: `floors`, of the metric compared.
             table: What is printed instead of that table. Default None.
             lines: What is printed below it. Default ().
             saved: The model that the card describes; by default the chosen one.
@@ -346,7 +348,9 @@ class Run:
         model = fitted[record.best or record.chosen.name].model if saved is None else saved
         inputs = {tensor.name: (tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs}
         write_card(self.folder, card, record, inputs=inputs, **context)
-        self._print(record, comparisons.figures(record, headline, limits or {}) if table is None else table, lines)
+        if limits is None:
+            limits = {name: {compare: floor} for name, floor in (floors or {}).items()} if compare else {}
+        self._print(record, comparisons.figures(record, headline, limits) if table is None else table, lines)
 
     def _print(self, record: RunRecord, table: pd.DataFrame, lines: Sequence[str]) -> None:
         rows = record.data.get("split", {}).get("test")

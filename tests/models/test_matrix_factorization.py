@@ -6,6 +6,7 @@ import pytest
 
 from kmodels import models, training
 from kmodels.errors import ConfigurationError
+from kmodels.models.matrix_factorization import priors
 
 
 def count(n_users, n_items, dim, hidden):
@@ -72,3 +73,11 @@ def test_penalties_reach_their_own_weights():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ConfigurationError, match=message):
         models.matrix_factorization(**({"n_users": 3, "n_items": 4} | arguments))
+
+
+def test_priors_follow_rows_and_variance():
+    ratings = np.random.default_rng(0).normal(3, 0.7, 1200)
+    variance = np.mean((ratings - ratings.mean()) ** 2)
+    found = priors(ratings, l2_rows=20, bias_rows=4, kernel_l2=0.01)
+    expected = {"l2": 20 * variance / 1200, "bias_l2": 4 * variance / 1200, "kernel_l2": 0.01 * variance}
+    assert found == pytest.approx({"mean": ratings.mean(), **expected})

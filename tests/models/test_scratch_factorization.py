@@ -88,13 +88,17 @@ def test_it_learns_planted_factors():
     order = np.random.default_rng(0).permutation(6000)
     train, test = order[:5000], order[5000:]
     start = mf.initialize(201, 101, stddev=0.3, mean=rating[train].mean())
-    fitted, losses = mf.fit(
-        start, user[train], item[train], rating[train], epochs=15, l2=1e-3, bias_l2=5e-4, kernel_l2=3e-3
+    held_out = user[test], item[test], rating[test]
+    penalties = {"l2": 1e-3, "bias_l2": 5e-4, "kernel_l2": 3e-3}
+    fitted, history = mf.fit(
+        start, user[train], item[train], rating[train], epochs=15, validation=held_out, **penalties
     )
     error = np.sqrt(np.mean((mf.predict(fitted, user[test], item[test]) - rating[test]) ** 2))
     # Biases alone leave √(.4² + .5²) = .64; the generating model .4.
     assert error < 0.58
-    assert losses[-1] < losses[0]
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert history[-1]["val_rmse"] == pytest.approx(error)
+    assert [row["epoch"] for row in history] == list(range(1, 16))
 
 
 def test_a_wrong_size_is_named():
@@ -106,3 +110,8 @@ def test_a_wrong_size_is_named():
 def test_a_rate_that_is_far_too_large_is_named():
     with pytest.raises(TrainingError, match="table_rate=1000"):
         mf.fit(random_factors(()), USER, ITEM, RATING, epochs=300, table_rate=1000)
+
+
+def test_the_parameters_are_those_of_the_keras_network():
+    # 63,443 is a_small's count at 5,001 users and 2,001 items.
+    assert mf.count_params(mf.initialize(5001, 2001, dim=8, hidden=(16,))) == 63_443
