@@ -4,10 +4,9 @@
     KERAS_BACKEND=torch python recipes/fashion_mnist.py --data fashion-mnist --precision mixed_bfloat16 --mirrored
     KERAS_BACKEND=torch python recipes/fashion_mnist.py --variants deep --tune random --trials 8
 
-Convolutions run fastest on torch and TensorFlow on a CPU; JAX takes longer there. The sample takes two and a half
-minutes of computing on torch: accuracy 0.890 with the deep network, 0.873 with the base one, 0.848 with the narrow
-one (random forest 0.854, best possible 0.923). On the real pictures 0.942 is reached below 300,000 parameters in 20
-epochs; the guide, docs/fashion_mnist.md, has the table.
+Convolutions run fastest on torch and TensorFlow on a CPU. The sample takes two and a half minutes of computing on
+torch: accuracy 0.890 with the deep network, 0.873 with the base one, 0.848 with the narrow one (random forest 0.854,
+best possible 0.923). Real pictures: 0.942 below 300,000 parameters in 20 epochs, see docs/fashion_mnist.md.
 """
 
 from kmodels import cli
@@ -16,12 +15,11 @@ cli.choose_backend()
 
 import argparse
 from dataclasses import replace
-from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from kmodels import files, pipelines, training, workflow
+from kmodels import pipelines, training, workflow
 from kmodels.datasets import fashion_mnist
 from kmodels.datasets.fashion_mnist import LABELS
 from kmodels.evaluation import classification, image_baselines
@@ -30,28 +28,16 @@ from kmodels.models.presets import CNN
 from kmodels.preprocessing import splits
 from kmodels.report import figures
 
-# Flags that a search chooses, `tuning.cnn_space` says what each is; and those that it leaves as they are.
-SEARCHED, FIXED = (
-    ("learning_rate", "weight_decay", "label_smoothing", "erase"),
-    ("augment", "schedule", "ema", "precision"),
-)
+SEARCHED = ("learning_rate", "weight_decay", "label_smoothing", "erase")  # `tuning.cnn_space` says what each is
 ON_SAMPLE = ("narrow", "base", "deep")  # all six take more than two minutes
-
-
-class Pictures(NamedTuple):
-    """All pictures, their labels, and which rows train, validate and test."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    split: splits.Split
+Pictures = tuple[np.ndarray, np.ndarray, splits.Split]  # all images, their labels, and the rows of each part
 
 
 def main(args: argparse.Namespace) -> None:
-    is_sample = args.data == "sample"
-    args.variants = args.variants or (ON_SAMPLE if is_sample else tuple(CNN))
-    args.epochs = args.epochs or (6 if is_sample else 30)
-    args.batch_size = args.batch_size or (64 if is_sample else 128)
     run = workflow.Run(args, __file__)
+    args.variants = args.variants or (ON_SAMPLE if run.is_sample else tuple(CNN))
+    args.epochs = args.epochs or (6 if run.is_sample else 30)
+    args.batch_size = args.batch_size or (64 if run.is_sample else 128)
     with run.timed("load_s"):
         data = fashion_mnist.load(args.data)
     with run.timed("prepare_s"):
@@ -59,10 +45,11 @@ def main(args: argparse.Namespace) -> None:
         split = splits.stratified(data.train_labels, seed=args.seed, validation=0.1, test=0)
         splits.require_classes(data.train_labels, split, LABELS)
         split = split._replace(test=np.arange(len(data.train_labels), len(labels)))
-        pictures = Pictures(np.concatenate([data.train_images, data.test_images]), labels, split)
+        pictures = np.concatenate([data.train_images, data.test_images]), labels, split
     run.open(data.sha256)
-    given = {name: getattr(args, name) for name in SEARCHED}
-    settings = search(run, pictures, given, data.sha256) if args.tune else given
+    settings = {name: getattr(args, name) for name in SEARCHED}
+    if args.tune:
+        settings = search(run, pictures, settings, data.sha256)
 
     fitted, variants, shares = {}, {}, {}
     for name in args.variants:
@@ -74,15 +61,11 @@ def main(args: argparse.Namespace) -> None:
     training.save(fitted[best].model, run.folder / "model.keras")
     train, truth = (data.train_images[split.train], data.train_labels[split.train]), data.test_labels
     baselines = image_baselines(*train, data.test_images, len(LABELS), seed=args.seed)
-    floors = files.read_json(data.path / "floors.json") if is_sample else {}
     split_name = "the data set's own test part; a tenth of its training part is for validation"
     record = run.record(
-        data={
-            "floors": floors,
-            **fashion_mnist.summary(data),
-            "split_name": split_name,
-            "split": {part: len(rows) for part, rows in split._asdict().items()},
-        },
+        data={**fashion_mnist.summary(data), "split_name": split_name},
+        split=split,
+        floors=(floors := run.floors(data.path)),
         variants=variants,
         best=best,
         choice=choice,
@@ -99,16 +82,15 @@ def main(args: argparse.Namespace) -> None:
 
 
 def batches(args: argparse.Namespace, pictures: Pictures, seed: int) -> pipelines.SplitBatches:
-    one_hot = np.eye(len(LABELS), dtype="float32")[pictures.labels]  # a loss can smooth them
-    options = {"batch_size": args.batch_size, "seed": seed, "evaluation_batch_size": 500}
-    return pipelines.split_batches({"image": pictures.images}, one_hot, pictures.split, **options)
+    images, labels, split = pictures
+    rows = {"image": images}, np.eye(len(LABELS), dtype="float32")[labels], split  # one-hot: a loss can smooth them
+    return pipelines.split_batches(*rows, batch_size=args.batch_size, seed=seed, evaluation_batch_size=500)
 
 
 def build(args: argparse.Namespace, name: str, settings: dict, steps: int) -> keras.Model:
     """A compiled variant; `steps` are those of an epoch."""
     augmentation = augment(erase=settings["erase"]) if args.augment else ()
-    model = cnn(**CNN[name], augmentation=augmentation)
-    model = training.in_precision(model, args.precision)
+    model = training.in_precision(cnn(**CNN[name], augmentation=augmentation), args.precision)
     rate = settings["learning_rate"]
     rate = training.cosine(rate, args.epochs * steps, warm_up=0.1) if args.schedule == "cosine" else rate
     # At the end of each epoch the weights become their average over its last quarter: validated, kept, trained on.
@@ -129,12 +111,12 @@ def fit(run: workflow.Run, pictures: Pictures, name: str, settings: dict, folder
     model = training.in_precision(fitted.model, "float32")
     model = mirrored(model) if run.args.mirrored else model
     training.save(model, fitted.folder / "model.keras")
-    metrics = {}
+    (images, labels, split), metrics = pictures, {}
     with run.timed("evaluate_s"):
-        for part, rows in pictures.split._asdict().items():
-            ordered = pipelines.Batches({"image": pictures.images[rows]}, batch_size=500)
+        for part, rows in split._asdict().items():
+            ordered = pipelines.Batches({"image": images[rows]}, batch_size=500)
             share = classification.softmax(training.predict(model, ordered))
-            metrics[part] = classification.evaluate(pictures.labels[rows], share)
+            metrics[part] = classification.evaluate(labels[rows], share)
     return replace(fitted, model=model), share, metrics
 
 
@@ -142,18 +124,17 @@ def search(run: workflow.Run, pictures: Pictures, default: dict, sha256: str) ->
     """The best settings of the first variant."""
     from kmodels import tuning  # needs KerasTuner, an extra
 
-    args, name = run.args, run.args.variants[0]
-    train, validation, _ = batches(args, pictures, args.seed)
+    args, name, rows = run.args, run.args.variants[0], batches(run.args, pictures, run.args.seed)
+    fixed = [getattr(args, flag) for flag in ("augment", "schedule", "ema", "precision")]
     return run.search(
-        lambda settings: build(args, name, settings, len(train)),
+        lambda settings: build(args, name, settings, len(rows.train)),
         tuning.cnn_space,
-        train,
-        validation,
+        *rows[:2],
         default=default,
         score=lambda settings, seed, folder: fit(run, pictures, name, settings, folder, seed)[2],
         metrics=("log_loss", "accuracy"),
         objective="val_log_loss",
-        about=f"{sha256}, {name}, batches of {args.batch_size}, {[getattr(args, flag) for flag in FIXED]}",
+        about=f"{sha256}, {name}, batches of {args.batch_size}, {fixed}",
     )
 
 

@@ -15,8 +15,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kmodels import cli, training
-from kmodels.files import write_atomically
+from kmodels.files import read_json, write_atomically
 from kmodels.pipelines import Batches
+from kmodels.preprocessing.splits import Split
 from kmodels.report import comparisons, run_folder, searches
 from kmodels.report import figures as drawing
 from kmodels.report.card import write_card
@@ -66,6 +67,15 @@ class Run:
         self.pages = Path(recipe).with_name("pages")
         self.timing: dict[str, float] = {}
         self.searched: tuple[Any, pd.DataFrame] | None = None
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the data is the bundled sample."""
+        return bool(self.args.data == "sample")
+
+    def floors(self, folder: Path) -> dict[str, float]:
+        """The noise floors of the bundled sample, `floors.json` beside its files; {} of other data."""
+        return dict(read_json(folder / "floors.json")) if self.is_sample else {}
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -259,6 +269,8 @@ class Run:
         *,
         data: Mapping[str, Any],
         baselines: Mapping[str, Metrics],
+        split: Split | None = None,
+        floors: Mapping[str, float] | None = None,
         model: VariantRecord | None = None,
         variants: Mapping[str, VariantRecord] | None = None,
         best: str | None = None,
@@ -271,6 +283,8 @@ class Run:
         Args:
             data: Facts of the data, as `RunRecord` has them; `source` and `synthetic` are added.
             baselines: Baseline -> its test metrics.
+            split: The split, whose rows are counted; in place of `split` in `data`. Default None.
+            floors: What `floors` gave; in place of `floors` in `data`. Default None.
             model: The one model.
             variants: Variant -> its figures.
             best: The chosen variant.
@@ -283,11 +297,14 @@ class Run:
         """
         if self.searched:
             more = {"search": searches.summary(*self.searched, algorithm=self.args.tune)} | more
+        facts = {"source": str(self.args.data), "synthetic": self.is_sample, **data}
+        facts |= {} if split is None else {"split": {part: len(rows) for part, rows in split._asdict().items()}}
+        facts |= {} if floors is None else {"floors": dict(floors)}
         return RunRecord(
             recipe=self.name,
             backend=os.environ["KERAS_BACKEND"],
             seed=self.args.seed,
-            data={"source": str(self.args.data), "synthetic": self.args.data == "sample", **data},
+            data=facts,
             baselines=baselines,
             versions=run_folder.versions(),
             model=model,
