@@ -1,4 +1,4 @@
-"""Films: which make a profit? Three published networks, a better one and baselines, told apart from luck.
+"""Films: which make a profit? Three published networks and a better one, compared with baselines fold by fold.
 
     KERAS_BACKEND=jax python recipes/movie_profit.py                           # the bundled sample
     KERAS_BACKEND=jax python recipes/movie_profit.py --data films.csv --columns 'budget=Cost,revenue=Total Gross'
@@ -11,20 +11,21 @@ gradient boosting 0.752, the generating rule 0.802; accuracy 0.772, 0.765, 0.762
 
 from kmodels import cli
 
-BACKEND = cli.choose_backend()
+cli.choose_backend()
 
 import argparse
-import json
+from functools import partial
+from typing import NamedTuple
 
 import keras
+import numpy as np
+import pandas as pd
 
-from kmodels import models, training
+from kmodels import files, models, pipelines, training, workflow
 from kmodels.datasets import movies, tables
-from kmodels.evaluation import classification, decisions
-from kmodels.pipelines.films import Division, Films
-from kmodels.preprocessing import encoders
-from kmodels.report import html, run_folder, search
-from kmodels.report import movie_profit as story
+from kmodels.evaluation import classification, tabular_baselines
+from kmodels.preprocessing import EncodedTable, Number, Tags, TargetMean, encode_table, save_encoders, splits
+from kmodels.report import figures
 
 # Name -> preset, epochs, highest learning rate, and batch size as published.
 NETS = {
@@ -34,156 +35,165 @@ NETS = {
     "profit_wide_and_deep": ("wide_and_deep", 10, 2e-2, None),
 }
 OURS, TUNED, FLAWED = "profit_wide_and_deep", "tuned", "profit_dropout"  # the last one on unscaled inputs too
-# `tuning.spaces.dense_space` says what each is. Those of OURS; with --tune they are searched for.
+# `tuning.dense_space` says what each is. Those of OURS; with --tune they are searched for.
 SETTINGS = {"learning_rate": 2e-2, "hidden": (64,), "dropout": 0.5, "l2": 2e-3, "linear": True}
-BUILT: dict[tuple, tuple[keras.Model, list]] = {}  # see `fresh`
-NO_SETTINGS = ("out", "resume", "workers")  # what does not change what is fitted
+METRICS = ("roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "log_loss", "ece")  # the first one decides
+HEADLINE = ("roc_auc", "accuracy", "balanced_accuracy", "log_loss")
+LATE = "{} is known only after release: the figures are no forecast of a film that is not out yet."
+
+
+class Films(NamedTuple):
+    """The films, the splits of them by name, and the inputs that the training part of each split teaches."""
+
+    target: np.ndarray
+    splits: dict[str, splits.Split]
+    encoded: dict[str, EncodedTable]
+    compiled: training.CompiledModels  # splits of one shape share a net
 
 
 def main(args: argparse.Namespace) -> None:
-    timing: dict[str, float] = {}
-    is_sample = args.data == "sample"
-    if is_sample:
-        print(cli.SAMPLE_NOTICE)
-    with cli.timed(timing, "load_s"):
+    run = workflow.Run(args, __file__)
+    with run.timed("load_s"):
         columns = tables.parse_columns(args.columns, movies.COLUMNS)
         data = movies.load(args.data, columns=columns, separator=args.separator)
         inputs = movies.input_columns(data, known_before_release=not args.all_columns)
-    if late := story.late_columns(inputs):
-        print(f"warning: {late}")
-    with cli.timed(timing, "prepare_s"):
-        problem = Films.of(data.table, movies.target(data), inputs, folds=args.folds, seed=args.seed)
-    if args.tune:
-        from kmodels import tuning  # needs KerasTuner, an extra
+        table, target = data.table, movies.target(data)
+    late = [name for name in inputs if name in movies.AFTER_RELEASE]
+    warnings = [LATE.format(" and ".join(late))] if late else []
+    print(*(f"warning: {text}" for text in warnings), sep="\n", end="\n" if late else "")
+    with run.timed("prepare_s"):
+        by_fold = splits.folds(target, n_folds=args.folds, seed=args.seed)
+        by_time, period = workflow.split_by_time(table, "release_date", target, movies.LABELS)
+        compared = {f"fold_{number}": split for number, split in enumerate(by_fold, 1)} | by_time
+        last = splits.stratified(target, seed=args.seed, validation=0.1, test=0)
+        every = compared | {"unscaled": by_fold[0], "final": last._replace(test=last.validation)}
+        encoded = {at: encode(table, target, inputs, split, args.seed, at) for at, split in every.items()}
+        films = Films(target, every, encoded, training.CompiledModels())
+    run.open(data.sha256)
+    tuned = search(run, films, data.sha256) if args.tune else SETTINGS
 
-        if tuning.role() == "worker":
-            search_settings(args, problem, data.sha256)
-            return
-    config = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
-    config |= {"recipe": "movie_profit", "backend": BACKEND, "data_sha256": data.sha256}
-    folder = run_folder.open_run(args.out, config, resume=args.resume)
-    tuned, found = search_settings(args, problem, data.sha256) if args.tune else (None, None)
+    crossed = workflow.cross_validate(
+        run,
+        [*NETS, *([TUNED] if args.tune else [])],
+        compared,
+        target,
+        movies.LABELS,
+        fit=lambda net, at: fit(run, films, net, at, tuned),
+        baselines=lambda at: tabular_baselines(
+            encoded[at].frame, target, every[at]._asdict(), n_classes=2, seed=args.seed
+        ),
+    )
+    comparison = crossed.compare(run, METRICS[0])
+    flaw = crossed.contrast(FLAWED, *fit(run, films, FLAWED, "unscaled", tuned), METRICS, ("scaled", "unscaled"))
+    chosen, share = fit(run, films, comparison["best"], "final", tuned)
+    training.save(chosen.model, run.folder / "model.keras")
+    save_encoders({"films": encoded["final"].encoder}, run.folder / "encoders.json")
 
-    nets = [*NETS, *([TUNED] if tuned else [])]
-    fitted = {net: {at: fit(args, net, each, at, tuned) for at, each in problem.scaled().items()} for net in nets}
-    fitted["unscaled"] = {"fold_1": fit(args, FLAWED, problem.unscaled, "unscaled")}
-    with cli.timed(timing, "evaluate_s"):
-        shares = {net: {at: share for at, (_, _, share) in every.items()} for net, every in fitted.items()}
-        judged = decisions.judge_all(problem.target, shares | problem.baselines(seed=args.seed), problem.judged())
-        pooled = {net: problem.out_of_fold(shares[net]) for net in nets}
-    histories = {net: {at: history for at, (_, history, _) in every.items()} for net, every in fitted.items()}
-    sizes = {net: fitted[net]["fold_1"][0].count_params() for net in nets}
-    about = {**movies.summary(data), **problem.summary(), "source": args.data, "synthetic": is_sample, "inputs": inputs}
-    measured = story.measured(judged, pooled, histories, sizes, timing, rows=about["split"]["train"])
-    model, _, known = fit(args, measured["best"], problem.final, "final", tuned)
-    training.save(model, folder / "model.keras")
-    encoders.save_encoders(problem.final.encoded.encoders, folder / "encoders.json")
-    cut = classification.threshold(problem.final.truth("validation"), known["validation"])
-    floors = json.loads((data.path / "floors.json").read_text()) if is_sample else {}
-    record = {
-        "recipe": "movie_profit",
-        "backend": BACKEND,
-        "data": {**about, "floors": floors},
-        "seed": args.seed,
-        **measured,
-        "by_time": measured["by_time"] | problem.period,
-        "unscaled": story.flaw(FLAWED, judged, histories, shares["unscaled"]["fold_1"]["test"]),
-        "final": {**problem.final.summary(), "threshold": cut},
-        "warnings": [late] if late else [],
-        "versions": run_folder.versions(),
+    floors = files.read_json(data.path / "floors.json") if args.data == "sample" else {}
+    final = {part: len(rows) for part, rows in last._asdict().items()} | {
+        "columns": list(encoded["final"].frame),
+        "threshold": classification.threshold(target[last.validation], share["validation"]),
     }
-    sections = []
-    if found:
-        both = {"default": SETTINGS, "tuned": tuned}
-        paid = tuning.payoff(lambda *asked: score(args, problem, *asked), both, range(args.seed, args.seed + 3))
-        trials = (found.trials, found.parameters, found.objective)
-        record["search"] = search.summary(*trials, algorithm=args.tune, payoff=paid)
-        sections.append(search.draw(folder, *trials, seed=args.seed, payoff=paid))
-    run_folder.write_metrics(folder, record)
-    layers = {net: html.layers_of(fitted[net]["fold_1"][0]) for net in nets}
-    shown = (data.table, problem.target, pooled[record["best"]], problem.folds["fold_1"].split.train)
-    how = {"inputs": {tensor.name: tuple(tensor.shape) for tensor in model.inputs}, "command": cli.command()}
-    story.write(folder, record, layers, histories, *shown, **how, sections=sections)
-    print(story.text(record))
-    print(f"Report: {folder / 'report.html'}")
+    record = run.record(
+        data={**movies.summary(data), **crossed.data, "inputs": inputs, "floors": floors},
+        **comparison,
+        warnings=warnings + list(encoded["final"].encoder.notices),
+        by_time={"test": crossed.test("by_time"), **period},
+        unscaled=flaw.record,
+        final=final,
+    )
+    page = crossed.write_inputs(record, METRICS, floors={"Bayes": floors["bayes_auc"]} if floors else None)
+    page["figures"] |= flaw.figures | explore(table.iloc[by_fold[0].train], target[by_fold[0].train])
+    page["tables"]["inputs"] = flaw.table
+    lines = [page["verdict"], flaw.record["warning"], period.get("left_out")]
+    run.write(record, **page, headline=HEADLINE, lines=lines, saved=chosen.model)
+    files.write_atomically(run.folder / "history.csv", crossed.histories.to_csv(index=False))
 
 
-def plan(args: argparse.Namespace, net: str) -> tuple[int, int, bool]:
-    """Epochs, batch size, and whether a net is trained as published: at a constant rate."""
-    _, epochs, _, batch_size = NETS.get(net, NETS[OURS])
-    if args.published and batch_size:
-        return args.epochs or 200, batch_size, True
-    return args.epochs or epochs, args.batch_size, False
+def encode(
+    table: pd.DataFrame, target: np.ndarray, inputs: tuple, split: splits.Split, seed: int, at: str
+) -> EncodedTable:
+    """The inputs; under "unscaled" as the table has them, amounts in units of currency."""
+    scaled = at != "unscaled"
+    columns = {
+        "budget": Number(scale=scaled),
+        **({"budget_log": Number(log=True, of="budget")} if scaled else {}),
+        "runtime": Number(scale=scaled, flag_missing=True),
+        "genres": Tags(flag_missing=True),
+        "director": TargetMean(seed=seed, flag_missing=True),
+        "rating": Number(scale=scaled, flag_missing=True),
+        "votes": Number(log=scaled, scale=scaled, flag_missing=True),
+    }
+    columns = {name: kind for name, kind in columns.items() if (kind.of or name) in inputs}
+    drop = [name for name in table if name not in inputs]
+    return encode_table(table, split.train, columns=columns, drop=drop, target=target)
 
 
-def build(args: argparse.Namespace, net: str, division: Division, settings: dict | None) -> keras.Model:
+def build(args: argparse.Namespace, films: Films, net: str, at: str, settings: dict) -> keras.Model:
     """A compiled net; TUNED is ours with other settings."""
-    (preset, _, rate, _), (epochs, batch_size, is_published) = NETS.get(net, NETS[OURS]), plan(args, net)
-    how = dict(settings) if net == TUNED else {}
-    rate = 1e-3 if is_published else how.pop("learning_rate", rate)
-    model = models.dense_classifier(division.encoded.features, 2, **models.presets.DENSE[preset] | how)
-    if not is_published:
-        steps = len(division.training(batch_size=batch_size, seed=0))
-        rate = keras.optimizers.schedules.CosineDecay(rate, epochs * steps)
+    preset, epochs, rate, published = NETS.get(net, NETS[OURS])
+    options = models.presets.DENSE[preset] | (settings if net == TUNED else {})
+    rate = options.pop("learning_rate", rate)
+    model = models.dense_classifier(films.encoded[at].encoder.features, 2, **options)
+    steps = len(films.splits[at].train) // args.batch_size
+    rate = 1e-3 if args.published and published else training.cosine(rate, (args.epochs or epochs) * steps)
     log_loss = keras.metrics.SparseCategoricalCrossentropy(name="log_loss", from_logits=True)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     training.compile_model(model, keras.optimizers.Adam(rate), loss=loss, metrics=["accuracy", log_loss])
     return model
 
 
-def fresh(args: argparse.Namespace, net: str, division: Division, settings: dict | None) -> keras.Model:
-    """A net at its first weights. Divisions of one shape share it: compiling takes longer than training."""
-    key = net, division.encoded.features, len(division.split.train), str(settings)
-    if key not in BUILT:
-        model = build(args, net, division, settings)
-        model.optimizer.build(model.trainable_variables)
-        BUILT[key] = model, [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
-    model, start = BUILT[key]
-    for variable, value in zip(model.optimizer.variables, start, strict=True):
-        variable.assign(value)
-    training.initialize(model, args.seed)
-    return model
+def batches(args: argparse.Namespace, films: Films, at: str, batch_size: int, seed: int) -> pipelines.SplitBatches:
+    options = {"batch_size": batch_size, "seed": seed, "evaluation_batch_size": 1024}
+    return pipelines.split_batches(films.encoded[at].inputs, films.target, films.splits[at], **options)
 
 
-def fit(args: argparse.Namespace, net: str, division: Division, at: str, settings: dict | None = None) -> tuple:
-    """The net, its epochs, and "validation" and "test" -> (films, 2) probabilities."""
-    (folder := args.out / at / net).mkdir(parents=True, exist_ok=True)  # each has its own checkpoint
-    epochs, batch_size, _ = plan(args, net)
-    model = fresh(args, net, division, settings)
-    print(f"{folder.relative_to(args.out)}, {model.count_params():,} parameters", flush=True)
-    batches = division.training(batch_size=batch_size, seed=args.seed), division.batches("validation")
+def fit(run: workflow.Run, films: Films, net: str, at: str, settings: dict, folder=None, seed: int | None = None):
+    """The trained net, and "validation" and "test" -> (films, 2) probabilities."""
+    args, (_, epochs, _, published) = run.args, NETS.get(net, NETS[OURS])
+    epochs, size = (200, published) if args.published and published else (epochs, args.batch_size)
+    key = net, films.encoded[at].encoder.features, len(films.splits[at].train), str(settings)
+    model = films.compiled.get(key, lambda: build(args, films, net, at, settings))
+    parts = batches(args, films, at, size, args.seed if seed is None else seed)
     # The large ones learn films by heart; what few validation films say of ours, penalised as it is, is mostly noise.
     keep = [] if net in (OURS, TUNED) else [training.best_weights("val_log_loss")]
-    how = {"epochs": epochs, "callbacks": keep, "resume": args.resume, "seed": args.seed}
-    history = training.fit(model, *batches, folder=folder, **how)
-    shares = classification.softmax(training.predict(model, division.all_judged()))
-    return model, history, division.by_part(shares)
+    options = {"epochs": args.epochs or epochs, "callbacks": keep, "seed": seed}
+    fitted = run.fit(folder or f"{at}/{net}", model, parts.train, parts.validation, **options)
+    shares = {part: training.predict(model, getattr(parts, part)) for part in ("validation", "test")}
+    return fitted, {part: classification.softmax(logits) for part, logits in shares.items()}
 
 
-def score(args: argparse.Namespace, problem: Films, settings: dict, seed: int) -> dict[str, float]:
-    """Figures of the first fold with these settings, trained with another seed on the same films."""
-    at, division = f"payoff/{'default' if settings == SETTINGS else 'tuned'}_{seed}", problem.folds["fold_1"]
-    _, _, shares = fit(argparse.Namespace(**vars(args) | {"seed": seed}), TUNED, division, at, settings)
-    judged = decisions.judge(problem.target, shares, division.judged())
-    test = {name: judged["test"][name] for name in ("roc_auc", "accuracy", "log_loss")}
-    return test | {"validation_log_loss": judged["validation"]["log_loss"]}
+def search(run: workflow.Run, films: Films, sha256: str) -> dict:
+    """The best settings by the validation films of the first fold."""
+    from kmodels import tuning  # needs KerasTuner, an extra
 
+    args, at = run.args, "fold_1"
+    parts = batches(args, films, at, args.batch_size, args.seed)
 
-def search_settings(args: argparse.Namespace, problem: Films, sha256: str) -> tuple:
-    """The best settings by the validation films of the first fold, and the search; in a worker process nothing."""
-    from kmodels import tuning
-    from kmodels.tuning.spaces import dense_space
+    def score(settings: dict, seed: int, folder) -> dict:
+        share = fit(run, films, TUNED, at, settings, folder, seed)[1]
+        return workflow.evaluate(films.target, films.splits[at], share)
 
-    division = problem.folds["fold_1"]
-    found = tuning.search(
-        lambda hp: build(args, TUNED, division, dense_space(hp)),
-        division.training(batch_size=args.batch_size, seed=args.seed),
-        division.batches("validation"),
-        objective="val_log_loss",
-        about=f"{sha256}, {args.folds} folds, batches of {args.batch_size}, {' '.join(division.encoded.frame)}",
-        **cli.searched(args) | {"epochs": plan(args, TUNED)[0]},
+    options = {"default": SETTINGS, "score": score, "metrics": ["roc_auc", "accuracy", "log_loss"]}
+    about = f"{sha256}, {args.folds} folds, batches of {args.batch_size}, {' '.join(films.encoded[at].frame)}"
+    options |= {"objective": "val_log_loss", "about": about, "epochs": args.epochs or NETS[OURS][1]}
+    return run.search(
+        partial(build, args, films, TUNED, at), tuning.dense_space, parts.train, parts.validation, **options
     )
-    return found and dense_space(found.best), found
+
+
+def explore(films: pd.DataFrame, profit: np.ndarray) -> dict:
+    """Figures of films before any model."""
+    title = f"{len(films):,} films, {100 * profit.mean():.1f} % above the line"
+    money, groups = films[["budget", "revenue"]], np.where(profit, "profit", "none")
+    drawn = {"budgets": figures.scatter_map(money, groups, log=True, diagonal=True, title=title)}
+    columns = films.filter(["budget", "runtime", "rating", "votes", "release_date"])
+    if columns.nunique().max() > 1:
+        drawn["profit_by_column"] = figures.mean_by_column(columns, 100 * profit, "profit (%)")
+    if "genres" in films and films["genres"].explode().nunique() > 1:
+        genres = films.assign(profit=100 * profit).explode("genres").rename(columns={"genres": "genre"})
+        drawn["profit_by_genre"] = figures.mean_by_category(genres[["genre"]], genres["profit"], "profit (%)")
+    return drawn
 
 
 if __name__ == "__main__":

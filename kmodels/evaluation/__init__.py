@@ -11,7 +11,6 @@ from __future__ import annotations
 from kmodels.evaluation import (
     baselines,
     classification,
-    decisions,
     factorization,
     pixels,
     ranking,
@@ -26,7 +25,6 @@ from kmodels.evaluation.tabular import tabular_baselines
 __all__ = [
     "baselines",
     "classification",
-    "decisions",
     "factorization",
     "image_baselines",
     "pixels",

@@ -2,7 +2,6 @@
 
 from kmodels.pipelines.batches import Batches, Lookup, raise_original_errors
 from kmodels.pipelines.checks import check_inputs
-from kmodels.pipelines.films import Division, Films
 from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.pictures import Pictures, picture_statistics
@@ -16,8 +15,6 @@ from kmodels.pipelines.tf_data import tf_data
 
 __all__ = [
     "Batches",
-    "Division",
-    "Films",
     "HistoryBags",
     "HistoryRows",
     "IdDropout",

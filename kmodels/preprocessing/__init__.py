@@ -14,7 +14,6 @@ from kmodels.preprocessing import (
     bins,
     context,
     encoders,
-    movies,
     pois,
     purchases,
     ratings,
@@ -23,6 +22,7 @@ from kmodels.preprocessing import (
 )
 from kmodels.preprocessing.bins import QuantileBins
 from kmodels.preprocessing.columns import Category, Clusters, Date, Id, Number, Tags, TargetMean
+from kmodels.preprocessing.encoded import EncodedTable, encode_table
 from kmodels.preprocessing.encoders import load_encoders, save_encoders
 from kmodels.preprocessing.standardizer import Standardizer
 from kmodels.preprocessing.table_encoder import TableEncoder
@@ -33,6 +33,7 @@ __all__ = [
     "Category",
     "Clusters",
     "Date",
+    "EncodedTable",
     "Id",
     "MultiHotVocabulary",
     "Number",
@@ -45,9 +46,9 @@ __all__ = [
     "Vocabulary",
     "bins",
     "context",
+    "encode_table",
     "encoders",
     "load_encoders",
-    "movies",
     "pois",
     "purchases",
     "ratings",

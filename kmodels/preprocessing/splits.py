@@ -183,29 +183,32 @@ def folds(labels: npt.ArrayLike, *, seed: int, n_folds: int = 5, validation: flo
     ]
 
 
-def by_time(times: npt.ArrayLike, *, validation: float = 0.15, test: float = 0.15) -> Split:
+def by_time(times: npt.ArrayLike, *, validation: float = 0.15, test: float = 0.15, skip_missing: bool = False) -> Split:
     """Splits rows by time: the oldest for training, the newest for the test.
 
     Args:
-        times: Time of each row, shape (rows,): numbers or datetime64, none missing. Ties keep the order of the rows.
+        times: Time of each row, shape (rows,): numbers or datetime64. Ties keep the order of the rows.
         validation: Share of the rows, 0 or more. Default 0.15.
         test: Share of the rows, 0 or more. Default 0.15.
+        skip_missing: Whether rows without a time are in no part; False, the default, refuses them.
 
     Returns:
         The split; the sizes of its parts are those of `random`.
 
     Raises:
-        DataError: No rows, missing times, or too few rows to leave one for training.
+        DataError: No rows with a time, missing times, or too few rows to leave one for training.
 
     Example:
         >>> [part.tolist() for part in by_time([1999, 1950, 2010, 1970], validation=0.25, test=0.25)]
         [[1, 3], [0], [2]]
     """
-    rows = np.arange(len(np.asarray(times)))
+    column = np.asarray(times)
+    known = np.flatnonzero(pd.notna(column)) if skip_missing else np.arange(len(column))
+    rows = np.arange(len(known))
     # As the rows of one user, each with an item of its own.
-    _, order = rows_of.time_order(np.zeros_like(rows), rows, times)
+    _, order = rows_of.time_order(np.zeros_like(rows), rows, column[known])
     ends = rows_of.row_counts(len(rows), validation, test)
-    return Split(*(np.sort(part).astype(np.int64) for part in np.split(order, ends)))
+    return Split(*(known[np.sort(part)].astype(np.int64) for part in np.split(order, ends)))
 
 
 def kept_back(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from kmodels.evaluation.selection import Choice
 from kmodels.report.metrics import COSTS, describe, number
+from kmodels.report.style import signed
 
 _OPENINGS = {
     "better": "The search paid",
@@ -56,6 +59,20 @@ def payoff(summary: pd.DataFrame, seeds: int) -> str:
     return (
         f"{_OPENINGS[row['outcome']]}: {over}, the {label} on test rows is {tuned} with the tuned settings and "
         f"{default} with the default ones, and {closing}."
+    )
+
+
+def significance(paired: pd.DataFrame, baselines: Sequence[str], metric: str, folds: int) -> str:
+    """Say whether a model is ahead of the best baseline; `paired` compares all with it, by `selection.paired`."""
+    best = str(paired.index[paired["difference"].isna()][0])
+    other = str(paired.loc[list(baselines), "mean"].idxmax())
+    row = paired.to_dict("index")[other]
+    side = "ahead of" if row["difference"] < 0 else "behind"
+    gap, low, high = (signed(-float(row[name])) for name in ("difference", "high", "low"))
+    verdict = "significant" if row["significant"] else "not significant"
+    return (
+        f"In {describe(metric).label}, {best} is {side} the best baseline, {other}, by {gap} (95 % interval {low} to "
+        f"{high} over {folds} folds): the difference is {verdict}."
     )
 
 

@@ -3,11 +3,12 @@
 from kmodels.training.compiling import PRECISIONS, compile_model, cosine, in_precision
 from kmodels.training.fitting import ENGINES, best_weights, fit, plateau_callbacks
 from kmodels.training.trained import predict, save
-from kmodels.training.weights import initialize, skip_initializers
+from kmodels.training.weights import CompiledModels, initialize, skip_initializers
 
 __all__ = [
     "ENGINES",
     "PRECISIONS",
+    "CompiledModels",
     "best_weights",
     "compile_model",
     "cosine",

@@ -74,11 +74,9 @@ def test_the_output_says_what_was_found(finished):
     out = finished[1]
     assert "synthetic" in out.splitlines()[0]
     assert "warning: rating" not in out
-    for line in ("± standard deviation over 5 folds", "ROC AUC by time", "the best baseline", "Report: "):
+    for line in (" ± ", "over 5 folds", "the best baseline", "Report: "):
         assert line in out
-    assert "Without scaling, profit_dropout comes to Accuracy" in out
-    assert "profit_dropout on unscaled inputs predicts 'profit' for" in out
-    assert "it has learned nothing." in out
+    assert "profit_dropout, unscaled, predicts 'profit' for" in out
 
 
 def test_the_run_folder_is_complete(finished):
@@ -92,10 +90,10 @@ def test_the_run_folder_is_complete(finished):
     assert plots >= {f"curves_{net}" for net in (*NAMED, OURS)}
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(plots)
-    for title in ("More than luck?", "Decision threshold", "By time", "What scaling is worth", "The films"):
+    for title in ("Decision threshold", "By time", "What scaling is worth", "The films"):
         assert f"<h2>{title}</h2>" in page
     history = pd.read_csv(folder / "history.csv")
-    assert history["variant"].unique().tolist() == [*NAMED, OURS, "unscaled"]
+    assert history["variant"].unique().tolist() == [*NAMED, OURS]
     assert history["split"].unique().tolist() == [*(f"fold_{number}" for number in range(1, 6)), "by_time"]
 
 
@@ -166,8 +164,7 @@ def test_a_table_with_other_names_and_gaps_goes_through(tuned):
     assert metrics["data"]["rows"] == 295
     assert metrics["data"]["dropped"] == {"no revenue": 5}
     assert metrics["data"]["inputs"] == ["budget", "runtime", "genres", "rating"]
-    assert metrics["by_time"]["left_out"] == "there are no release dates"
-    assert "There is no split by time: there are no release dates" in tuned[1]
+    assert metrics["by_time"]["left_out"] in tuned[1]
     assert "synthetic" not in tuned[1]
 
 
@@ -218,7 +215,7 @@ BAD = {
     "text where a number belongs": (films(budget=["100"] * 6 + ["dear"] + ["100"] * 33), "line 8, column 'budget'"),
     "negative runtime": (films(runtime=["90"] * 39 + ["-3"]), "line 41, column 'runtime': below 0"),
     "too few films of a class": (films(revenue=["50"] * 37 + ["500"] * 3), "expected 5 rows of each class or more"),
-    "a column without values": (films(runtime=[""] * 40), "column 'runtime': no training row has a value"),
+    "nothing to predict from": (films(runtime=[""] * 40), "no column can be encoded"),
 }
 
 
@@ -233,7 +230,7 @@ def test_bad_data_ends_with_2_and_says_where(what, tmp_path, refused, here):
     ("flags", "message"),
     [
         (["--data", "/nowhere/at/all"], "unknown data source '/nowhere/at/all'"),
-        (["--columns", "budget=Cost"], "column 'Cost': there is no such column for the budget"),
+        (["--columns", "budget=Cost"], "column 'Cost': there is no such column for 'budget'"),
         (["--columns", "colour=id"], "Received: 'colour'"),
         (["--columns", "budget=Worldwide Gross"], "'Worldwide Gross' is part of the revenue"),
         (["--folds", "1"], "argument --folds: must be a whole number of at least 2"),

@@ -126,3 +126,26 @@ def test_outside_skip_initializers_keras_draws_again():
         1 / 0  # noqa: B018
     assert keras.layers.Dense(3)(np.ones((1, 2), "float32")).shape == (1, 3)
     assert keras.ops.convert_to_numpy(keras.initializers.GlorotUniform()((3, 2))).all()
+
+
+def test_a_compiled_model_starts_anew_each_time():
+    """Trained twice, a model that was compiled once ends with the same weights as two that were compiled."""
+
+    def build():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+        model.compile(keras.optimizers.Adam(0.1), "mse")
+        return model
+
+    def trained(model):
+        training.initialize(model, 0)
+        model.fit(x, x[:, :2], epochs=3, batch_size=4, shuffle=False, verbose=0)
+        return model.get_weights()[0]
+
+    x = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
+    models = training.CompiledModels()
+    first = models.get("a", build)
+    once = trained(first)
+    assert models.get("b", build) is not first
+    assert models.get("a", build) is first
+    np.testing.assert_array_equal(trained(first), once)
+    np.testing.assert_array_equal(trained(build()), once)

@@ -19,6 +19,7 @@ from kmodels.report.figures.columns import (
     correlations,
     histogram,
     mean_by_category,
+    mean_by_column,
     scatter_map,
     vectors_map,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "importance_bars",
     "learning_curves",
     "mean_by_category",
+    "mean_by_column",
     "pareto",
     "per_user_ranking",
     "picture_grid",

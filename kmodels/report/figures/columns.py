@@ -147,6 +147,36 @@ def mean_by_category(table: pd.DataFrame, values: ArrayLike, label: str = "mean"
     return figure
 
 
+def mean_by_column(table: pd.DataFrame, values: ArrayLike, label: str = "mean") -> Figure:
+    """Draw the mean by every column: numbers in fifths of the rows, dates by decade, other columns by their labels.
+
+    Args:
+        table: The columns; those with less than two values are left out.
+        values: As `mean_by_category` takes it.
+        label: As `mean_by_category` takes it. Default "mean".
+
+    Raises:
+        DataError: As `mean_by_category`.
+
+    Example:
+        >>> built = pd.to_datetime(["1995-01-01", "2003-05-31", None, None, None])
+        >>> table = pd.DataFrame({"rooms": [2, 3, 4, 5, 6], "built": built})
+        >>> [axes.get_title(loc="left") for axes in mean_by_column(table, [1.0, 2.0, 3.0, 4.0, 5.0]).axes]
+        ['rooms', 'built']
+    """
+    columns: dict[str, object] = {}
+    for name in table:
+        column = table[name]
+        if column.nunique() < 2:
+            continue
+        if pd.api.types.is_datetime64_any_dtype(column):
+            column = (column.dt.year // 10 * 10).map("{:.0f}s".format, na_action="ignore")
+        elif pd.api.types.is_numeric_dtype(column):
+            column = bands(column)
+        columns[str(name)] = column
+    return mean_by_category(pd.DataFrame(columns), values, label)
+
+
 def bands(values: pd.Series, count: int = 5) -> pd.Series:
     """Cut numbers into bands of nearly as many rows each, for `category_shares` and `mean_by_category`.
 

@@ -1,0 +1,71 @@
+"""A whole table encoded by what its training rows teach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kmodels.preprocessing.columns import Kind
+from kmodels.preprocessing.table_encoder import TableEncoder
+
+
+class EncodedTable(NamedTuple):
+    """All rows of a table as a model's inputs and as plain numbers.
+
+    Attributes:
+        encoder: The encoder, fitted to the training rows.
+        inputs: Name of an input -> array of all rows.
+        frame: The same rows for scikit-learn.
+    """
+
+    encoder: TableEncoder
+    inputs: dict[str, np.ndarray]
+    frame: pd.DataFrame
+
+
+def encode_table(
+    table: pd.DataFrame,
+    train: npt.NDArray[np.int64],
+    *,
+    columns: Mapping[str, Kind] | None = None,
+    drop: Iterable[str] = (),
+    target: npt.ArrayLike | None = None,
+) -> EncodedTable:
+    """Fits a `TableEncoder` to the training rows and encodes all rows.
+
+    With a target, training rows are encoded by the folds that they are not in where a column is a `TargetMean`, so that
+    none knows its own target.
+
+    Args:
+        table: The rows.
+        train: Positions of the training rows.
+        columns: As `TableEncoder.fit` takes it. Default None.
+        drop: As `TableEncoder.fit` takes it. Default ().
+        target: Numbers of all rows, shape (rows,); those of the training rows are used. Default None.
+
+    Returns:
+        The encoder, the inputs and the table of numbers.
+
+    Raises:
+        DataError: As `TableEncoder.fit` and `transform` raise it.
+        ConfigurationError: As `TableEncoder.fit` raises it.
+
+    Example:
+        >>> table = pd.DataFrame({"rooms": [2.0, 4.0, 3.0], "city": ["Bonn", "Kiel", "Rome"]})
+        >>> encoded = encode_table(table, np.array([0, 1]))
+        >>> {name: array.ravel().tolist() for name, array in encoded.inputs.items()}
+        {'numbers': [-1.0, 1.0, 0.0], 'city': [1, 2, 0]}
+    """
+    rows = table.iloc[train]
+    own = None if target is None else np.asarray(target)[train]
+    encoder = TableEncoder.fit(rows, columns=columns, drop=drop, target=own)
+    inputs, frame = encoder.transform(table), encoder.frame(table)
+    if own is not None:
+        for name, array in encoder.transform(rows, target=own).items():
+            inputs[name][train] = array
+        frame.iloc[train] = encoder.frame(rows, target=own).to_numpy()
+    return EncodedTable(encoder, inputs, frame)
