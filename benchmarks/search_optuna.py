@@ -30,10 +30,11 @@ import numpy as np  # noqa: E402
 
 from kmodels import backend, training, tuning  # noqa: E402
 from kmodels.datasets import purchases  # noqa: E402
+from kmodels.files import write_atomically  # noqa: E402
 from kmodels.models.embedding import Embedded, embedding_regressor  # noqa: E402
 from kmodels.pipelines import Batches  # noqa: E402
 from kmodels.pipelines.spending import Spending  # noqa: E402
-from kmodels.report import canvas  # noqa: E402
+from kmodels.report import style  # noqa: E402
 
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "search_optuna.png"
 OBJECTIVE = "val_rmse"
@@ -120,17 +121,17 @@ def scores(problem: Spending, *, trials: int, epochs: int, seed: int) -> dict[st
 
 def draw(best: dict[str, np.ndarray], path: Path) -> None:
     """Draws the best error so far, (seeds, trials) for each algorithm, as the mean over the seeds."""
-    figure, (axes,) = canvas.panels(4.2)
-    looks = zip((canvas.GREY, canvas.BLUE, "#E69F00", canvas.ORANGE), ("dashed", "solid") * 2, strict=True)
+    figure, (axes,) = style.panels(4.2)
+    looks = zip((style.GREY, style.BLUE, "#E69F00", style.ORANGE), ("dashed", "solid") * 2, strict=True)
     trials = np.arange(1, len(next(iter(best.values()))[0]) + 1)
-    for (name, values), (color, style) in zip(best.items(), looks, strict=True):
-        axes.step(trials, values.mean(axis=0), where="post", color=color, linestyle=style, linewidth=2, label=name)
+    for (name, values), (color, line) in zip(best.items(), looks, strict=True):
+        axes.step(trials, values.mean(axis=0), where="post", color=color, linestyle=line, linewidth=2, label=name)
     axes.set(xlabel="trials", ylabel="RMSE on validation, standardised")
-    axes.legend(fontsize=canvas.TEXT - 2, frameon=False)
+    axes.legend(fontsize=style.TEXT - 2, frameon=False)
     seeds = len(next(iter(best.values())))
-    canvas.heading(axes, f"Best so far, mean of {seeds} seeds")
-    canvas.few_ticks(axes.xaxis)
-    canvas.save(figure, path)
+    style.heading(axes, f"Best so far, mean of {seeds} seeds")
+    style.few_ticks(axes.xaxis)
+    write_atomically(path, style.png(figure))
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
         A parser to which the recipe adds its own flags. A wrong flag ends the program with code 2 and one line.
 
     Example:
-        >>> parser("movielens", "Rates films.").parse_args(["--seed", "3"]).seed
+        >>> parser("prices", "Predicts prices.").parse_args(["--seed", "3"]).seed
         3
     """
     result = _Parser(prog=f"{name}.py", description=description)
@@ -136,7 +136,7 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         parser: What `parser` made; changed in place.
 
     Example:
-        >>> flags = parser("purchases", "Predicts amounts.")
+        >>> flags = parser("prices", "Predicts prices.")
         >>> add_search_flags(flags)
         >>> flags.parse_args(["--tune", "random"]).trials
         20
@@ -161,7 +161,7 @@ def settings(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> d
         Value by name, without `out`, `resume`, `workers` and those.
 
     Example:
-        >>> settings(parser("movielens", "Rates films.").parse_args([]), without=["seed"])
+        >>> settings(parser("prices", "Predicts prices.").parse_args([]), without=["seed"])
         {'data': 'sample', 'epochs': None, 'batch_size': 512}
     """
     left_out = {"out", "resume", "workers", *without}
@@ -178,7 +178,7 @@ def searched(arguments: argparse.Namespace) -> dict[str, Any]:
         algorithm, trials, workers, epochs, seed and directory.
 
     Example:
-        >>> flags = parser("purchases", "Predicts amounts.")
+        >>> flags = parser("prices", "Predicts prices.")
         >>> add_search_flags(flags)
         >>> searched(flags.parse_args(["--tune", "random", "--out", "runs/a"]))["directory"].as_posix()
         'runs/a/search'

@@ -43,10 +43,10 @@ IntArray = npt.NDArray[np.int64]
 
 
 class _Ties(NamedTuple):
-    """For each place of a ranking, the group of equally scored items that the place belongs to."""
+    """For each position of a ranking, the group of equally scored items that it belongs to."""
 
-    rank: npt.NDArray[Any]  # of the place, from 1
-    start: npt.NDArray[Any]  # places before the group
+    rank: npt.NDArray[Any]  # of the position, from 1
+    start: npt.NDArray[Any]  # positions before the group
     size: npt.NDArray[Any]  # items in the group
     relevant: npt.NDArray[Any]  # relevant items in the group
     before: npt.NDArray[Any]  # relevant items before the group
@@ -91,7 +91,7 @@ def rated_ranking(
         users: User of each row, shape (rows,), any integers.
         ratings: True ratings, shape (rows,), 0 or more, or not below a negative lowest value of `scale`.
         scores: Predicted scores of any unit, shape (rows,), finite; a higher score ranks first.
-        k: Number of places that count, 1 or more. Default 10.
+        k: Number of positions that count, 1 or more. Default 10.
         scale: Lowest and highest possible rating; where the lowest is negative, it is moved to 0. Default (1.0, 5.0).
         threshold: Lowest rating of a relevant item. None, the default, takes `relevant_from(scale)`: 4 on a scale of
             1 to 5.
@@ -140,7 +140,7 @@ def rated_ranking(
     gain = np.exp2((rating - zero) * (5 / (scale[1] - zero))) - 1
     ties, group_gain = _rated_ties(rank, starts[number], _changes(user) | _changes(score), relevant, gain)
     first = rank <= k
-    # Users keep their places in the table when their rows are sorted anew, so rank and number still fit.
+    # Users keep their order in the table when their rows are sorted anew, so rank and number still fit.
     ideal = total(gain[np.lexsort((-rating, user))][first] / np.log2(rank[first] + 1), first)
     table = {"n_items": n_items, "n_relevant": n_relevant} | _metrics(
         _Ties(*(column[first] for column in ties)),
@@ -189,7 +189,7 @@ def catalogue_ranking(
 
     The candidates of a user are the items 1 to `n_items` - 1 without the user's seen rows. NDCG has gain 1
     for a relevant item. An item the user never rated counts as not relevant, so these figures are far lower
-    than those of `rated_ranking` and are to be read beside a popularity baseline. A progress bar appears
+    than those of `rated_ranking` and are to be compared with a popularity baseline. A progress bar appears
     after two seconds.
 
     Args:
@@ -202,7 +202,7 @@ def catalogue_ranking(
         seen_users: Users of the training and validation rows, shape (rows,).
         seen_items: Items of the training and validation rows, 0 to `n_items` - 1, shape (rows,).
         n_items: Rows of the item table, row 0 (unknown) included.
-        k: Number of places that count, 1 or more.
+        k: Number of positions that count, 1 or more.
         block: Users scored at a time; memory is a few times `block` · `n_items` floats.
 
     Returns:
@@ -250,7 +250,7 @@ def catalogue_ranking(
 def _rank_block(
     scores: FloatArray, test: tuple[IntArray, IntArray], seen: tuple[IntArray, IntArray], k: int
 ) -> dict[str, npt.NDArray[Any]]:
-    """Metrics of a block; only the scores at the first k places matter, not which items hold them."""
+    """Metrics of a block; only the scores at the first k positions matter, not which items hold them."""
     n_users, n_items = scores.shape
     scores[:, 0] = -np.inf
     scores[seen] = -np.inf
@@ -262,9 +262,9 @@ def _rank_block(
             expected="an item that is a candidate",
             received=int(test[1][np.argmax(np.isneginf(mine))]),
         )
-    places = min(k, n_items)
-    top = np.sort(np.partition(scores, n_items - places, axis=1)[:, n_items - places :], axis=1)[:, ::-1]
-    rank = np.broadcast_to(np.arange(1, places + 1), top.shape)
+    positions = min(k, n_items)
+    top = np.sort(np.partition(scores, n_items - positions, axis=1)[:, n_items - positions :], axis=1)[:, ::-1]
+    rank = np.broadcast_to(np.arange(1, positions + 1), top.shape)
     new_group = np.concatenate([np.ones((n_users, 1), bool), top[:, 1:] != top[:, :-1]], axis=1)
     start = np.maximum.accumulate(np.where(new_group, rank - 1, 0), axis=1)
     # A group that ends within the first k has all its items there; the last one may go on below.
@@ -276,11 +276,11 @@ def _rank_block(
     np.add.at(before, row, mine[:, None] > top[row])
     candidates = np.isfinite(scores).sum(axis=1)
     n_relevant = np.bincount(row, minlength=n_users)
-    best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, places + 1) + 1))])
+    best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, positions + 1) + 1))])
     return {"n_items": candidates, "n_relevant": n_relevant} | _metrics(
         _Ties(rank, start, size, relevant, before),
         relevant / size,
-        best[np.minimum(n_relevant, places)],
+        best[np.minimum(n_relevant, positions)],
         lambda values: values.sum(axis=1),
         candidates,
         n_relevant,
@@ -297,13 +297,13 @@ def _metrics(
     n_relevant: IntArray,
     k: int,
 ) -> dict[str, npt.NDArray[Any]]:
-    """Expected metrics from the first k places of each user; `total` sums over a user's places."""
+    """Expected metrics from the first k positions of each user; `total` sums over a user's positions."""
     chance = ties.relevant / ties.size
-    place = ties.rank - ties.start
-    # Given a relevant item in this place, those expected in the places of the group before it.
-    earlier = (place - 1) * (ties.relevant - 1) / np.maximum(ties.size - 1, 1)
+    position = ties.rank - ties.start
+    # Given a relevant item in this position, those expected in the positions of the group before it.
+    earlier = (position - 1) * (ties.relevant - 1) / np.maximum(ties.size - 1, 1)
     precision_here = chance * (ties.before + 1 + earlier) / ties.rank
-    first_here = _none_so_far(ties, place - 1) - _none_so_far(ties, place)
+    first_here = _none_so_far(ties, position - 1) - _none_so_far(ties, position)
     found, some = total(chance), np.where(n_relevant > 0, 1.0, np.nan)
     return {
         f"precision_at_{k}": found / _or_nan(np.minimum(k, n_items)),
@@ -315,9 +315,9 @@ def _metrics(
     }
 
 
-def _none_so_far(ties: _Ties, places: npt.NDArray[Any]) -> FloatArray:
-    """Chance of nothing relevant before the group nor in its first places: C(n - places, r) / C(n, r)."""
-    left = ties.size - places
+def _none_so_far(ties: _Ties, positions: npt.NDArray[Any]) -> FloatArray:
+    """Chance of nothing relevant before the group nor in its first positions: C(n - positions, r) / C(n, r)."""
+    left = ties.size - positions
     enough = (left >= ties.relevant) & (ties.before == 0)
     spare = np.where(enough, left - ties.relevant, 0)
     log = (gammaln(left + 1) - gammaln(spare + 1)) + (gammaln(ties.size - ties.relevant + 1) - gammaln(ties.size + 1))

@@ -74,7 +74,7 @@ def evaluate(
         "matrix_factorization": baselines.fit_matrix_factorization(*known, validation=held_out),
     }
     seen = np.concatenate([train, validation])
-    # An item without training rows has no place in the catalogue.
+    # An item without training rows is not in the catalogue.
     relevant = test[(ratings[test] >= ranking.relevant_from(scale)) & (items[test] > 0)]
     with_relevant = np.unique(users[relevant])
 

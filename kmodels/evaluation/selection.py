@@ -59,7 +59,7 @@ def choose(
     `tolerance`, `rows` and `repeats` says what counts as equal.
 
     Args:
-        values: Validation value by model; with `repeats`, their means take its place.
+        values: Validation value by model; with `repeats`, their means are taken instead.
         costs: Cost by model, less is better; the same names.
         better: Whether "higher" (default) or "lower" values are better.
         tolerance: The greatest difference from the best that counts as equal.
@@ -352,7 +352,7 @@ def _outcome(tuned: Mapping[Any, Any], better: Better, seeds: int, same: bool) -
 
 
 def _codes(values: pd.Series) -> np.ndarray:
-    """Numbers as they are, logarithms where they spread widely, places in the sorted order for names."""
+    """Numbers as they are, logarithms where they spread widely, positions in the sorted order for names."""
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         numbers = values.to_numpy(np.float64)
         return np.log(numbers) if values.min() > 0 and values.max() >= 30 * values.min() else numbers

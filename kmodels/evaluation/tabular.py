@@ -250,7 +250,7 @@ def _boosting(
             ("many", make_pipeline(codes, _target_encoder(outcome, seed)), many),
         ]
     )
-    is_code = [len(numbers) + place for place in range(len(few))]
+    is_code = list(range(len(numbers), len(numbers) + len(few)))
     return make_pipeline(columns, model.set_params(categorical_features=is_code, random_state=seed, **_BOOSTING))
 
 

@@ -69,7 +69,7 @@ def write_page(
         folder: The run folder; its `config.json` is listed as the settings.
         template: The page's template; it extends "report.html.j2", and may include others of its folder.
         record: The figures of the run.
-        figures: Name -> figure; each becomes `plots/<name>.png`, and the template places it. Default none.
+        figures: Name -> figure; each becomes `plots/<name>.png`, which the template shows. Default none.
         histories: Model or variant -> one row per epoch, with `epoch`; a table that opens on demand. Default none.
         layers: Model or variant -> its layers as text. Default none.
         command: What repeats the run. Default "".

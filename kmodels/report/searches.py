@@ -64,7 +64,7 @@ def section(found: Any, payoff: pd.DataFrame) -> dict[str, Any]:
 
 
 def figures(found: Any, *, seed: int = 0) -> dict[str, Figure]:
-    """The figures of a search, by the names that `search.html.j2` places."""
+    """The figures of a search, by the names that `search.html.j2` shows."""
     return search_figures(found.trials, found.parameters, found.objective, direction=found.direction, seed=seed)
 
 

@@ -126,13 +126,17 @@ def named_bars(
     *,
     room: float,
     bold: Sequence[str] = (),
+    spread: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw horizontal bars from zero, first on top; the panel is `room` times as wide as the longest bar."""
+    """Draw horizontal bars from zero, first on top, with whiskers; the panel is `room` times as wide as the longest."""
     names = list(values)
     filled = [colours if isinstance(colours, str) else colours[name] for name in names]
     axes.barh(range(len(names)), [values[name] for name in names], height=0.42, color=filled)
     for row, name in enumerate(names):
-        label(axes, (max(values[name], 0.0), row), (5, 0), texts[name], va="center")
+        reach = (spread or {}).get(name, 0.0)
+        if reach:
+            axes.errorbar(values[name], row, xerr=reach, color=INK, linewidth=1.6, capsize=4)
+        label(axes, (max(values[name] + reach, 0.0), row), (5, 0), texts[name], va="center")
         # The name stands above its bar, not left of it: on a phone the bars then have the whole width.
         label(axes, (0, row - 0.24), (2, 2), name, bold=name in bold)
     rows_from_the_top(axes, len(names))

@@ -283,8 +283,8 @@ class Run:
         Args:
             data: Facts of the data, as `RunRecord` has them; `source` and `synthetic` are added.
             baselines: Baseline -> its test metrics.
-            split: The split, whose rows are counted; in place of `split` in `data`. Default None.
-            floors: What `floors` gave; in place of `floors` in `data`. Default None.
+            split: The split, whose rows become the data's `split`. Default None.
+            floors: What `floors` gave, for the data's `floors`. Default None.
             model: The one model.
             variants: Variant -> its figures.
             best: The chosen variant.
@@ -336,7 +336,7 @@ class Run:
         Args:
             record: What `record` gave.
             fitted: Name in the record -> what was trained; a `model` that is text stands for the page's layers.
-            figures: Name -> figure, which the page places.
+            figures: Name -> figure, which the page shows.
             compare: The metric by which variants are drawn, as `figures.comparison_figures`; None (default): they are
                 not.
             floors: Limits of that metric, by name. Default none.

@@ -16,7 +16,15 @@ from kmodels.workflow.run import Fitted
 
 
 def costs(fitted: Fitted, example: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """What a trained model costs: s_per_epoch, latency_ms of one prediction (`example`), file_kib once it is saved."""
+    """Measures what a trained and saved model costs.
+
+    Args:
+        fitted: What `Run.fit` gave; `model.keras` lies in its folder.
+        example: Input of the model -> array of one row.
+
+    Returns:
+        s_per_epoch (the median), latency_ms (of one prediction) and file_kib.
+    """
     return {
         "s_per_epoch": float(fitted.history["seconds"].median()),
         "latency_ms": serving.latency_ms(fitted.model, dict(example)),
@@ -27,19 +35,39 @@ def costs(fitted: Fitted, example: Mapping[str, np.ndarray]) -> dict[str, float]
 def choose(
     variants: Mapping[str, VariantRecord], metric: str, *, cost: str = "parameters", **tolerance: Any
 ) -> tuple[str, str]:
-    """The cheapest variant that cannot be told from the best one on validation, and the sentence that says why.
+    """Chooses the cheapest variant that cannot be told from the best one on validation.
 
-    `tolerance` is one of `tolerance`, `rows` and `repeats`, as `evaluation.selection.choose` takes them.
+    Args:
+        variants: Variant -> its record.
+        metric: The validation metric that is compared.
+        cost: "parameters" (default), "fit_s", or a name in every variant's `cost`.
+        **tolerance: One of `tolerance`, `rows` and `repeats`, as `evaluation.selection.choose` takes them.
+
+    Returns:
+        The variant's name, and a sentence that says why.
+
+    Raises:
+        ConfigurationError: Not exactly one tolerance is given.
+        DataError: There is no variant, or a value is not finite.
     """
-    values = {name: float(each.validation[metric] or np.nan) for name, each in variants.items()}
+    scores = {name: each.validation[metric] for name, each in variants.items()}
+    values = {name: np.nan if score is None else float(score) for name, score in scores.items()}
     prices = {name: comparisons.costs_of(each)[cost] for name, each in variants.items()}
-    better = describe(metric).better or "higher"
-    chosen = selection.choose(values, prices, better=better, **tolerance)
+    chosen = selection.choose(values, prices, better=describe(metric).better or "higher", **tolerance)
     return chosen.name, sentences.choice(chosen, metric, cost)
 
 
 def constant_prediction(name: str, predicted: np.ndarray, labels: Sequence[str]) -> list[str]:
-    """A warning where a classifier predicts one class for 99 % of the rows or more; else none."""
+    """Warns of a classifier that predicts one class for 99 % of the rows or more.
+
+    Args:
+        name: The model.
+        predicted: (rows,) predicted classes, integers from 0.
+        labels: Name of each class.
+
+    Returns:
+        One sentence for `warnings` of the model's record, or none.
+    """
     only = classification.collapsed(predicted, 0.99)
     if only is None:
         return []

@@ -1,6 +1,7 @@
 """Figures: functions that take arrays and tables and return a Matplotlib figure; they know no task and write nothing.
 
 Every figure is 5 inches wide, in the common style of `report.style`, and known to no global state of Matplotlib.
+Arrays and tables that cannot be drawn raise `DataError`, which names the column, and settings `ConfigurationError`.
 
 Titles and captions are the page's; `sets` names the figures that go together by the files they become.
 

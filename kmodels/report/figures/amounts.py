@@ -45,9 +45,6 @@ def predictions(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Figure
         predicted: (n,) predictions, finite.
         unit: Unit of both, or "" (default).
 
-    Raises:
-        DataError: The arrays are empty, differ in length, or hold a value that is not finite.
-
     Example:
         >>> predictions([1, 3, 5, 5], [2.0, 3.1, 4.2, 4.4], "USD").axes[0].get_ylabel()
         'predicted (USD)'
@@ -91,13 +88,6 @@ def error_histogram(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Fi
         true: As `predictions` takes it.
         predicted: As `predictions` takes it.
         unit: Unit of both, or "" (default).
-
-    Raises:
-        DataError: As `predictions`.
-
-    Example:
-        >>> error_histogram([1.0, 4.0, 5.0], [2.0, 3.5, 4.5], "USD").axes[0].get_xlabel()
-        'error: predicted − true (USD)'
     """
     true, predicted = checked(true=true, predicted=predicted)
     error = predicted - true
@@ -132,13 +122,6 @@ def residuals(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Figure:
 
     Returns:
         The figure. Where a few residuals are very large, they are drawn at the edge.
-
-    Raises:
-        DataError: As `predictions`.
-
-    Example:
-        >>> residuals([1.0, 4.0, 5.0], [2.0, 3.5, 4.5], "USD").axes[0].get_xlabel()
-        'predicted (USD)'
     """
     true, predicted = checked(true=true, predicted=predicted)
     residual = true - predicted
@@ -184,13 +167,6 @@ def per_user_ranking(
 
     Returns:
         The figure, of three panels. Users with NaN in either take no part.
-
-    Raises:
-        DataError: The arrays differ in length, or no user has both values.
-
-    Example:
-        >>> len(per_user_ranking([0.9, 0.7, 1.0], [0.8, 0.75, 1.0], [5, 20, 3], name="biases").axes)
-        3
     """
     own, other, length = (np.asarray(values, float) for values in (model, baseline, items))
     if own.shape == other.shape == length.shape:

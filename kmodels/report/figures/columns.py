@@ -47,13 +47,6 @@ def histogram(values: ArrayLike | pd.DataFrame, label: str = "value", *, edges: 
 
     Returns:
         The figure; of a single panel the last bar holds what lies above the 99.9 % quantile too.
-
-    Raises:
-        DataError: There is no value, or one is not finite.
-
-    Example:
-        >>> histogram([1.0, 2.0, 9.0], "price", edges=[5.0]).axes[0].get_title(loc="left")
-        '3 rows'
     """
     if isinstance(values, pd.DataFrame):
         figure, stack = panels(0.4 + 1.6 * len(values.columns), [1.0] * len(values.columns))
@@ -89,9 +82,6 @@ def category_shares(table: pd.DataFrame) -> Figure:
         table: Columns of labels, best categoricals, whose order is kept; missing values are drawn as "none". Of a
             column with more than 24 values the rarest are joined as "others".
 
-    Raises:
-        DataError: There is no column or no row.
-
     Example:
         >>> figure = category_shares(pd.DataFrame({"city": ["A", "B", "B", None]}))
         >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
@@ -117,14 +107,6 @@ def mean_by_category(table: pd.DataFrame, values: ArrayLike, label: str = "mean"
 
     Returns:
         The figure; all panels have one scale, on which the dashed line is the mean of all rows.
-
-    Raises:
-        DataError: There is no column or no row, or values are not finite or of another length.
-
-    Example:
-        >>> figure = mean_by_category(pd.DataFrame({"city": ["A", "B", "B"]}), [1.0, 2.0, 4.0])
-        >>> figure.axes[0].lines[-1].get_ydata().tolist()
-        [1.0, 3.0]
     """
     (numbers,) = checked(values=values)
     if len(numbers) != len(table):
@@ -208,11 +190,6 @@ def correlations(table: pd.DataFrame) -> Figure:
 
     Args:
         table: A table; its number columns are taken.
-
-    Example:
-        >>> figure = correlations(pd.DataFrame({"a": [1, 2, 3], "b": [3, 2, 1]}))
-        >>> [text.get_text() for text in figure.axes[0].texts]
-        ['1.0', '−1.0', '−1.0', '1.0']
     """
     matrix = table.select_dtypes("number").corr("spearman")
     figure, (axes,) = panels(5.0)
@@ -248,14 +225,6 @@ def scatter_map(
         degrees: Whether x is a longitude and y a latitude: one degree of longitude is then drawn as long as it is at
             the mean latitude.
         title: Heading. Default none.
-
-    Raises:
-        DataError: The table has other than two columns, or groups are of another length.
-
-    Example:
-        >>> figure = scatter_map(pd.DataFrame({"cost": [1.0, 2.0], "price": [2.0, 3.0]}), ["a", "b"])
-        >>> [text.get_text() for text in figure.legends[0].get_texts()]
-        ['a', 'b']
     """
     if table.shape[1] != 2 or (groups is not None and len(np.asarray(groups)) != len(table)):
         raise DataError("not points", expected="two columns, and a group for each row", received=table.shape)
@@ -292,9 +261,6 @@ def vectors_map(vectors: ArrayLike, labels: ArrayLike, column: str) -> Figure:
 
     Returns:
         The figure; its axes say how much of the variance each direction holds.
-
-    Raises:
-        DataError: The shapes are others, or a vector is not finite.
 
     Example:
         >>> figure = vectors_map([[1, 0], [0.9, 0.1], [0, 1]], ["F", "F", "M"], "gender")

@@ -61,9 +61,6 @@ def bars(
         better: Whether "lower" or "higher" values are better. Default None: as registered, else "higher".
         unit: Unit of the values, or "" (default).
 
-    Raises:
-        DataError: No name has a value, or a single marked one has none.
-
     Example:
         >>> figure = bars({"net": 0.89, "biases": 0.94}, "rmse", marked=["net"], unit="USD")
         >>> [text.get_text() for text in figure.axes[0].texts]
@@ -86,10 +83,8 @@ def bars(
         _dots(stack[0], {name: known[name] for name in names}, texts, whiskers, limits, marked)
     else:
         colours = {name: BLUE if name in marked else PALE for name in names}
-        named_bars(stack[0], {name: known[name] for name in names}, texts, colours, room=1.45, bold=marked)
-        for row, name in enumerate(names):
-            if name in whiskers:
-                stack[0].errorbar(known[name], row, xerr=whiskers[name], color=INK, linewidth=1.6, capsize=4)
+        ordered = {name: known[name] for name in names}
+        named_bars(stack[0], ordered, texts, colours, room=1.45, bold=marked, spread=whiskers)
     stack[0].set_ylim(len(names) - 0.45 + 0.5 * len(limits), -0.8)
     for line, (name, value) in enumerate(limits.items()):
         words = f"dashed: {name} {short(value)}"
@@ -115,13 +110,6 @@ def costs(values: Mapping[str, Mapping[str, float | None]]) -> Figure:
 
     Returns:
         The figure, of two panels with the models in one order.
-
-    Raises:
-        DataError: There is no model, or one has no parameter count or no time.
-
-    Example:
-        >>> [text.get_text() for text in costs({"net": {"parameters": 900, "fit_s": 20.0, "epochs": 10}}).axes[0].texts]
-        ['20 s, 2 an epoch', 'net']
     """
     if not values:
         raise DataError("there is no model to draw", expected="at least one")
@@ -167,10 +155,6 @@ def pareto(
 
     Returns:
         The figure, every point named. A cost that spans more than a factor of ten has a logarithmic axis.
-
-    Raises:
-        ConfigurationError: The metric has no known better direction.
-        DataError: There is no model, or a figure is not finite.
 
     Example:
         >>> pareto({"s": (100, 0.8), "m": (150, 0.7), "l": (200, 0.9)}, "accuracy").axes[0].get_title(loc="left")
@@ -221,12 +205,6 @@ def differences(table: pd.DataFrame, metric: str) -> Figure:
 
     Returns:
         The figure, the largest difference on top; intervals that leave out 0 are in colour.
-
-    Example:
-        >>> rows = {"difference": [np.nan, 0.1], "high": [np.nan, 0.3], "significant": [False, False]}
-        >>> figure = differences(pd.DataFrame(rows, index=["majority", "net"]), "accuracy")
-        >>> [text.get_text() for text in figure.axes[0].texts]
-        ['net  +0.100']
     """
     rows = table.dropna(subset=["difference"]).sort_values("difference", ascending=False)
     figure, (axes,) = panels(1.5 + 0.6 * len(rows))
@@ -258,14 +236,6 @@ def importance_bars(
 
     Returns:
         The figure: bars of the means, with a line of one std to both sides.
-
-    Raises:
-        DataError: A column is missing, there are no rows, or a value is not finite.
-
-    Example:
-        >>> figure = importance_bars(pd.DataFrame({"group": ["image"], "mean": [0.2], "std": [0.01]}))
-        >>> [text.get_text() for text in figure.axes[0].texts]
-        ['0.200 ± 0.010', 'image']
     """
     for column in ("group", "mean", "std"):
         if column not in table:
@@ -295,9 +265,6 @@ def shap_bars(values: ArrayLike, names: Sequence[str], labels: Sequence[str], *,
         names: Name of each group.
         labels: Name of each class; more than eight are drawn as one bar of their sum.
         unit: Unit of the values. Default "logit".
-
-    Raises:
-        DataError: Shapes do not fit, there are no rows, or a value is not finite.
 
     Example:
         >>> figure = shap_bars([[[1.0, -1.0], [0.5, 0.0]]], ["tier", "tags"], ["low", "high"])

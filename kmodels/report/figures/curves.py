@@ -55,9 +55,6 @@ def learning_curves(
         rate below where it is known. Several: training above, validation below, on one scale, and a legend from best
         to worst with each one's best value.
 
-    Raises:
-        DataError: A history lacks `epoch` or the column, or has no epochs; or there is no history.
-
     Example:
         >>> history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "val_loss": [1.5, 1.2]})
         >>> learning_curves(history).axes[0].get_xlabel()
@@ -94,9 +91,6 @@ def by_class(
     Returns:
         Class 1 of two classes, else each class against the rest: name -> (true or false, score). Classes without rows,
         or with all rows, are left out.
-
-    Raises:
-        DataError: The arrays do not fit together, or no class is left.
 
     Example:
         >>> list(by_class([0, 1], [[0.9, 0.1], [0.2, 0.8]], ["no", "yes"]))
@@ -156,11 +150,6 @@ def precision_recall(scores: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figur
     Returns:
         The figure; the legend has the average precision, largest first. Of a single curve, a dashed line is drawn at
         the share of true rows, which guessing reaches.
-
-    Example:
-        >>> figure = precision_recall({"yes": ([False, True, True], [0.1, 0.3, 0.8])})
-        >>> [text.get_text() for text in figure.legends[0].get_texts()]
-        ['yes  1.000']
     """
     figure, (axes,) = panels(4.6)
     lines = {}
@@ -189,14 +178,6 @@ def calibration_curve(calibration: pd.DataFrame) -> Figure:
 
     Returns:
         The figure, of two panels: the curve with Wilson's 95 % intervals (1927), and how many rows each band holds.
-
-    Raises:
-        DataError: A column is missing or there is no band.
-
-    Example:
-        >>> bands = pd.DataFrame({"confidence": [0.6, 0.9], "accuracy": [0.5, 0.9], "count": [10, 30]})
-        >>> calibration_curve(bands).axes[0].texts[-1].get_text()
-        'calibration error 0.025'
     """
     for column in ("confidence", "accuracy", "count"):
         if column not in calibration:

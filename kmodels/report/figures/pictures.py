@@ -32,9 +32,6 @@ def confusion_matrix(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
     Returns:
         The figure; the counts are written in where there are at most twelve classes.
 
-    Raises:
-        DataError: The matrix is not square, has another size than labels, or holds no row.
-
     Example:
         >>> figure = confusion_matrix([[23, 21], [4, 62]], ["low", "high"])
         >>> [text.get_text().split()[0] for text in figure.axes[0].texts]
@@ -82,9 +79,6 @@ def picture_grid(
 
     Returns:
         The figure: five pictures in a row, or two with their maps.
-
-    Raises:
-        DataError: There is no picture, lengths differ, or pictures or maps are no such arrays.
 
     Example:
         >>> picture_grid(np.zeros((2, 4, 4), "uint8"), ["coat", "shirt"]).axes[1].get_title(loc="left")
@@ -154,15 +148,6 @@ def heat_maps(
 
     Returns:
         The figure; titles of wrong ones are orange.
-
-    Raises:
-        DataError: The arrays differ in length, or are no such arrays.
-
-    Example:
-        >>> pictures, maps = np.zeros((2, 8, 8, 3), "uint8"), np.ones((2, 4, 4))
-        >>> figure = heat_maps(pictures, maps, [0, 1], [0, 0], [[0.9, 0.1], [0.7, 0.3]], ["no", "yes"])
-        >>> figure.axes[2].get_title(loc="left").splitlines()
-        ['predicted no, 70 %', 'is yes']
     """
     images, truth, guess, share = _aligned(pictures, true, predicted, probability)
     right = truth == guess

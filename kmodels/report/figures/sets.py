@@ -40,9 +40,6 @@ def comparison_figures(
 
     Returns:
         variants, pareto, time_and_size, and `<metric>_curves` and loss_curves where every history has them.
-
-    Raises:
-        DataError: A variant lacks the metric or the cost.
     """
     unit = describe(metric, str(record.data.get("unit", ""))).unit
     values = {name: each.test.get(metric) for name, each in record.variants.items()}
@@ -85,9 +82,6 @@ def classifier_figures(
 
     Returns:
         loss (with a history), confusion, calibration, roc, precision_recall and, with pictures, hardest.
-
-    Raises:
-        DataError: Arrays differ in length, a class is out of range, or a probability is not one.
     """
     share = np.asarray(probability, dtype=float)
     predicted = share.argmax(axis=1) if threshold is None else (share[:, 1] >= threshold).astype(int)
@@ -129,9 +123,6 @@ def regression_figures(
 
     Returns:
         rmse, loss, scatter, errors and residuals.
-
-    Raises:
-        DataError: The history lacks the column, or arrays differ in length.
     """
     return {
         "rmse": bars(rmse, "rmse", marked=[model], unit=unit),
@@ -167,9 +158,6 @@ def rating_figures(
 
     Returns:
         What `regression_figures` gives, and users.
-
-    Raises:
-        DataError: The history lacks a column, or arrays differ in length.
     """
     rmse = {name: each["rmse"] for name, each in metrics.items() if "rmse" in each}
     own, other = per_user["model"], per_user[baseline]
@@ -192,9 +180,6 @@ def search_figures(
 
     Returns:
         search_trials, search_parameters, search_coordinates and, with five completed trials, search_importance.
-
-    Raises:
-        DataError: No trial was completed.
     """
     drawn = {
         "search_trials": search_progress(trials, objective, direction=direction),

@@ -1,4 +1,4 @@
-"""Large tables: chosen columns, chunk by chunk, and the line of whatever is wrong."""
+"""Tables in chunks, column maps, and the line of whatever is wrong."""
 
 import hashlib
 import sys
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kmodels.datasets import chunks
-from kmodels.datasets.tables import NumberColumn, match_columns, open_table
+from kmodels.datasets.tables import NumberColumn, match_columns, open_table, parse_columns
 from kmodels.errors import ConfigurationError, DataError
 
 
@@ -205,3 +205,40 @@ def test_what_is_no_parquet_is_refused(write):
     pytest.importorskip("pyarrow")
     with pytest.raises(DataError, match="not a Parquet file"):
         open_table(write("id,paid\n", "table.parquet"))
+
+
+KNOWN = ("budget", "revenue", "title")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        (
+            "budget=Production Budget,revenue=Worldwide Gross",
+            {"budget": "Production Budget", "revenue": "Worldwide Gross"},
+        ),
+        (" title = Name , budget=b", {"title": "Name", "budget": "b"}),
+        ('"title=Name, original",budget=a=b', {"title": "Name, original", "budget": "a=b"}),
+    ],
+)
+def test_pairs_are_read(text, expected):
+    assert parse_columns(text, KNOWN) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("budget", "list of ours=theirs.*'budget'"),
+        ("budget=", "list of ours=theirs"),
+        ("=Cost", "list of ours=theirs"),
+        ("budget=a,", "list of ours=theirs"),
+        ("price=Cost", "knows the names budget, revenue, title. Received: 'price'"),
+        ("budget=a,budget=b", "names 'budget' twice"),
+        ("budget=a,revenue=a", "the table's column 'a' twice"),
+        ('"budget=a', "bad quotes"),
+    ],
+)
+def test_a_wrong_map_is_refused(text, message):
+    with pytest.raises(ConfigurationError, match=message):
+        parse_columns(text, KNOWN)
