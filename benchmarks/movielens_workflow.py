@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-STARS = 5
 
 
 def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
@@ -39,56 +38,49 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
     cli.choose_backend(small_operations=True)
 
     import keras
-    import numpy as np
 
     from kmodels import models, training
-    from kmodels.datasets import movielens
-    from kmodels.datasets import ratings as rating_tables
+    from kmodels.datasets import movielens, ratings
     from kmodels.evaluation import ranking, regression
-    from kmodels.features import MultiHot, Numeric
-    from kmodels.pipelines import RatingInputs
-    from kmodels.preprocessing import ratings, splits
+    from kmodels.pipelines import Ratings
+    from kmodels.preprocessing import Number, Tags, splits
 
     gc.freeze()  # as `cli.run` does for a recipe
     with cli.timed(seconds, "load"):
         data = movielens.read(folder)
     with cli.timed(seconds, "prepare"):
-        data = rating_tables.filter_ratings(data, min_ratings=5)
+        data = ratings.filter_ratings(data, min_ratings=5)
     with cli.timed(seconds, "split"):
         split = splits.random_per_user(data.ratings["user_id"], data.ratings["item_id"], seed=0)
     with cli.timed(seconds, "encode"):
-        table = ratings.encode_ratings(data.ratings, data.users, data.items, split.train)
-        stars = data.ratings["rating"].to_numpy(copy=True)
+        columns = {"gender": Number(of="is_male"), "age": Number(), "occupation": Number(of="occupation_code")}
+        genres = {"genres": Tags("|", flag_missing=False)}
+        encoded = Ratings.fit(data, split, user_columns=columns, item_columns=genres)
         del data  # the encoded ratings are all that is needed from here on
     with cli.timed(seconds, "fit"):
         with training.skip_initializers():
             model = models.neumf(
-                table.n_users,
-                table.n_items,
-                user_features=[Numeric("gender"), Numeric("age"), Numeric("occupation")],
-                item_features=[MultiHot("genres", table.item_table["genres"].shape[1])],
-                **models.presets.NEUMF["enhanced"],
+                encoded.n_users, encoded.n_items, **encoded.features(), **models.presets.NEUMF["enhanced"]
             )
         training.initialize(model, seed=0)
         training.compile_model(model, keras.optimizers.Adam(1e-3))
-        inputs = RatingInputs.of(model, table, stars, split.train)
+        train, validation, of_test = encoded.split_batches(model, batch_size=batch_size)
         with tempfile.TemporaryDirectory() as run:
             history = training.fit(
                 model,
-                inputs.rows(
-                    split.train, stars[split.train] / STARS, batch_size=batch_size, shuffle=True, drop_remainder=True
-                ),
-                inputs.rows(split.validation, stars[split.validation] / STARS, batch_size=4096),
+                train,
+                validation,
                 epochs=epochs,
                 folder=Path(run),
                 callbacks=training.plateau_callbacks(stop=epochs),
             )
     with cli.timed(seconds, "evaluate"):
-        predicted = np.clip(training.predict(model, inputs.rows(split.test, batch_size=4096)) * STARS, 1, STARS)
-        test = regression.regression_metrics(stars[split.test], predicted)
-        per_user = ranking.rated_ranking(table.user_id[split.test], stars[split.test], predicted)
-        figures = runpy.run_path(str(HERE.parent / "recipes" / "movielens.py"))["notebook_figures"]
-        test |= figures(table.user_id[split.test], stars[split.test], predicted, per_user)
+        predicted = encoded.in_units(training.predict(model, of_test))
+        users, truth = encoded.user_id[split.test], encoded.rating[split.test]
+        test = regression.regression_metrics(truth, predicted)
+        per_user = ranking.rated_ranking(users, truth, predicted)
+        figures = runpy.run_path(str(HERE.parent / "recipes" / "movielens.py"))["notebook"]
+        test |= figures(users, truth, predicted, per_user)
     seconds["import"] = time.perf_counter() - started - sum(seconds.values())
     seconds["total"] = time.perf_counter() - started
     return {

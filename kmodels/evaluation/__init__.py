@@ -11,7 +11,6 @@ from __future__ import annotations
 from kmodels.evaluation import (
     baselines,
     classification,
-    factorization,
     ranking,
     regression,
     selection,
@@ -24,7 +23,6 @@ from kmodels.evaluation.tabular import tabular_baselines
 __all__ = [
     "baselines",
     "classification",
-    "factorization",
     "image_baselines",
     "ranking",
     "regression",

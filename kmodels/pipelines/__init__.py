@@ -6,8 +6,6 @@ from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.places import Places
-from kmodels.pipelines.rated_films import RatedFilms
-from kmodels.pipelines.rating_inputs import RatingInputs
 from kmodels.pipelines.ratings import Ratings
 from kmodels.pipelines.spending import Spending
 from kmodels.pipelines.split_batches import SplitBatches, split_batches
@@ -21,8 +19,6 @@ __all__ = [
     "Lookup",
     "Pictures",
     "Places",
-    "RatedFilms",
-    "RatingInputs",
     "Ratings",
     "Spending",
     "SplitBatches",

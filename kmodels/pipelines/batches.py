@@ -187,15 +187,15 @@ def raise_original_errors(*batches: Batches) -> Iterator[None]:
 class Lookup:
     """A part of `Batches`: inputs that belong to an entity, found by its row in small tables.
 
-    A million ratings of 3,000 films then hold the films' genres once, not a million times.
+    A million ratings of 3,000 items then hold the items' tags once, not a million times.
 
     Args:
         index: (rows,) integers: for each row of the data, the row in the tables.
         tables: Name of a model input -> array of shape (entities, ...).
 
     Example:
-        >>> part = Lookup(np.array([1, 1, 0]), {"genres": np.array([[0.0, 1.0], [1.0, 0.0]])})
-        >>> part(np.array([2, 0]))["genres"].tolist()
+        >>> part = Lookup(np.array([1, 1, 0]), {"tags": np.array([[0.0, 1.0], [1.0, 0.0]])})
+        >>> part(np.array([2, 0]))["tags"].tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
 

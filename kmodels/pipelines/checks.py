@@ -54,8 +54,8 @@ def check_inputs(model: keras.Model, batches: Batches) -> None:
             wrong = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(1, bool)
             what, limits = "not a finite number", "real numbers"
         if wrong.any():
-            place = np.unravel_index(int(wrong.argmax()), wrong.shape)
-            raise DataError(what, row=int(place[0]) + 1, column=name, expected=limits, received=values[place].item())
+            index = np.unravel_index(int(wrong.argmax()), wrong.shape)
+            raise DataError(what, row=int(index[0]) + 1, column=name, expected=limits, received=values[index].item())
 
 
 def _table_sizes(model: keras.Model) -> dict[str, int]:

@@ -57,7 +57,7 @@ def history_table(
 class HistoryRows:
     """A part of `Batches`: histories as dense rows of weights, for a `features.MultiHot` of 2 · n_members columns.
 
-    A row is [values | ones at the same places] / √(n + 1), n being the number of entries (Koren's SVD++ has the
+    A row is [values | ones in the same columns] / √(n + 1), n being the number of entries (Koren's SVD++ has the
     ones, his asymmetric model the values). It costs memory in proportion to batch × n_members, and beats an embedding
     lookup of each entry up to some ten thousand members.
 
@@ -92,11 +92,11 @@ class HistoryRows:
         members, width = None if self.members is None else self.members[rows], self.table.shape[1]
         entry, row, kept, n = _entries(self.table, self.owners[rows], members)
         weight = (1 / np.sqrt(n + 1)).astype(np.float32)[row] * kept
-        # One flat scatter: a row has 2 · width places, the ones stand width places behind the values.
+        # One flat scatter: a row has 2 · width columns, the ones stand width columns behind the values.
         result = np.zeros(len(rows) * 2 * width, np.float32)
-        place = row * (2 * width) + self.table.indices[entry]
-        result[place] = self.table.data[entry] * weight
-        result[place + width] = weight
+        target = row * (2 * width) + self.table.indices[entry]
+        result[target] = self.table.data[entry] * weight
+        result[target + width] = weight
         return {self.name: result.reshape(len(rows), 2 * width)}
 
 

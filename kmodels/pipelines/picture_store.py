@@ -33,8 +33,8 @@ class MemoryStore:
     them again than this one, and copy more.
 
     Attributes:
-        pixels: (places, height, width, 3), uint8.
-        place: (rows,) int64, where in `pixels` each picture is; negative for one that is not there.
+        pixels: (slots, height, width, 3), uint8.
+        slot: (rows,) int64, where in `pixels` each picture is; negative for one that is not there.
 
     Args:
         rows: Number of pictures.
@@ -44,7 +44,7 @@ class MemoryStore:
     Example:
         >>> store = MemoryStore(2, (1, 1), memory=3)
         >>> store.put(np.array([1, 0]), np.array([[[[1, 1, 1]]], [[[0, 0, 0]]]], np.uint8), np.array([0, 1]))
-        >>> store.place.tolist()
+        >>> store.slot.tolist()
         [-1, 0]
     """
 
@@ -55,11 +55,11 @@ class MemoryStore:
         # pages: virtual machines took up to 0.1 ms a picture to give those, and .03 ms in small ones.
         bytes_ = mmap(-1, max(1, prod(shape)), access=ACCESS_COPY)
         self.pixels = np.frombuffer(bytes_, np.uint8, prod(shape)).reshape(shape)
-        self.place = np.full(rows, _ABSENT)
+        self.slot = np.full(rows, _ABSENT)
         self._used, self._lock = 0, Lock()
 
     def find(self, row: int) -> Pixels | None:
-        """Gives a picture of which `place` knows nothing: never one in memory.
+        """Gives a picture of which `slot` knows nothing: never one in memory.
 
         Args:
             row: Its row.
@@ -78,14 +78,14 @@ class MemoryStore:
         with self._lock:
             first = self._used
             for i, row in enumerate(rows.tolist()):
-                if self._used < len(self.pixels) and self.place[row] == _ABSENT:
-                    self.place[row] = _COMING
+                if self._used < len(self.pixels) and self.slot[row] == _ABSENT:
+                    self.slot[row] = _COMING
                     self._used += 1
                     new.append(i)
         # Outside the lock: memory that is written for the first time is slow, and the other threads would wait.
         # "clip" because take would otherwise fill an array of its own first; no index is out of range.
         np.take(batch, at[new], axis=0, out=self.pixels[first : first + len(new)], mode="clip")
-        self.place[rows[new]] = np.arange(first, first + len(new))
+        self.slot[rows[new]] = np.arange(first, first + len(new))
 
 
 class DiskStore:
@@ -101,7 +101,7 @@ class DiskStore:
 
     Attributes:
         pixels: (rows, height, width, 3), uint8, read-only.
-        place: (rows,) int64, the row itself for a picture that is there and checked; -1 for others.
+        slot: (rows,) int64, the row itself for a picture that is there and checked; -1 for others.
         file: The file.
 
     Args:
@@ -151,10 +151,10 @@ class DiskStore:
         mapped = np.memmap(self._file, np.uint8, "r", self._pixels_at, shape)
         self.pixels: Pixels = np.asarray(mapped)
         self._sums = np.memmap(self._file, np.uint32, "r", self._sums_at, shape[:1])
-        self.place = np.full(shape[0], -1)
+        self.slot = np.full(shape[0], -1)
 
     def _open(self, size: int) -> FileIO:
-        """Opens the file, or makes an empty one in place of none or of one whose making was cut short."""
+        """Opens the file, or makes an empty one instead of none or of one whose making was cut short."""
         while True:
             with suppress(FileNotFoundError):
                 file = self.file.open("r+b", buffering=0)
@@ -189,7 +189,7 @@ class DiskStore:
         picture = self.pixels[row]
         if self._sums[row] == 0 or self._sums[row] != _checksum(picture):
             return None
-        self.place[row] = row
+        self.slot[row] = row
         return picture
 
     def put(self, rows: npt.NDArray[np.int64], batch: Pixels, at: npt.NDArray[np.int64]) -> None:
@@ -216,7 +216,7 @@ class DiskStore:
                 os.pwrite(self._file.fileno(), sum_, self._sums_at + 4 * row)
             except OSError as error:
                 raise DataError(f"the cache of pictures cannot be written ({error})", file=self.file) from error
-            self.place[row] = row
+            self.slot[row] = row
 
 
 def _mark(path: str) -> tuple[int, int]:

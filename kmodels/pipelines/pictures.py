@@ -139,18 +139,18 @@ class Pictures:
             of the first bad picture of these rows.
         """
         rows = self._rows[rows]
-        place = self._store.place[rows]
-        missing = np.flatnonzero(place < 0)
+        slot = self._store.slot[rows]
+        missing = np.flatnonzero(slot < 0)
         if len(missing) == 0:
-            return lambda: {self.name: np.take(self._store.pixels, place, axis=0)}
+            return lambda: {self.name: np.take(self._store.pixels, slot, axis=0)}
         result = np.empty((len(rows), *self.size, 3), np.uint8)
         # In pieces small enough that all threads work on a batch to its end; each stops at its first bad picture.
         pieces = np.array_split(missing, min(len(missing), 4 * self._workers))
         jobs = [self._threads.submit(self._fill, result, piece, rows[piece]) for piece in pieces]
 
         def made() -> Arrays:
-            kept = place >= 0
-            result[kept] = self._store.pixels[place[kept]]
+            kept = slot >= 0
+            result[kept] = self._store.pixels[slot[kept]]
             wait(jobs)  # which wakes this thread once; each job's result would wake it for each
             for job in jobs:
                 job.result()

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import sparse
 
 from kmodels import files
+from kmodels.datasets.ratings import RatingTables
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.features import Feature, Numeric
 from kmodels.pipelines._sides import Side, read_arrays
@@ -73,7 +74,7 @@ class Ratings:
     @classmethod
     def fit(
         cls,
-        ratings: pd.DataFrame,
+        ratings: pd.DataFrame | RatingTables,
         split: Split,
         *,
         users: pd.DataFrame | None = None,
@@ -87,6 +88,7 @@ class Ratings:
 
         Args:
             ratings: Columns user_id and item_id (integers or text) and rating (numbers); other columns are left out.
+                Of `datasets.ratings.RatingTables`, their users, items and scale are the defaults of these arguments.
             split: Positions of the training, validation and test rows.
             users: Column user_id, each id once, and what is known of each user; a user that is not in it has missing
                 values. Default None.
@@ -106,6 +108,11 @@ class Ratings:
             DataError: If a column is missing, an id of a side table stands twice, a rating is missing, all are alike,
                 there is no training row, or context features have other rows.
         """
+        if isinstance(ratings, RatingTables):
+            users = ratings.users if users is None else users
+            items = ratings.items if items is None else items
+            scale = ratings.scale if scale is None else scale
+            ratings = ratings.ratings
         for column in ("user_id", "item_id", "rating"):
             if column not in ratings:
                 raise DataError("the ratings lack a column", column=column, received=list(ratings))
@@ -173,8 +180,11 @@ class Ratings:
             "context_features": self.context_features,
         }
 
-    def arrays(self) -> dict[str, Any]:
-        """Ids, ratings, split, sizes and scale, as the arguments of `evaluation.recommender.evaluate`."""
+    def arrays(self, part: str | None = None) -> dict[str, Any]:
+        """Arguments of `evaluation.recommender.evaluate`; of a part, those of `evaluation.recommender.rate`."""
+        if part is not None:
+            chosen = getattr(self.split, part)
+            return {"users": self.user_id[chosen], "ratings": self.rating[chosen], "scale": self.scale}
         rows = {"users": self.user_id, "items": self.item_id, "ratings": self.rating, "split": self.split}
         return rows | {"n_users": self.n_users, "n_items": self.n_items, "scale": self.scale}
 

@@ -45,7 +45,7 @@ def split_batches(
         seed: Seed of the order of the training rows. Default 0.
         parts: From the positions of a part's rows, int64 (n,), to the parts of `Batches` that make its other inputs,
             such as `lambda rows: [pictures.at(rows)]`. Default None.
-        train_parts: Likewise for the training rows alone, after `parts`: what they make takes the place of inputs of
+        train_parts: Likewise for the training rows alone, after `parts`: what they make replaces inputs of
             the same name, such as ids under `IdDropout`. Default None.
         sample_weight: (rows,) float, of all rows; the training rows are weighed by it. Default None.
         evaluation_batch_size: Rows of a validation or test batch. Default 4096.

@@ -16,7 +16,6 @@ from kmodels.preprocessing import (
     encoders,
     pois,
     purchases,
-    ratings,
     splits,
     target_encoding,
 )
@@ -51,7 +50,6 @@ __all__ = [
     "load_encoders",
     "pois",
     "purchases",
-    "ratings",
     "save_encoders",
     "splits",
     "target_encoding",

@@ -77,14 +77,14 @@ def nearby_surplus(
     # One axis on which the users' times lie behind one another, too far apart for a window to reach the next user's.
     time = time.astype(np.int64)
     span = int(np.ptp(time)) + int(max(windows)) + 1
-    place = user * span + (time - time.min())
-    order = np.argsort(place, kind="stable")  # searches in ascending order are an order of magnitude faster
-    place, above, of_user, in_train = place[order], above[order], of_user[order], in_train[order]
-    known, sums = place[in_train], np.concatenate([[0.0], np.cumsum(above[in_train])])
-    result = np.empty((len(place), len(windows)), np.float32)
+    position = user * span + (time - time.min())
+    order = np.argsort(position, kind="stable")  # searches in ascending order are an order of magnitude faster
+    position, above, of_user, in_train = position[order], above[order], of_user[order], in_train[order]
+    known, sums = position[in_train], np.concatenate([[0.0], np.cumsum(above[in_train])])
+    result = np.empty((len(position), len(windows)), np.float32)
     for column, window in enumerate(windows):
-        first = np.searchsorted(known, place - window, side="left")
-        end = np.searchsorted(known, place + window, side="right")
+        first = np.searchsorted(known, position - window, side="left")
+        end = np.searchsorted(known, position + window, side="right")
         count = end - first - in_train
         surplus = sums[end] - sums[first] - above - count * of_user
         result[order, column] = np.where(count > 0, surplus / (count + strength), 0.0)

@@ -49,12 +49,24 @@ _RANKED = {
     "ndcg_at_10": (
         "NDCG@10",
         "How close the order of the first ten comes to the best possible order of all the user's test items: 1 is "
-        "perfect, a place near the top counts more.",
+        "perfect, a position near the top counts more.",
     ),
-    "map_at_10": ("MAP@10", "Precision averaged over the places where a liked item stands, then over users."),
-    "mrr_at_10": ("MRR@10", "One over the place of the first liked item in the first ten, averaged over users."),
+    "map_at_10": ("MAP@10", "Precision averaged over the positions where a liked item stands, then over users."),
+    "mrr_at_10": ("MRR@10", "One over the position of the first liked item in the first ten, averaged over users."),
 }
 METRICS: dict[str, Metric] = {
+    "precision_at_10_of_ten_slots": Metric(
+        "Precision@10 of ten slots",
+        None,
+        OTHER,
+        "Liked items among the first ten, divided by ten even where a user has fewer test items.",
+    ),
+    "ndcg_at_10_retrieved_ideal": Metric(
+        "NDCG@10, retrieved ideal",
+        None,
+        OTHER,
+        "It flatters: its ideal is the retrieved ten re-sorted, so leaving out the best items costs nothing.",
+    ),
     "rmse": Metric("RMSE", "lower", ERROR, "Root of the mean squared error; large mistakes weigh more."),
     "mae": Metric("MAE", "lower", ERROR, "Mean absolute error: how far off a typical prediction is."),
     "r2": Metric("R²", "higher", ERROR, "Share of the variance explained; always predicting the mean gives 0."),
@@ -204,7 +216,7 @@ def by_group(names: Iterable[str], *, known: Mapping[str, Metric] = METRICS) -> 
         >>> by_group(["ndcg_at_10", "mae", "rmse"])
         {'Prediction error': ['rmse', 'mae'], 'Ranking the rated test items': ['ndcg_at_10']}
     """
-    order = {name: place for place, name in enumerate(known)}
+    order = {name: position for position, name in enumerate(known)}
     unique = sorted(dict.fromkeys(names), key=lambda name: order.get(name.removeprefix("catalogue_"), len(order)))
     described = {name: describe(name, known=known).group for name in unique}
     groups = [*GROUPS, *(group for group in dict.fromkeys(described.values()) if group not in GROUPS)]

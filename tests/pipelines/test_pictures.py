@@ -223,7 +223,7 @@ def test_a_picture_that_comes_twice_in_a_batch_is_kept_once(paths):
     pictures = Pictures(paths, SIZE, memory=3 * BYTES, workers=1)
     np.testing.assert_array_equal(pictures(np.array([7, 7, 7, 2, 7, 2]))["image"], expected(paths, [7, 7, 7, 2, 7, 2]))
     pictures(np.array([4, 5]))
-    assert np.flatnonzero(pictures._store.place >= 0).tolist() == [2, 4, 7]
+    assert np.flatnonzero(pictures._store.slot >= 0).tolist() == [2, 4, 7]
     np.testing.assert_array_equal(pictures(np.arange(ROWS))["image"], expected(paths))
 
 

@@ -154,7 +154,7 @@ def test_figures_of_the_notebook_worked_by_hand():
     # Twelve items; the best two are ranked last, out of the first ten.
     users, ratings = [1] * 12 + [2] * 2, np.array([3, 4, 2, 3, 4, 2, 3, 4, 2, 3, 5, 5, 5, 4])
     scores = [*range(12, 0, -1), 2, 1]
-    figures = runpy.run_path(str(RECIPE))["notebook_figures"]
+    figures = runpy.run_path(str(RECIPE))["notebook"]
     found = figures(users, ratings, scores, ranking.rated_ranking(users, ratings, scores))
     discount = 1 / np.log2(np.arange(2, 12))
     of_first = (ratings[:10] * discount).sum() / (np.sort(ratings[:10])[::-1] * discount).sum()
@@ -233,9 +233,10 @@ def test_damaged_data_ends_with_2_and_says_where(what, data, tmp_path, refused, 
         (["--engine", "magic"], "argument --engine: invalid choice: 'magic'"),
         (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1"),
         (["--split", "given"], "the data has no split u1"),
-        (["--refit", "--model", "enhanced"], "--refit is not for --model enhanced"),
-        (["--tune", "random", "--model", "enhanced"], "--tune is for --model session and history"),
-        (["--tune", "random", "--weight-decay", "none"], "--tune is for --model session and history"),
+        (["--refit", "--model", "enhanced"], "not for --model enhanced"),
+        (["--tune", "random", "--model", "enhanced"], "not for --model enhanced"),
+        (["--tune", "random", "--weight-decay", "none"], "--tune needs --weight-decay l2"),
+        (["--columns", "rating=score"], "go with a file of ratings"),
         (["--resume"], "there is no config.json in it"),
     ],
 )
@@ -332,6 +333,51 @@ def test_a_csv_release_runs_through(csv_release, tmp_path, here):
     assert metrics["data"]["split"]["test"] == metrics["data"]["users"]
 
 
+@pytest.fixture(scope="module")
+def books(small):
+    """The same with other columns, text ids, scores from 2 to 10 and no times; with a table of users."""
+    folder = small.parent / "books"
+    folder.mkdir()
+    names = ["reader", "isbn", "score", "time"]
+    table = pd.read_csv(small / "ratings.dat", sep="::", engine="python", names=names).drop(columns="time")
+    table["reader"], table["isbn"] = "r" + table["reader"].astype(str), "b-" + table["isbn"].astype(str)
+    table.assign(score=2 * table["score"]).to_csv(folder / "books.csv", index=False)
+    readers = pd.DataFrame({"reader": table["reader"].unique()})
+    readers.assign(age=np.arange(len(readers)) % 50, town=np.resize(["x", "y"], len(readers))).to_csv(
+        folder / "readers.csv", index=False
+    )
+    return folder
+
+
+def test_a_table_of_ones_own_trains_the_default_model_and_predicts_from_its_folder(books, tmp_path, here, capsys):
+    import keras
+
+    from kmodels import training
+    from kmodels.pipelines import Ratings
+
+    flags = ["--columns", "user_id=reader,item_id=isbn,rating=score", "--users", books / "readers.csv"]
+    assert here("--out", tmp_path, "--data", books / "books.csv", "--epochs", 2, *flags) == 0
+    printed = capsys.readouterr().out
+    assert "--model history: the ratings have no timestamps" in printed
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["model"]["name"] == "neumf_history"
+    assert set(metrics["data"]["rating_counts"]) == {"2", "4", "6", "8", "10"}
+    assert metrics["test"]["rmse"] < metrics["baselines"]["global_mean"]["rmse"]
+    assert metrics["test"]["rmse_normalised"] == pytest.approx(metrics["test"]["rmse"] / 10)
+    for file in ("report.html", "MODEL_CARD.md"):
+        text = (tmp_path / file).read_text()
+        assert "MovieLens" not in text
+        assert "stars" not in text
+
+    known = pd.read_csv(books / "books.csv").iloc[:3].rename(columns={"reader": "user_id", "isbn": "item_id"})
+    model, ratings = keras.saving.load_model(tmp_path / "model.keras"), Ratings.load(tmp_path)
+    assert {"age", "town"} >= {feature.name for feature in ratings.user_features} - {"user_numbers"}
+    pairs = pd.concat([known, pd.DataFrame({"user_id": ["nobody"], "item_id": ["nothing"]})])
+    predicted = ratings.in_units(training.predict(model, ratings.new_batches(model, pairs)))
+    assert predicted.shape == (4,)
+    assert ((predicted >= 2) & (predicted <= 10)).all()
+
+
 # --- with a search
 
 
@@ -393,7 +439,7 @@ def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_pa
     again = pd.read_csv(stopped / "refit" / "history.csv")
     assert len(again) == refit["epochs"]
     assert "val_rmse" not in again
-    assert "Trained again with the validation rows" in (stopped / "report.html").read_text()
+    assert "Trained once more with the validation rows" in (stopped / "report.html").read_text()
     assert by_hand(stopped / "refit", small) == pytest.approx(refit["test"]["rmse"], rel=1e-4)
 
 
@@ -405,7 +451,6 @@ def by_hand(folder, source) -> float:
     from kmodels.datasets import ratings as rating_tables
     from kmodels.preprocessing import encoders, splits
     from kmodels.preprocessing.context import nearby_surplus
-    from kmodels.preprocessing.ratings import encode_ratings
 
     data = rating_tables.filter_ratings(movielens.load(source), min_ratings=5)
     model = keras.saving.load_model(folder / "model.keras")
@@ -425,9 +470,9 @@ def by_hand(folder, source) -> float:
     ):
         weight = 1 / np.sqrt(ones.sum(axis=1, keepdims=True) + 1)
         inputs[name] = (np.concatenate([values, ones], axis=1) * weight)[owner[split.test]]
-    table = encode_ratings(data.ratings, data.users, data.items, seen)
-    inputs |= {name: values[table.user_row[split.test]] for name, values in table.user_table.items()}
-    inputs |= {name: values[table.item_row[split.test]] for name, values in table.item_table.items()}
-    inputs["session"] = nearby_surplus(*ids, stars, data.ratings["timestamp"], seen)[split.test]
+    for name, table in (("user", data.users), ("item", data.items)):
+        of_rows = table.set_index(f"{name}_id").loc[data.ratings[f"{name}_id"].iloc[split.test]]
+        inputs |= known[f"{name}s"].transform(of_rows.reset_index())
+    inputs["session"] = nearby_surplus(data.ratings, seen)[split.test]
     said = model.predict({tensor.name: inputs[tensor.name] for tensor in model.inputs}, verbose=0)[:, 0]
     return float(np.sqrt(np.mean((np.clip(said * 5, 0.5, 5) - stars.iloc[split.test]) ** 2)))

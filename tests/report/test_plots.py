@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from kmodels.errors import DataError
-from kmodels.report import canvas, plots, users
+from kmodels.report import canvas, plots
 
 
 def texts(axes):
@@ -207,13 +207,11 @@ def test_a_saved_picture_is_a_png_of_the_stated_size_with_something_on_it(rating
 
 
 def test_text_stays_inside_the_picture(ratings, history):
-    ndcg = np.linspace(0.3, 1, 60)
     figures = [
         plots.loss_curves(history, loss_label="mean squared error (rating / 5)"),
         plots.true_vs_predicted(*ratings),
         plots.error_histogram(*ratings),
         plots.residuals(*ratings),
-        users.per_user_ranking(ndcg, ndcg[::-1], np.arange(60) + 2, baseline="user and item biases"),
         plots.baseline_bars({"NeuMF": 0.883, "global mean": 1.129}, "RMSE", model="NeuMF", unit="stars"),
     ]
     for figure in figures:

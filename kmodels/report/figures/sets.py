@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -136,30 +137,31 @@ def regression_figures(
 def rating_figures(
     true: ArrayLike,
     predicted: ArrayLike,
-    metrics: Mapping[str, Mapping[str, float]],
+    metrics: Mapping[str, Mapping[str, Any]],
     per_user: Mapping[str, pd.DataFrame],
     *,
     model: str,
-    baseline: str,
     history: pd.DataFrame,
+    baseline: str = "matrix_factorization",
     unit: str = "",
 ) -> dict[str, Figure]:
-    """Draw one model of ratings on its test rows, as `evaluation.recommender.evaluate` evaluates it.
+    """Draw one model of ratings on its test rows, with what `evaluation.recommender.evaluate` gives.
 
     Args:
         true: (rows,) true ratings.
         predicted: (rows,) the model's.
-        metrics: Test metrics of the model and of the baselines, by name; those without `rmse` are left out.
+        metrics: "test" -> the model's metrics; "baselines" -> name -> metrics, drawn where there is an `rmse`.
         per_user: "model" and the baseline -> a table with `ndcg_at_10` and `n_items` of each user.
-        model: The model's name in `metrics`.
-        baseline: Name of the baseline whose ranking is compared.
+        model: The model's name.
         history: One row per epoch: epoch, rmse and val_rmse of the normalised rating, perhaps learning_rate.
+        baseline: Name of the baseline whose ranking is compared. Default "matrix_factorization".
         unit: Unit of the ratings, or "" (default).
 
     Returns:
         What `regression_figures` gives, and users.
     """
-    rmse = {name: each["rmse"] for name, each in metrics.items() if "rmse" in each}
+    tested = {model: metrics["test"], **metrics["baselines"]}
+    rmse = {name: each["rmse"] for name, each in tested.items() if "rmse" in each}
     own, other = per_user["model"], per_user[baseline]
     users = per_user_ranking(own["ndcg_at_10"], other["ndcg_at_10"], own["n_items"], name=baseline)
     drawn = regression_figures(true, predicted, rmse, model=model, history=history, unit=unit)
