@@ -72,30 +72,26 @@ def main(args: argparse.Namespace) -> None:
     run.open(data.sha256)
     tuned = search(run, films, data.sha256) if args.tune else SETTINGS
 
-    crossed = workflow.cross_validate(
-        run,
-        [*NETS, *([TUNED] if args.tune else [])],
-        compared,
-        target,
-        movies.LABELS,
-        fit=lambda net, at: fit(run, films, net, at, tuned),
-        baselines=lambda at: tabular_baselines(
-            encoded[at].frame, target, every[at]._asdict(), n_classes=2, seed=args.seed
-        ),
-    )
+    def baselines(at: str) -> dict:
+        return tabular_baselines(encoded[at].frame, target, every[at]._asdict(), n_classes=2, seed=args.seed)
+
+    nets = [*NETS, *([TUNED] if args.tune else [])]
+    options = {"fit": partial(fit, run, films, tuned), "baselines": baselines}
+    crossed = workflow.cross_validate(run, nets, compared, target, movies.LABELS, **options)
     comparison = crossed.compare(run, METRICS[0])
-    flaw = crossed.contrast(FLAWED, *fit(run, films, FLAWED, "unscaled", tuned), METRICS, ("scaled", "unscaled"))
-    chosen, share = fit(run, films, comparison["best"], "final", tuned)
+    flaw = crossed.contrast(FLAWED, *fit(run, films, tuned, FLAWED, "unscaled"), METRICS, ("scaled", "unscaled"))
+    chosen, share = fit(run, films, tuned, comparison["best"], "final")
     training.save(chosen.model, run.folder / "model.keras")
     save_encoders({"films": encoded["final"].encoder}, run.folder / "encoders.json")
 
-    floors = files.read_json(data.path / "floors.json") if args.data == "sample" else {}
+    floors = run.floors(data.path)
     final = {part: len(rows) for part, rows in last._asdict().items()} | {
         "columns": list(encoded["final"].frame),
         "threshold": classification.threshold(target[last.validation], share["validation"]),
     }
     record = run.record(
-        data={**movies.summary(data), **crossed.data, "inputs": inputs, "floors": floors},
+        data={**movies.summary(data), **crossed.data, "inputs": inputs},
+        floors=floors,
         **comparison,
         warnings=warnings + list(encoded["final"].encoder.notices),
         by_time={"test": crossed.test("by_time"), **period},
@@ -135,7 +131,7 @@ def build(args: argparse.Namespace, films: Films, net: str, at: str, settings: d
     options = models.presets.DENSE[preset] | (settings if net == TUNED else {})
     rate = options.pop("learning_rate", rate)
     model = models.dense_classifier(films.encoded[at].encoder.features, 2, **options)
-    steps = len(films.splits[at].train) // args.batch_size
+    steps = len(batches(films, at, args.batch_size, 0).train)
     rate = 1e-3 if args.published and published else training.cosine(rate, (args.epochs or epochs) * steps)
     log_loss = keras.metrics.SparseCategoricalCrossentropy(name="log_loss", from_logits=True)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -143,24 +139,24 @@ def build(args: argparse.Namespace, films: Films, net: str, at: str, settings: d
     return model
 
 
-def batches(args: argparse.Namespace, films: Films, at: str, batch_size: int, seed: int) -> pipelines.SplitBatches:
+def batches(films: Films, at: str, batch_size: int, seed: int) -> pipelines.SplitBatches:
     options = {"batch_size": batch_size, "seed": seed, "evaluation_batch_size": 1024}
     return pipelines.split_batches(films.encoded[at].inputs, films.target, films.splits[at], **options)
 
 
-def fit(run: workflow.Run, films: Films, net: str, at: str, settings: dict, folder=None, seed: int | None = None):
+def fit(run: workflow.Run, films: Films, settings: dict, net: str, at: str, folder=None, seed: int | None = None):
     """The trained net, and "validation" and "test" -> (films, 2) probabilities."""
     args, (_, epochs, _, published) = run.args, NETS.get(net, NETS[OURS])
     epochs, size = (200, published) if args.published and published else (epochs, args.batch_size)
     key = net, films.encoded[at].encoder.features, len(films.splits[at].train), str(settings)
     model = films.compiled.get(key, lambda: build(args, films, net, at, settings))
-    parts = batches(args, films, at, size, args.seed if seed is None else seed)
+    parts = batches(films, at, size, args.seed if seed is None else seed)
     # The large ones learn films by heart; what few validation films say of ours, penalised as it is, is mostly noise.
     keep = [] if net in (OURS, TUNED) else [training.best_weights("val_log_loss")]
     options = {"epochs": args.epochs or epochs, "callbacks": keep, "seed": seed}
     fitted = run.fit(folder or f"{at}/{net}", model, parts.train, parts.validation, **options)
-    shares = {part: training.predict(model, getattr(parts, part)) for part in ("validation", "test")}
-    return fitted, {part: classification.softmax(logits) for part, logits in shares.items()}
+    logits = {part: training.predict(model, getattr(parts, part)) for part in ("validation", "test")}
+    return fitted, {part: classification.softmax(values) for part, values in logits.items()}
 
 
 def search(run: workflow.Run, films: Films, sha256: str) -> dict:
@@ -168,10 +164,10 @@ def search(run: workflow.Run, films: Films, sha256: str) -> dict:
     from kmodels import tuning  # needs KerasTuner, an extra
 
     args, at = run.args, "fold_1"
-    parts = batches(args, films, at, args.batch_size, args.seed)
+    parts = batches(films, at, args.batch_size, args.seed)
 
     def score(settings: dict, seed: int, folder) -> dict:
-        share = fit(run, films, TUNED, at, settings, folder, seed)[1]
+        share = fit(run, films, settings, TUNED, at, folder, seed)[1]
         return workflow.evaluate(films.target, films.splits[at], share)
 
     options = {"default": SETTINGS, "score": score, "metrics": ["roc_auc", "accuracy", "log_loss"]}

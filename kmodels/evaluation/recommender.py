@@ -66,13 +66,7 @@ def evaluate(
         (0.333, 1.0)
     """
     train, validation, test = split
-    known = (users[train], items[train], ratings[train], n_users, n_items)
-    held_out = (users[validation], items[validation], ratings[validation])
-    rating_baselines = {
-        "global_mean": baselines.fit_global_mean(*known),
-        "biases": baselines.fit_biases(*known, validation=held_out),
-        "matrix_factorization": baselines.fit_matrix_factorization(*known, validation=held_out),
-    }
+    rating_baselines = baselines.fit_rating_baselines(users, items, ratings, split, n_users=n_users, n_items=n_items)
     seen = np.concatenate([train, validation])
     # An item without training rows is not in the catalogue.
     relevant = test[(ratings[test] >= ranking.relevant_from(scale)) & (items[test] > 0)]

@@ -228,3 +228,22 @@ def test_settings_are_checked():
         baselines.fit_biases(*columns, N_USERS, N_ITEMS, regularisations=[])
     with pytest.raises(ConfigurationError, match="sweeps must be"):
         baselines.fit_matrix_factorization(*columns, N_USERS, N_ITEMS, regularisations=[1.0], dimensions=[1], sweeps=0)
+
+
+def test_the_baselines_of_a_split_are_those_of_its_training_and_validation_rows():
+    rng = np.random.default_rng(0)
+    users, items = (ids + 1 for ids in np.divmod(rng.permutation(60 * 50)[:2000], 50))
+    ratings = 3 + rng.normal(0, 0.5, 61)[users] + rng.normal(0, 0.5, 51)[items] + rng.normal(0, 0.3, 2000)
+    split = tuple(np.sort(part) for part in np.split(rng.permutation(2000), [1400, 1700]))
+    train, held_out = ((users[rows], items[rows], ratings[rows]) for rows in split[:2])
+    other = ratings.copy()
+    other[split[2]] += 100  # test rows must not matter
+    found = baselines.fit_rating_baselines(users, items, other, split, n_users=61, n_items=51)
+    alone = {
+        "global_mean": baselines.fit_global_mean(*train, 61, 51),
+        "biases": baselines.fit_biases(*train, 61, 51, validation=held_out),
+        "matrix_factorization": baselines.fit_matrix_factorization(*train, 61, 51, validation=held_out),
+    }
+    assert list(found) == list(alone)
+    for name, each in alone.items():
+        np.testing.assert_array_equal(found[name].predict(users, items), each.predict(users, items), err_msg=name)
