@@ -49,7 +49,7 @@ def main() -> None:
     features = [Numeric("metadata", 8)]
     pictures = models.image_input((32, 32, 3), mean=0.22, std=0.32)
     variants = {
-        "metadata alone": (models.metadata_classifier(features, classes=10), 10),
+        "metadata alone": (models.fusion_classifier(None, features, classes=10), 10),
         "picture and metadata": (
             models.fusion_classifier(pictures, features, classes=10, **FUSION["final"]),
             args.epochs,

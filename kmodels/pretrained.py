@@ -158,7 +158,7 @@ def freeze(model: keras.Model, n_parameters: int) -> list[str]:
     The order is conv1.weight, bn1.weight, bn1.bias, layer1.0.conv1.weight, … A layer whose tensors are all among them
     gets `trainable = False`, which a saved `.keras` file keeps. Frozen so, **batch normalisation runs in inference
     mode in Keras**: even in training it normalises by its moving mean and variance and leaves them as they are; torch,
-    told `requires_grad = False`, would go on using and averaging each batch's. With pretrained weights that is what
+    with `requires_grad = False`, would go on using and averaging each batch's. With pretrained weights that is what
     one wants, with new ones it is no normalisation at all. Where n ends between the two tensors of a batch
     normalisation, its scale alone is frozen, the layer keeps normalising by the batch, and a saved file forgets it.
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from kmodels.datasets.download import resolve
@@ -52,6 +53,11 @@ _HEADER = (
 )
 _COLUMNS = tuple(_HEADER.split(","))
 _AT_ONCE = 8
+
+
+#: Definitions of engagement, see `engagement`.
+ENGAGEMENT = ("volume", "ratios", "weighted")
+_EPSILON = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,3 +201,47 @@ def _check_pictures(raw: Table, *, skip: bool) -> tuple[list[str], list[str | No
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         checked = list(pool.map(check, zip(names.index.tolist(), names, strict=True)))
     return [file for file, _ in checked], [reason for _, reason in checked]
+
+
+def summary(data: Pois) -> dict[str, Any]:
+    """Rows, checksum and the number of rows left out, for a run's record."""
+    return {"rows": len(data.table), "sha256": data.sha256, "left_out": len(data.skipped)}
+
+
+def engagement(table: pd.DataFrame, definition: str = "ratios") -> npt.NDArray[np.float64]:
+    """Computes how much visitors did, of visits V, likes L, dislikes D and bookmarks B.
+
+    "volume" is (L + D + B) / V · 100, reactions per hundred visits; "ratios" L/(V+ε) + B/(V+ε) − D/(L+B+ε) with
+    ε = 1e-8, likes and bookmarks per visit less dislikes per approval; "weighted" .0001·V + .005·L + .01·B − .01·D.
+
+    Args:
+        table: Columns `visits`, `likes`, `dislikes`, `bookmarks`: numbers from 0, as `load` gives them.
+        definition: One of `ENGAGEMENT`. Default "ratios".
+
+    Returns:
+        float64 (rows,).
+
+    Raises:
+        ConfigurationError: If the definition is unknown.
+        DataError: If there are no visits to divide by.
+
+    Example:
+        >>> table = pd.DataFrame({"visits": [200], "likes": [30], "dislikes": [10], "bookmarks": [20]})
+        >>> {name: engagement(table, name).round(6).tolist() for name in ENGAGEMENT}
+        {'volume': [30.0], 'ratios': [0.05], 'weighted': [0.27]}
+    """
+    if definition not in ENGAGEMENT:
+        known = ", ".join(ENGAGEMENT)
+        raise ConfigurationError(f"unknown definition of engagement; expected one of {known}; received {definition!r}")
+    visits, likes, dislikes, bookmarks = (
+        table[name].to_numpy(np.float64) for name in ("visits", "likes", "dislikes", "bookmarks")
+    )
+    if definition == "weighted":
+        return 0.0001 * visits + 0.005 * likes + 0.01 * bookmarks - 0.01 * dislikes
+    if definition == "ratios":
+        approval = likes + bookmarks
+        return approval / (visits + _EPSILON) - dislikes / (approval + _EPSILON)
+    if (visits == 0).any():
+        row = int(np.argmin(visits)) + 1
+        raise DataError("no visits to divide by", row=row, column="visits", expected="1 or more", received=0)
+    return (likes + dislikes + bookmarks) / visits * 100

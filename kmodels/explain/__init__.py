@@ -9,7 +9,7 @@ Example:
 
 from kmodels.explain.gradcam import grad_cam, heat_in_box, overlay, resize
 from kmodels.explain.permutation import permutation_importance
-from kmodels.explain.shapley import ShapValues, mean_absolute, shap_values
+from kmodels.explain.shapley import ShapValues, shap_values
 from kmodels.explain.splitting import split_at_layer
 from kmodels.explain.survey import Survey, survey
 
@@ -18,7 +18,6 @@ __all__ = [
     "Survey",
     "grad_cam",
     "heat_in_box",
-    "mean_absolute",
     "overlay",
     "permutation_importance",
     "resize",

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from kmodels.errors import ConfigurationError, DataError
 
@@ -99,26 +98,6 @@ def shap_values(
     finally:
         np.random.set_state(state)
     return ShapValues(np.stack(values), np.stack(base), list(groups))
-
-
-def mean_absolute(found: ShapValues) -> pd.DataFrame:
-    """Averages the size of each group's values over rows and outputs.
-
-    Args:
-        found: Of `shap_values`.
-
-    Returns:
-        A row for each group, the largest first: group, mean (of |value|, in the unit of the prediction), std (between
-        rows, of the mean over outputs).
-
-    Example:
-        >>> found = ShapValues(np.array([[[1.0], [-3.0]]]), np.array([[0.5]]), ["a", "b"])
-        >>> mean_absolute(found).to_dict("records")
-        [{'group': 'b', 'mean': 3.0, 'std': 0.0}, {'group': 'a', 'mean': 1.0, 'std': 0.0}]
-    """
-    size = np.abs(found.values).mean(axis=2)
-    table = pd.DataFrame({"group": found.names, "mean": size.mean(axis=0), "std": size.std(axis=0)})
-    return table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
 
 
 def _mixture(

@@ -31,7 +31,7 @@ def split_at_layer(model: keras.Model, layer: str | None = None) -> tuple[keras.
 
     Returns:
         The first half, from a dict of the model's inputs by name to the layer's output, and the second half, from a
-        dict to the model's output: "cut" is the layer's output, and beside it stand those of the model's inputs
+        dict to the model's output: "cut" is the layer's output, and the others are those of the model's inputs
         that are still needed.
 
     Raises:

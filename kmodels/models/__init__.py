@@ -4,7 +4,7 @@ from kmodels.models import presets
 from kmodels.models.cnn import Stage, augment, cnn, mirrored
 from kmodels.models.dense import dense_classifier
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
-from kmodels.models.fusion import fusion_classifier, image_classifier, metadata_classifier
+from kmodels.models.fusion import fusion_classifier
 from kmodels.models.image import compact_backbone, image_augmentation, image_input
 from kmodels.models.matrix_factorization import matrix_factorization
 from kmodels.models.neumf import neumf
@@ -21,10 +21,8 @@ __all__ = [
     "embedding_regressor",
     "fusion_classifier",
     "image_augmentation",
-    "image_classifier",
     "image_input",
     "matrix_factorization",
-    "metadata_classifier",
     "mirrored",
     "neumf",
     "presets",

@@ -1,4 +1,4 @@
-"""Pictures and metadata together: a classifier that reads both, and each branch alone."""
+"""Pictures and metadata together: a classifier that reads both, or one of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RESNETS = {preset["name"]: preset for preset in presets.RESNET.values()}
 
 
 def fusion_classifier(
-    pictures: Tensor,
+    pictures: Tensor | None,
     metadata_features: Sequence[Feature],
     *,
     classes: int = 3,
@@ -33,11 +33,12 @@ def fusion_classifier(
 ) -> keras.Model:
     """Joins the features of a picture with those of a branch for the metadata, and classifies both together.
 
-    Each layer of the metadata branch and of the head is Dense → batch normalisation → ReLU → dropout.
+    Each layer of the metadata branch and of the head is Dense → batch normalisation → ReLU → dropout. Without pictures
+    or without metadata features, the other branch classifies alone.
 
     Args:
-        pictures: Normalised pictures, such as `image_input` gives.
-        metadata_features: Features of the metadata, at least one.
+        pictures: Normalised pictures, such as `image_input` gives, or None.
+        metadata_features: Features of the metadata, or none.
         classes: Width of the logits. Default 3.
         backbone: "compact" (see `compact_backbone`), "resnet18", "resnet34", "resnet50", or a function from the
             pictures to any Functional model that ends in float32 (batch, features); its inputs stay as they are.
@@ -56,8 +57,8 @@ def fusion_classifier(
         would start at a standard deviation of several units.
 
     Raises:
-        ConfigurationError: If a size or rate is out of range, the backbone is unknown or its output is no row of
-            features, or two inputs share a name.
+        ConfigurationError: If there is no source, a size or rate is out of range, the backbone is unknown or its output
+            is no row of features, or two inputs share a name.
 
     Example:
         >>> from kmodels.features import Numeric
@@ -69,89 +70,22 @@ def fusion_classifier(
     _check(classes, dropout)
     _check_rate(picture_dropout)
     rate = dropout if metadata_dropout is None else metadata_dropout
-    inputs = blocks.inputs(metadata_features)
-    image_inputs, image_vector = _image_branch(pictures, backbone)
-    if twice := sorted(set(inputs) & set(image_inputs)):
-        raise ConfigurationError(f"every input needs a name of its own. Received twice: {twice[0]!r}")
-    metadata_vector = _metadata_branch(metadata_features, inputs, metadata_hidden, rate)
-    if picture_dropout:
-        kept = layers.Dropout(picture_dropout, name="picture_kept")(keras.ops.ones_like(image_vector[:, :1]))
-        image_vector = layers.Multiply(name="picture")([image_vector, kept])
-    x = layers.Concatenate(name="joined")([image_vector, metadata_vector])
-    return keras.Model(image_inputs | inputs, _head(x, head_hidden, classes, dropout), name=name)
-
-
-def image_classifier(
-    pictures: Tensor,
-    *,
-    classes: int = 3,
-    backbone: Backbone = "resnet18",
-    head_hidden: Sequence[int] = (128, 64),
-    dropout: float = 0.3,
-    name: str = "image_branch",
-) -> keras.Model:
-    """Classifies by the picture alone: `fusion_classifier` without its metadata.
-
-    Args:
-        pictures: Normalised pictures, such as `image_input` gives.
-        classes: Width of the logits. Default 3.
-        backbone: As for `fusion_classifier`. Default "resnet18".
-        head_hidden: Widths of the head; empty for none. Default (128, 64).
-        dropout: Dropout after each hidden layer, 0 to 1. Default 0.3.
-        name: Name of the model. Default "image_branch".
-
-    Returns:
-        An uncompiled Functional model: the pictures' inputs to float32 **logits** (batch, classes).
-
-    Raises:
-        ConfigurationError: If a size or rate is out of range, or the backbone is unknown or its output is no row of
-            features.
-
-    Example:
-        >>> from kmodels.models import image_input
-        >>> image_classifier(image_input((64, 64, 3)), backbone="compact").output_shape
-        (None, 3)
-    """
-    _check(classes, dropout)
-    image_inputs, image_vector = _image_branch(pictures, backbone)
-    return keras.Model(image_inputs, _head(image_vector, head_hidden, classes, dropout), name=name)
-
-
-def metadata_classifier(
-    metadata_features: Sequence[Feature],
-    *,
-    classes: int = 3,
-    metadata_hidden: Sequence[int] = (64, 32),
-    head_hidden: Sequence[int] = (128, 64),
-    dropout: float = 0.3,
-    name: str = "metadata_branch",
-) -> keras.Model:
-    """Classifies by the metadata alone: `fusion_classifier` without its pictures.
-
-    Args:
-        metadata_features: Features of the metadata, at least one.
-        classes: Width of the logits. Default 3.
-        metadata_hidden: Widths of the metadata branch, at least one. Default (64, 32).
-        head_hidden: Widths of the head; empty for none. Default (128, 64).
-        dropout: Dropout after each hidden layer, 0 to 1. Default 0.3.
-        name: Name of the model. Default "metadata_branch".
-
-    Returns:
-        An uncompiled Functional model: one input for each feature (two for a Bag) to float32 **logits**
-        (batch, classes).
-
-    Raises:
-        ConfigurationError: If a size or rate is out of range.
-
-    Example:
-        >>> from kmodels.features import Numeric
-        >>> metadata_classifier([Numeric("metadata", 22)], classes=3).output_shape
-        (None, 3)
-    """
-    _check(classes, dropout)
-    inputs = blocks.inputs(metadata_features)
-    metadata_vector = _metadata_branch(metadata_features, inputs, metadata_hidden, dropout)
-    return keras.Model(inputs, _head(metadata_vector, head_hidden, classes, dropout), name=name)
+    if pictures is None and not metadata_features:
+        raise ConfigurationError("a classifier needs pictures or metadata features. Received: neither")
+    inputs, vectors = blocks.inputs(metadata_features), []
+    if pictures is not None:
+        image_inputs, vector = _image_branch(pictures, backbone)
+        if twice := sorted(set(inputs) & set(image_inputs)):
+            raise ConfigurationError(f"every input needs a name of its own. Received twice: {twice[0]!r}")
+        if picture_dropout:
+            kept = layers.Dropout(picture_dropout, name="picture_kept")(keras.ops.ones_like(vector[:, :1]))
+            vector = layers.Multiply(name="picture")([vector, kept])
+        vectors.append(vector)
+        inputs = image_inputs | inputs
+    if metadata_features:
+        vectors.append(_metadata_branch(metadata_features, inputs, metadata_hidden, rate))
+    x = blocks.concatenate(vectors, name="joined")
+    return keras.Model(inputs, _head(x, head_hidden, classes, dropout), name=name)
 
 
 def _he_normal() -> keras.initializers.Initializer:
@@ -178,11 +112,8 @@ def _image_branch(pictures: Tensor, backbone: Backbone) -> tuple[dict[str, Tenso
 def _metadata_branch(
     features: Sequence[Feature], inputs: dict[str, Tensor], hidden: Sequence[int], dropout: float
 ) -> Tensor:
-    if not features or not hidden:
-        raise ConfigurationError(
-            "the metadata branch needs a feature and a layer. "
-            f"Received: metadata_features={features}, metadata_hidden={hidden}"
-        )
+    if not hidden:
+        raise ConfigurationError(f"the metadata branch needs a layer. Received: metadata_hidden={hidden}")
     _check_rate(dropout)
     first, *rest = hidden
     stddev = (2 / first) ** 0.5  # of the tables of categories, which are kernels for one-hot columns

@@ -5,7 +5,6 @@ from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.pictures import Pictures, picture_statistics
-from kmodels.pipelines.places import Places
 from kmodels.pipelines.ratings import Ratings
 from kmodels.pipelines.spending import Spending
 from kmodels.pipelines.split_batches import SplitBatches, split_batches
@@ -18,7 +17,6 @@ __all__ = [
     "IdDropout",
     "Lookup",
     "Pictures",
-    "Places",
     "Ratings",
     "Spending",
     "SplitBatches",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils.class_weight import compute_sample_weight
 
 from kmodels.errors import DataError
 from kmodels.pipelines.batches import Arrays, Batches
@@ -33,6 +34,7 @@ def split_batches(
     parts: Callable[[npt.NDArray[np.int64]], Sequence[Part]] | None = None,
     train_parts: Callable[[npt.NDArray[np.int64]], Sequence[Part]] | None = None,
     sample_weight: np.ndarray | None = None,
+    balanced: bool = False,
     evaluation_batch_size: int = 4096,
 ) -> SplitBatches:
     """Makes the batches of a split: training rows shuffled in batches of equal size, the others in their own order.
@@ -48,6 +50,8 @@ def split_batches(
         train_parts: Likewise for the training rows alone, after `parts`: what they make replaces inputs of
             the same name, such as ids under `IdDropout`. Default None.
         sample_weight: (rows,) float, of all rows; the training rows are weighed by it. Default None.
+        balanced: Whether training rows are weighed so that each class of the target, integers, counts the same in
+            all; in place of `sample_weight`. Default False.
         evaluation_batch_size: Rows of a validation or test batch. Default 4096.
 
     Returns:
@@ -66,6 +70,10 @@ def split_batches(
     for name, rows in split._asdict().items():
         if not len(rows):
             raise DataError(f"no row is left for the {name} part", received=[len(part) for part in split])
+
+    if balanced and target is not None:
+        sample_weight = np.ones(len(target), np.float32)
+        sample_weight[split.train] = compute_sample_weight("balanced", target[split.train])
 
     def make(rows: npt.NDArray[np.int64], train: bool) -> Batches:
         functions = [function for function in (parts, train_parts if train else None) if function is not None]

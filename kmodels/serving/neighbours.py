@@ -78,7 +78,7 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
     ids = vocabulary.transform(values)
     if (unknown := np.flatnonzero(ids == 0)).size:
         raise DataError(
-            "an id was never seen in training, so it has no vector of its own; similar_by_features answers by its "
+            "an id did not occur in training, so it has no vector of its own; similar_by_features answers by its "
             "other columns",
             row=int(unknown[0]) + 1,
             received=values[unknown[0]],
@@ -91,7 +91,7 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
 def similar_by_features(
     table: Table, vocabulary: Vocabulary, features: pd.DataFrame, wanted: Mapping[str, Any], n: int = 10
 ) -> pd.DataFrame:
-    """Finds who is most like a user that training never saw, by what else is known of them.
+    """Finds who is most like a user who did not occur in training, by their other columns.
 
     The unknown user is given the mean direction of all known users with the same features.
 

@@ -21,7 +21,7 @@ from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.pipelines import Batches, check_inputs, raise_original_errors, tf_data
 from kmodels.training.weights import skip_initializers
 
-# What a callback of Keras knows beside its settings; all of it comes back when a run is resumed.
+# The state of a Keras callback apart from its settings; all of it comes back when a run is resumed.
 _CALLBACK_STATE = {
     kc.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
     kc.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
@@ -84,7 +84,7 @@ def fit(
 ) -> pd.DataFrame:
     """Fits a compiled model, with a progress bar, `history.csv` and a checkpoint after each epoch.
 
-    A run killed at any moment goes on from its last finished epoch with `resume=True` and, on the same backend, ends
+    A run killed at any time goes on from its last finished epoch with `resume=True` and, on the same backend, ends
     as an unbroken run does: the checkpoint holds the weights, the optimiser, the random states, the callbacks and the
     history, and both the order of the rows and the dropout masks of an epoch depend on (seed, epoch).
 

@@ -1,4 +1,4 @@
-"""Whether a search paid: the settings it found beside the default ones, trained and tested over the same seeds."""
+"""Whether a search paid: the settings it found compared with the default ones, over the same seeds."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def payoff(
     """Trains and judges each settings once a seed, the same seeds for all.
 
     A search takes the best of many trials by their validation rows, which flatters it. Here the winner is trained on
-    the whole training part again and judged on test rows that no trial saw, beside the default settings. Seeds should
+    the whole training part again and judged on test rows that no trial used, as are the default settings. Seeds should
     change weights, order and dropout and leave the split as it is: test rows of another split were validation rows of
     the search. Where the best trial was the first, which has the default settings, they are trained once for both.
-    `report.search.draw` tells a difference from luck.
+    `evaluation.selection.payoff_summary` tests whether the difference is significant.
 
     Args:
         score: From settings and a seed to metrics by name, such as {"rmse": 0.9, "validation_rmse": 0.91}: of the test
-            rows, or of the validation rows where the name says so. The first one is what the search is judged by.
+            rows, or of the validation rows where the name says so. The first one is the metric of the search.
         settings: Settings by name, "default" and "tuned".
-        seeds: Different seeds, at least one; three or more to tell a difference from luck.
+        seeds: Different seeds, at least one; three or more for a test of significance.
 
     Returns:
         A row for each seed and settings: settings (its name), seed, and a column for each metric.

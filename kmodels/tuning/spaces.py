@@ -16,7 +16,7 @@ def embedding_space(hp: Any) -> dict[str, Any]:
     | `dropout` | 0 to 0.5 | 0 | on the ids' vectors: the other way not to learn noise by heart |
     | `hidden` | "32", "64-32", "128-64" | "64-32" | effects of three columns need an MLP, none a wide one |
 
-    A penalty beside a mean loss acts as a prior, whose best weight falls with the number of rows. What is searched is
+    With a mean loss a penalty acts as a prior, whose best weight falls with the number of rows. What is searched is
     the product with the root of the rows: on the synthetic tables of 23,000 and of 440,000 training rows, which are
     unlike also in noise and in users, the best values of that product lie nearest to each other.
 
@@ -78,7 +78,7 @@ def neumf_space(hp: Any) -> dict[str, Any]:
 
 
 def mf_space(hp: Any) -> dict[str, Any]:
-    """The space of biases, a product of vectors and an MLP beside it, `models.matrix_factorization`.
+    """The space of biases, a product of vectors and an MLP, `models.matrix_factorization`.
 
     | name | range | default | why |
     |---|---|---|---|

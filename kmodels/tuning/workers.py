@@ -66,7 +66,7 @@ def run_chief(oracle: Any, *, workers: int) -> None:
     server.start()
     pool = _WorkerPool(oracle, {f"worker{i}": {_ID: f"worker{i}", _IP: ip, _PORT: str(port)} for i in range(workers)})
     try:
-        # A worker leaves the oracle's list when it has been told that there is nothing left to do.
+        # A worker leaves the oracle's list when it knows that there is nothing left to do.
         while not (servicer.stop_triggered and oracle_chief.exit_chief(oracle)):
             time.sleep(_POLL_S)
             pool.look_after()
@@ -86,7 +86,7 @@ class _WorkerPool:
         self.processes = {name: self._start(name) for name in environments}
 
     def _start(self, name: str) -> subprocess.Popen:
-        # What the script prints is the chief's to print; errors are seen.
+        # What the script prints is the chief's to print; errors stay visible.
         return subprocess.Popen(
             [sys.executable, *sys.orig_argv[1:]],
             env=os.environ | self.environments[name],

@@ -52,13 +52,14 @@ The words of the page and of the model card stand in `pages/wine.html.j2` and `p
 
 from kmodels.workflow.cross_validation import CrossValidated, cross_validate, evaluate, split_by_time
 from kmodels.workflow.run import Fitted, Run
-from kmodels.workflow.variants import choose, constant_prediction, costs
+from kmodels.workflow.variants import choose, classified, constant_prediction, costs
 
 __all__ = [
     "CrossValidated",
     "Fitted",
     "Run",
     "choose",
+    "classified",
     "constant_prediction",
     "costs",
     "cross_validate",

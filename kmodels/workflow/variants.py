@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
-from kmodels import serving
+from kmodels import serving, training
 from kmodels.evaluation import classification, selection
+from kmodels.pipelines import SplitBatches
 from kmodels.report import comparisons, sentences
 from kmodels.report.metrics import describe
 from kmodels.report.record import VariantRecord
@@ -55,6 +57,15 @@ def choose(
     prices = {name: comparisons.costs_of(each)[cost] for name, each in variants.items()}
     chosen = selection.choose(values, prices, better=describe(metric).better or "higher", **tolerance)
     return chosen.name, sentences.choice(chosen, metric, cost)
+
+
+def classified(model: keras.Model, rows: SplitBatches) -> tuple[np.ndarray, dict[str, dict[str, float]]]:
+    """A classifier's probabilities of the test rows, and its metrics of the validation and the test rows, by part."""
+    parts = {"validation": rows.validation, "test": rows.test}
+    shares = {part: classification.softmax(training.predict(model, each)) for part, each in parts.items()}
+    return shares["test"], {
+        part: classification.evaluate(np.asarray(parts[part].target), share) for part, share in shares.items()
+    }
 
 
 def constant_prediction(name: str, predicted: np.ndarray, labels: Sequence[str]) -> list[str]:

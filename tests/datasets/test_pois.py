@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -252,3 +253,25 @@ def test_without_the_sample(monkeypatch, tmp_path):
     monkeypatch.setattr(pois, "_SAMPLE", tmp_path / "none")
     with pytest.raises(DataError, match="a checkout of kmodels"):
         pois.load("sample")
+
+
+REACTIONS = pd.DataFrame({"visits": [200, 50], "likes": [30, 0], "dislikes": [10, 5], "bookmarks": [20, 0]})
+
+
+@pytest.mark.parametrize(
+    ("definition", "expected"),
+    [
+        ("volume", [(30 + 10 + 20) / 200 * 100, 5 / 50 * 100]),
+        ("ratios", [30 / 200 + 20 / 200 - 10 / 50, -5 / 1e-8]),
+        ("weighted", [0.0001 * 200 + 0.005 * 30 + 0.01 * 20 - 0.01 * 10, 0.0001 * 50 - 0.01 * 5]),
+    ],
+)
+def test_engagement_is_what_its_formula_says(definition, expected):
+    np.testing.assert_allclose(pois.engagement(REACTIONS, definition), expected, rtol=1e-6)
+
+
+def test_engagement_by_volume_needs_visits_and_a_known_definition():
+    with pytest.raises(DataError, match="row 2, column 'visits': no visits"):
+        pois.engagement(REACTIONS.assign(visits=[3, 0]), "volume")
+    with pytest.raises(ConfigurationError, match="volume, ratios, weighted; received 'fame'"):
+        pois.engagement(REACTIONS, "fame")

@@ -103,14 +103,6 @@ def test_a_network_with_another_input_is_explained_at_the_row_s_own_value(monkey
     assert (np.abs(found.values[2]) > 1e-4).all()
 
 
-def test_mean_absolute_is_sorted():
-    values = np.array([[[1.0, -1.0], [4.0, 0.0]], [[-3.0, 3.0], [0.0, 0.0]]])
-    table = explain.mean_absolute(explain.ShapValues(values, np.zeros((2, 2)), ["a", "b"]))
-    assert table["group"].tolist() == ["a", "b"]
-    assert table["mean"].tolist() == [2.0, 1.0]
-    assert table["std"].tolist() == [1.0, 1.0]
-
-
 def test_without_shap_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="pip install"):

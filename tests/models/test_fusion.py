@@ -31,7 +31,7 @@ def fuse(features=COLUMNS, *, eye=None, **arguments):
 
 
 def look(eye, **arguments):
-    return fusion.image_classifier(eye.inputs[0], backbone=lambda _: eye, **arguments)
+    return fusion.fusion_classifier(eye.inputs[0], (), backbone=lambda _: eye, **arguments)
 
 
 def rows(model, n=16):
@@ -94,7 +94,7 @@ def test_the_small_variant_adds_up_what_the_two_sources_say():
 @pytest.mark.parametrize("name", ["compact", "final"])
 def test_the_image_branch_alone_has_the_layers_of_a_presets_backbone(name):
     preset, pictures = presets.FUSION[name], image.image_input((32, 32, 3))
-    alone = fusion.image_classifier(pictures, backbone=preset["backbone"], head_hidden=())
+    alone = fusion.fusion_classifier(pictures, (), backbone=preset["backbone"], head_hidden=())
     whole = fusion.fusion_classifier(image.image_input((32, 32, 3)), [Numeric("metadata", 22)], **preset)
     of_both = {layer.name for layer in whole.layers}
     assert {layer.name for layer in alone.layers} <= of_both
@@ -102,7 +102,7 @@ def test_the_image_branch_alone_has_the_layers_of_a_presets_backbone(name):
 
 def test_however_the_columns_are_split_the_network_is_the_same():
     one, many = (
-        fusion.metadata_classifier(features, metadata_hidden=(64, 32, 16), head_hidden=(64,))
+        fusion.fusion_classifier(None, features, metadata_hidden=(64, 32, 16), head_hidden=(64,))
         for features in ([Numeric("metadata", 22)], COLUMNS)
     )
     assert count(one) == count(many)
@@ -162,7 +162,7 @@ def test_models_are_functional_and_made_of_kerass_own_layers():
     for model in (
         fuse(COLUMNS, eye=eye),
         look(eye),
-        fusion.metadata_classifier(COLUMNS),
+        fusion.fusion_classifier(None, COLUMNS),
     ):
         assert type(model) is keras.src.models.functional.Functional
         assert not model.compiled
@@ -250,11 +250,11 @@ def test_a_saved_model_takes_raw_pictures_on_another_backend(tmp_path, backend_n
         (lambda: fuse(classes=0), "classes must be at least 1. Received: classes=0"),
         (lambda: fuse(dropout=1.0), "dropout must be at least 0 and below 1. Received: dropout=1.0"),
         (lambda: fuse(metadata_dropout=-0.1), "Received: dropout=-0.1"),
-        (lambda: fuse(metadata_hidden=()), "the metadata branch needs a feature and a layer"),
-        (lambda: fusion.metadata_classifier([]), "the metadata branch needs a feature and a layer"),
+        (lambda: fuse(metadata_hidden=()), "the metadata branch needs a layer"),
+        (lambda: fusion.fusion_classifier(None, []), "needs pictures or metadata features"),
         (lambda: fuse([Numeric("image")]), "Received twice: 'image'"),
         (
-            lambda: fusion.image_classifier(image.image_input(), backbone="resnet19"),
+            lambda: fusion.fusion_classifier(image.image_input(), (), backbone="resnet19"),
             "one of compact, resnet18, resnet34, resnet50. Received: 'resnet19'",
         ),
         (

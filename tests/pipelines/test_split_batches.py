@@ -58,3 +58,12 @@ def test_parts_see_positions_of_all_rows_and_only_training_is_weighed_and_droppe
 def test_an_empty_part_is_named(part):
     with pytest.raises(DataError, match=part):
         split_batches({"x": X}, X, SPLIT._replace(**{part: np.array([], np.int64)}))
+
+
+def test_balanced_training_rows_weigh_each_class_the_same():
+    target = np.array([0, 0, 0, 1, 1, 0, 1, 1], "int32")
+    split = Split(np.arange(5), np.array([5, 6]), np.array([7]))
+    batches = split_batches({"x": np.arange(8.0)}, target, split, batch_size=5, balanced=True)
+    _, classes, weight = batches.train[0]
+    assert [weight[classes == each].sum() for each in (0, 1)] == pytest.approx([2.5, 2.5])
+    assert len(batches.validation[0]) == 2

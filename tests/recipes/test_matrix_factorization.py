@@ -180,7 +180,7 @@ def test_neighbours_are_found_in_the_run_folder(run, films, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["user_id", "70000"], "was never seen in training"),
+        (["user_id", "70000"], "did not occur in training"),
         (["film_id", "7"], "the run has the ids user_id, item_id. Received: film_id"),
         (["user_id", "seven"], "values are not of the learnt kind"),
         (["user_id", "7", "--n", "0"], "n must be from 1 to"),

@@ -14,7 +14,9 @@ import pytest
 from kmodels import explain, models, training
 from kmodels.datasets import pois
 from kmodels.features import Numeric
-from kmodels.pipelines.places import Places
+from kmodels.pipelines import Pictures, picture_statistics, split_batches
+from kmodels.preprocessing import splits
+from kmodels.preprocessing.bins import QuantileBins
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "poi_engagement.py"
@@ -108,17 +110,24 @@ def test_bad_input_ends_with_2_and_one_line(start, few, tmp_path, monkeypatch, c
 
 def test_the_heat_lies_on_the_planted_cue():
     """Grad-CAM of the image branch, trained a little: twice the share of the heat that chance would give."""
-    problem = Places.of(pois.load("sample").table, seed=0, side=64)
-    pictures = models.image_input((64, 64, 3), **problem.picture_statistics())
-    model = models.image_classifier(models.compact_backbone(pictures), head_hidden=())
+    table = pois.load("sample").table
+    split = splits.random(len(table), seed=0, validation=0.1, test=0.2)
+    score = pois.engagement(table)
+    target = QuantileBins.fit(score[split.train], 3).transform(score)
+    pictures = Pictures(table["image"].tolist(), (64, 64))
+    rows = split_batches({}, target, split, parts=lambda rows: [pictures.at(rows)], batch_size=16)
+    mean, std = picture_statistics(pictures, split.train)
+    model = models.fusion_classifier(
+        models.image_input((64, 64, 3), mean=mean, std=std), (), backbone="compact", head_hidden=()
+    )
     training.initialize(model, 0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     training.compile_model(model, keras.optimizers.Adam(2e-3), loss=loss, metrics=["accuracy"])
-    model.fit(problem.training(["image"], batch_size=16), epochs=4, verbose=0, shuffle=False)
-    boxes = pd.read_csv(ROOT / "data" / "pois-sample" / "boxes.csv").iloc[problem.parts["test"]]
+    model.fit(rows.train, epochs=4, verbose=0, shuffle=False)
+    boxes = pd.read_csv(ROOT / "data" / "pois-sample" / "boxes.csv").iloc[split.test]
     shown = boxes.notna().all(axis=1).to_numpy()
-    seen = problem.arrays("test")["image"][shown]
-    heat = explain.resize(explain.grad_cam(model, {"image": seen}), (64, 64))
+    inputs = pictures(split.test[shown])
+    heat = explain.resize(explain.grad_cam(model, inputs), (64, 64))
     sides = boxes.loc[shown, ["x0", "y0", "x1", "y1"]].to_numpy(float) / 2  # the files have 128 pixels a side
     shares = np.array([explain.heat_in_box(one, box) for one, box in zip(heat, sides, strict=True)])
     areas = (sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1]) / 64**2

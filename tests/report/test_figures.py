@@ -390,3 +390,19 @@ def test_the_same_figure_is_the_same_png():
     one, two = (style.png(figures.error_histogram(*RATED)) for _ in range(2))
     assert one == two
     assert one[1:4] == b"PNG"
+
+
+def test_what_a_survey_found_is_drawn_of_its_first_rows():
+    rng = np.random.default_rng(0)
+    share = np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]])
+    found = {
+        "pictures": rng.integers(0, 256, (2, 8, 8, 3), dtype="uint8"),
+        "heat": np.zeros((2, 4, 4)),
+        "importance": pd.DataFrame({"group": ["picture"], "mean": [0.2], "std": [0.1]}),
+        "groups": ["tier"],
+    }
+    drawn = figures.explanation_figures([0, 0, 1], share, ["no", "yes"], shap=np.ones((1, 1, 2)), **found)
+    assert list(drawn) == ["heat", "importance", "shap"]
+    titles = [axes.get_title(loc="left") for axes in drawn["heat"].axes]
+    assert [title for title in titles if title] == ["predicted no, 90 %\nis no", "predicted yes, 70 %\nis no"]
+    assert list(figures.explanation_figures([0, 0, 1], share, ["no", "yes"], shap=None, **found)) == list(drawn)[:2]

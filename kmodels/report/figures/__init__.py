@@ -30,6 +30,7 @@ from kmodels.report.figures.pictures import confusion_matrix, heat_maps, picture
 from kmodels.report.figures.sets import (
     classifier_figures,
     comparison_figures,
+    explanation_figures,
     rating_figures,
     regression_figures,
     search_figures,
@@ -48,6 +49,7 @@ __all__ = [
     "costs",
     "differences",
     "error_histogram",
+    "explanation_figures",
     "heat_maps",
     "histogram",
     "importance_bars",

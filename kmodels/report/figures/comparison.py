@@ -230,7 +230,7 @@ def importance_bars(
     """Draw how important each group of inputs is, in the order given.
 
     Args:
-        table: `group`, `mean` and `std`, as of `explain.permutation_importance` and `explain.mean_absolute`.
+        table: `group`, `mean` and `std`, as of `explain.permutation_importance`.
         measure: What the means are, with the unit. Default "accuracy lost when shuffled".
         title: Heading. Default "Importance of the inputs".
 

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 
 from kmodels.evaluation import classification, selection
 from kmodels.report.figures.amounts import error_histogram, per_user_ranking, predictions, residuals
-from kmodels.report.figures.comparison import bars, costs, pareto
+from kmodels.report.figures.comparison import bars, costs, importance_bars, pareto, shap_bars
 from kmodels.report.figures.curves import by_class, calibration_curve, learning_curves, precision_recall, roc_curves
-from kmodels.report.figures.pictures import confusion_matrix, hardest
+from kmodels.report.figures.pictures import confusion_matrix, hardest, heat_maps
 from kmodels.report.figures.trials import search_coordinates, search_importance, search_parameters, search_progress
 from kmodels.report.metrics import describe
 from kmodels.report.record import RunRecord
@@ -97,6 +97,41 @@ def classifier_figures(
     if pictures is not None:
         drawn["hardest"] = hardest(pictures, true, predicted, share, labels)
     return drawn
+
+
+def explanation_figures(
+    true: ArrayLike,
+    probability: ArrayLike,
+    labels: Sequence[str],
+    *,
+    pictures: ArrayLike,
+    heat: ArrayLike,
+    importance: pd.DataFrame,
+    shap: ArrayLike | None,
+    groups: Sequence[str],
+) -> dict[str, Figure]:
+    """Draw what `explain.survey` found: `explanation_figures(true, probability, labels, **found._asdict())`.
+
+    Args:
+        true: (rows,) true classes, integers from 0.
+        probability: (rows, classes) of the model that was surveyed.
+        labels: Name of each class, in order.
+        pictures: uint8 (n, height, width, 3), of the first n rows.
+        heat: (n, h, w), 0 to 1, of the predicted class.
+        importance: As `importance_bars` takes it.
+        shap: As `shap_bars` takes it, or None.
+        groups: Name of each group of `shap`.
+
+    Returns:
+        heat, importance and, with SHAP values, shap.
+
+    Raises:
+        DataError: Arrays do not fit together.
+    """
+    n, share = len(np.asarray(heat)), np.asarray(probability)
+    rows = np.asarray(true)[:n], share[:n].argmax(axis=1), share[:n]
+    drawn = {"heat": heat_maps(pictures, heat, *rows, labels), "importance": importance_bars(importance)}
+    return drawn | ({} if shap is None else {"shap": shap_bars(shap, groups, labels)})
 
 
 def regression_figures(
