@@ -130,7 +130,8 @@ def days_of(column: pd.Series[Any], name: str) -> FloatArray:
     if pd.api.types.is_numeric_dtype(column):
         raise DataError("not a column of dates", column=name, expected="dates or text", received=str(column.dtype))
     dates = pd.to_datetime(column, errors="coerce", utc=True, format=None if _is_datetime(column) else "ISO8601")
-    wrong = (dates.isna() & column.notna() & (column.astype(object) != "")).to_numpy(bool)
+    lost = dates.isna() & column.notna()
+    wrong = (lost & (column.astype(object) != "")).to_numpy(bool) if lost.any() else lost.to_numpy(bool)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(

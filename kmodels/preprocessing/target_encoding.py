@@ -149,8 +149,8 @@ def cross_fit(
 def _texts(values: Iterable[str]) -> pd.Series:
     column = column_of(values).astype(object)
     column = column.where(column.notna(), "").reset_index(drop=True)
-    wrong = ~column.map(lambda value: isinstance(value, str)).to_numpy(bool)
-    if wrong.any():
+    if len(column) and pd.api.types.infer_dtype(column, skipna=False) != "string":
+        wrong = ~column.map(lambda value: isinstance(value, str)).to_numpy(bool)
         row = int(np.argmax(wrong))
         raise DataError("not text", row=row + 1, expected="a column of text", received=column[row])
     return column
