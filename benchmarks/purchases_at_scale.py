@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,6 @@ cli.choose_backend()
 import numpy as np  # noqa: E402
 
 from kmodels.datasets import purchases  # noqa: E402
-from kmodels.pipelines.spending import Spending  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "data"))
@@ -75,7 +75,8 @@ def main() -> None:
         recipe = [sys.executable, ROOT / "recipes" / "purchases.py", "--data", data, "--out", out, *flags]
         subprocess.run([str(each) for each in recipe], check=True)
         metrics = json.loads((out / "metrics.json").read_text())
-        parts = Spending.of(purchases.load(data).table, seed=args.seed).parts
+        recipe = runpy.run_path(str(ROOT / "recipes" / "purchases.py"))
+        parts = recipe["prepare"](purchases.load(data).table, args.seed).parts
     train, test = (np.isin(np.arange(len(world.amount)), parts[name]) for name in ("train", "test"))
     floors = planted_purchases_floors.floors(world, train, test)
     print("\n" + "\n".join(table(metrics, floors)))

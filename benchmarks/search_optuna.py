@@ -15,6 +15,7 @@ the same.
 from __future__ import annotations
 
 import argparse
+import runpy
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -31,13 +32,12 @@ import numpy as np  # noqa: E402
 from kmodels import backend, training, tuning  # noqa: E402
 from kmodels.datasets import purchases  # noqa: E402
 from kmodels.files import write_atomically  # noqa: E402
-from kmodels.models.embedding import Embedded, embedding_regressor  # noqa: E402
 from kmodels.pipelines import Batches  # noqa: E402
-from kmodels.pipelines.spending import Spending  # noqa: E402
 from kmodels.report import style  # noqa: E402
 
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "search_optuna.png"
 OBJECTIVE = "val_rmse"
+RECIPE = runpy.run_path(str(Path(__file__).parents[1] / "recipes" / "purchases.py"))
 
 
 class OptunaSpace:
@@ -53,25 +53,9 @@ class OptunaSpace:
         return self.trial.suggest_categorical(name, values)
 
 
-def builder(problem: Spending, steps: int) -> Callable[[Any], keras.Model]:
+def builder(problem: Any, steps: int) -> Callable[[Any], keras.Model]:
     """From `hp` to the recipe's regressor, compiled."""
-    rows = len(problem.parts["train"])
-
-    def build(hp: Any) -> keras.Model:
-        settings = tuning.embedding_space(hp)
-        each = {"l2": settings["l2_root"] / rows**0.5, "bias_l2": 2.4 / rows, "dropout": settings["dropout"]}
-        model = embedding_regressor(
-            problem.table.features,
-            embeddings=[Embedded(feature, **each) for feature in problem.table.ids],
-            dim=settings["dim"],
-            hidden=settings["hidden"],
-            l2=0.2 / rows,
-        )
-        rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)
-        training.compile_model(model, keras.optimizers.Adam(rate))
-        return model
-
-    return build
+    return lambda hp: RECIPE["build"](problem, "regressor", tuning.embedding_space(hp), steps)
 
 
 def score(hp: Any, build: Callable, train: Batches, validation: Batches, *, epochs: int, seed: int) -> float:
@@ -84,13 +68,13 @@ def score(hp: Any, build: Callable, train: Batches, validation: Batches, *, epoc
         return float(training.fit(model, train, validation, **how)[OBJECTIVE].min())
 
 
-def scores(problem: Spending, *, trials: int, epochs: int, seed: int) -> dict[str, list[float]]:
+def scores(problem: Any, *, trials: int, epochs: int, seed: int) -> dict[str, list[float]]:
     """Each algorithm's errors, trial by trial."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    train = problem.training(problem.table.amount, seed=seed)
-    data = train, problem.batches("validation", problem.table.amount)
+    train, validation, _ = RECIPE["batches"](problem, "regressor", 512, seed)
+    data = train, validation
     build, found = builder(problem, epochs * len(train)), {}
     for algorithm in ("random", "bayesian"):
         how = {"algorithm": algorithm, "trials": trials, "epochs": epochs, "seed": seed, "objective": OBJECTIVE}
@@ -141,7 +125,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--out", type=Path, default=IMAGE, help="the picture; default: %(default)s")
     args = parser.parse_args()
-    problem = Spending.of(purchases.load("sample").table, seed=0)
+    problem = RECIPE["prepare"](purchases.load("sample").table, 0)
     runs = [scores(problem, trials=args.trials, epochs=args.epochs, seed=seed) for seed in range(args.seeds)]
     best = {name: np.minimum.accumulate([run[name] for run in runs], axis=1) for name in runs[0]}
     marks = sorted({min(mark, args.trials) for mark in (1, 5, 10, 20, args.trials)})

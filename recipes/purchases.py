@@ -5,187 +5,248 @@
     KERAS_BACKEND=jax python recipes/purchases.py --tune random --trials 20 --workers 2
     KERAS_BACKEND=jax python recipes/purchases.py --data till.csv --columns product=SKU,user=customer,amount=Total
 
-The sample takes half a minute of computing: RMSE 1403 (gradient boosting 1567, mean of the product 1928, the generating
-model 1299); accuracy of the groups 0.773 with the ids and 0.718 without (boosting 0.764 and 0.725).
+The sample takes half a minute of computing: RMSE 1402 (gradient boosting 1567, mean of the product 1928, the generating
+model 1299); accuracy of the groups 0.775 with the ids and 0.719 without (boosting 0.764 and 0.725).
 """
 
 from kmodels import cli
 
-BACKEND = cli.choose_backend()
+cli.choose_backend()
 
 import argparse
-import json
+from typing import NamedTuple
 
 import keras
+import numpy as np
 import pandas as pd
 
-from kmodels import serving, training
+from kmodels import files, pipelines, serving, training, workflow
 from kmodels.datasets import purchases
 from kmodels.datasets.tables import parse_columns
-from kmodels.errors import ConfigurationError
-from kmodels.evaluation import classification, spending
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.evaluation import classification, score_parts, tabular_baselines
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
-from kmodels.pipelines.spending import Spending
-from kmodels.preprocessing import encoders
-from kmodels.preprocessing.purchases import SPEND_GROUPS
-from kmodels.report import purchases as story
-from kmodels.report import run_folder, search
+from kmodels.preprocessing import Category, Id, TableEncoder, Target, save_encoders, splits
+from kmodels.report import comparisons, figures
 
+IDS, EDGES = ["user_id", "product_id"], (5_000, 10_000, 15_000)
+SPEND_GROUPS = ("< 5,000", "5,000–10,000", "10,000–15,000", "> 15,000")
 WITHOUT_IDS, CLASSIFIER, REGRESSOR = "classifier_without_ids", "classifier", "regressor"
-# `tuning.spaces.embedding_space` says what each is. With --tune, those of the regressor are searched for.
+LIMITS = {
+    "generating model": {"rmse": "oracle", "accuracy": "bayes_accuracy"},
+    "generating model without ids": {"accuracy": "bayes_accuracy_without_ids"},
+}
+SHOWN = ("rmse", "mae", "r2"), ("accuracy", "macro_f1", "log_loss")
+# `tuning.embedding_space` says what each is. With --tune, those of the regressor are searched for.
 SETTINGS = {"learning_rate": 8e-3, "dim": 16, "l2_root": 0.2, "dropout": 0.0, "hidden": (64, 32)}
 
 
+class Problem(NamedTuple):
+    """Purchases encoded; `parts` has the rows of train, validation, test (of known ids) and unseen (the others)."""
+
+    encoder: TableEncoder
+    inputs: dict[str, np.ndarray]
+    price: Target
+    amount: np.ndarray
+    groups: np.ndarray
+    parts: dict[str, np.ndarray]
+
+
 def main(args: argparse.Namespace) -> None:
-    timing: dict[str, float] = {}
-    is_sample = args.data == "sample"
-    if is_sample:
-        print(cli.SAMPLE_NOTICE)
-    with cli.timed(timing, "load_s"):
+    run = workflow.Run(args, __file__)
+    with run.timed("load_s"):
         data = purchases.load(args.data, columns=parse_columns(args.columns, purchases.COLUMNS))
-    with cli.timed(timing, "prepare_s"):
-        problem = Spending.of(data.table, seed=args.seed)
-        asked = users_to_show(args, problem)
-    if args.tune:
-        from kmodels import tuning  # needs KerasTuner, an extra
+    with run.timed("prepare_s"):
+        problem = prepare(data.table, args.seed)
+        ids = {name: problem.encoder.vocabulary(name) for name in IDS}
+        users, n = users_to_show(args, ids["user_id"].values)
+    run.open(data.sha256, ignore=("similar_to", "n"))
+    settings = search(run, problem, data.sha256) if args.tune else SETTINGS
+    save_encoders({"table": problem.encoder, "amount": problem.price, **ids}, run.folder / "encoders.json")
 
-        if tuning.role() == "worker":
-            search_settings(args, problem, data.sha256)
-            return
-    config = cli.settings(args, without=["similar_to", "n"]) | {"recipe": "purchases", "backend": BACKEND}
-    folder = run_folder.open_run(args.out, config | {"data_sha256": data.sha256}, resume=args.resume)
-    encoders.save_encoders(problem.table.encoders, folder / "encoders.json")
-    settings, told, *more = search_settings(args, problem, data.sha256) if args.tune else (SETTINGS, {})
-
-    models, histories, predicted, scores, variants = {}, {}, {}, {}, {}
-    for name in (WITHOUT_IDS, CLASSIFIER, REGRESSOR) if problem.table.features else (CLASSIFIER, REGRESSOR):
-        took = dict(timing)
-        with cli.timed(took, "fit_s"):
-            models[name], history = fit(args, problem, name, settings if name == REGRESSOR else SETTINGS)
-        with cli.timed(took, "evaluate_s"):
-            predicted[name], scores[name] = evaluate(models[name], problem)
-        speed = len(problem.parts["train"]) * len(history) / history["seconds"].sum()
-        variants[name] = {
-            "model": {"name": name, "parameters": models[name].count_params()},
-            **{part: scores[name][part] for part in ("test", "validation")},
-            "timing": {**took, "epochs": len(history), "samples_per_s": speed},
-            "warnings": story.warnings(name, predicted[name]["test"]),
-        }
-        histories[name] = history
-    training.save(models[REGRESSOR], folder / "model.keras")
-    pd.concat(histories, names=["variant"]).reset_index("variant").to_csv(folder / "history.csv", index=False)
-    baselines = spending.baselines(**problem.plain(), n_groups=len(SPEND_GROUPS), seed=args.seed)
-    floors = json.loads(data.path.with_name("floors.json").read_text()) if is_sample else {}
-    about = {"source": args.data, "synthetic": is_sample, "unit": args.currency, "floors": floors}
-    record = {
-        "recipe": "purchases",
-        "backend": BACKEND,
-        "data": {**about, **purchases.summary(data), **problem.summary()},
-        "seed": args.seed,
-        "variants": variants,
-        "best": REGRESSOR,
-        "choice": story.CHOICE,
-        "baselines": {name: each["test"] for name, each in baselines.items()},
-        "unseen_ids": {name: each["unseen"] for name, each in {**scores, **baselines}.items() if "unseen" in each},
-        **told,
-        "versions": run_folder.versions(),
-    }
-    run_folder.write_metrics(folder, record)
-    vectors = serving.embedding_table(models[REGRESSOR], "user_id_embedding")
-    neighbours = serving.similar(vectors, problem.table.encoders["user_id"], *asked)
-    more.insert(0, story.similar_users(folder, neighbours, vectors, problem.table.inputs["user_id"], problem.amount))
-    story.write(folder, record, models, histories, predicted, **problem.plain(), command=cli.command(), sections=more)
-    print(story.text(record))
-    if args.similar_to is not None:
-        print(f"\nMost similar users:\n{neighbours.to_string(index=False)}")
-    print(f"Report: {folder / 'report.html'}")
+    fitted, predicted, scores, variants = {}, {}, {}, {}
+    for name in (WITHOUT_IDS, CLASSIFIER, REGRESSOR) if len(problem.inputs) > len(IDS) else (CLASSIFIER, REGRESSOR):
+        chosen = settings if name == REGRESSOR else SETTINGS
+        fitted[name], predicted[name], scores[name] = fit(run, problem, name, chosen, name)
+        test, validation = scores[name]["test"], scores[name]["validation"]
+        classes = predicted[name]["test"].argmax(axis=-1)
+        warnings = workflow.constant_prediction(name, classes, SPEND_GROUPS) if name != REGRESSOR else []
+        variants[name] = run.variant(fitted[name], test=test, validation=validation, warnings=warnings)
+    model = fitted[REGRESSOR].model
+    training.save(model, run.folder / "model.keras")
+    baselines = score_baselines(data.table, problem, args.seed)
+    floors = files.read_json(data.path.with_name("floors.json")) if args.data == "sample" else {}
+    counts = np.bincount(problem.groups, minlength=len(SPEND_GROUPS)).tolist()
+    unseen = {name: each["unseen"] for name, each in (scores | baselines).items() if "unseen" in each}
+    record = run.record(
+        data={
+            "unit": args.currency,
+            "floors": floors,
+            **purchases.summary(data),
+            "spend_group_counts": dict(zip(SPEND_GROUPS, counts, strict=True)),
+            "split": {part: len(rows) for part, rows in problem.parts.items()},
+            "split_name": "at random; unseen: all test rows of the users and products that were kept back",
+        },
+        variants=variants,
+        best=REGRESSOR,
+        choice="The models answer different questions. model.keras is the regressor: it predicts the amount, and its "
+        "user vectors say who is like whom. The classifiers lie in folders of their own.",
+        baselines={name: each["test"] for name, each in baselines.items()},
+        warnings=problem.encoder.notices,
+        unseen_ids=unseen,
+    )
+    vectors = serving.embedding_table(model, "user_id_embedding")
+    neighbours = serving.similar(vectors, ids["user_id"], users, n)
+    limits = {name: {metric: floors.get(key) for metric, key in keys.items()} for name, keys in LIMITS.items()}
+    known = {name: each["test"] for name, each in (scores | baselines).items()}
+    both = {"test": known | limits, "unseen ids": unseen}
+    test = problem.groups[problem.parts["test"]]
+    run.write(
+        record,
+        fitted,
+        figures=draw(args, data.table, problem, fitted, predicted, known),
+        limits=limits | {f"{name}, unseen ids": each for name, each in unseen.items()},
+        lines=[f"\nMost similar users:\n{neighbours.to_string(index=False)}"] if args.similar_to is not None else (),
+        per_class=classification.per_class(test, predicted[CLASSIFIER]["test"].argmax(axis=1), SPEND_GROUPS),
+        neighbours=serving.side_by_side(neighbours),
+        by_part=[comparisons.by_part(both, names, args.currency) for names in SHOWN],
+    )
 
 
-def users_to_show(args: argparse.Namespace, problem: Spending) -> tuple[list, int]:
-    """Says, before anything is trained, for whom similar users are sought, and how many."""
-    known = problem.table.encoders["user_id"].values
+def prepare(table: pd.DataFrame, seed: int) -> Problem:
+    split = splits.kept_back(table[IDS], seed=seed)
+    amount = table["amount"].to_numpy(np.float64)
+    groups = (amount >= EDGES[0]).astype(np.int32) + (amount >= EDGES[1]) + (amount > EDGES[2])
+    if len(found := np.unique(groups[split.train])) < 2:
+        only = SPEND_GROUPS[found[0]]
+        raise DataError("all training rows are in one spend group", column="amount", received=only)
+    kinds = {name: Id() if name in IDS else Category() for name in table.columns.drop("amount")}
+    encoder = TableEncoder.fit(table.iloc[split.train], columns=kinds, drop=["amount"])
+    inputs = encoder.transform(table)
+    unseen = np.any([inputs[name][split.test] == 0 for name in IDS], axis=0)
+    parts = {**split._asdict(), "test": split.test[~unseen], "unseen": split.test[unseen]}
+    return Problem(encoder, inputs, Target.amount(amount[split.train]), amount, groups, parts)
+
+
+def users_to_show(args: argparse.Namespace, known: tuple) -> tuple[list, int]:
+    """Users for whom similar ones are sought, and how many; checked before anything is trained."""
     n = args.n or min(10, len(known) - 1)
     if n >= len(known):
         raise ConfigurationError(f"--n must be below {len(known)}, the users with training rows. Received: {n}")
-    asked = [value for value in known if args.similar_to in (None, str(value))][:3]
-    if not asked:
+    users = [value for value in known if args.similar_to in (None, str(value))][:3]
+    if not users:
         raise ConfigurationError(f"--similar-to: user {args.similar_to!r} has no training row (2 % are kept back)")
-    return asked, n
+    return users, n
 
 
-def build(problem: Spending, name: str, settings: dict, steps: int) -> keras.Model:
-    rows = len(problem.parts["train"])
-    # The penalties act as priors, which weigh the less beside a mean loss the more rows there are.
+def build(problem: Problem, name: str, settings: dict, steps: int) -> keras.Model:
+    rows, features = len(problem.parts["train"]), problem.encoder.features
+    # The penalties act as priors: compared with a mean loss, they weigh the less the more rows there are.
     each = {"l2": settings["l2_root"] / rows**0.5, "bias_l2": 2.4 / rows, "dropout": settings["dropout"]}
-    ids = [] if name == WITHOUT_IDS else [Embedded(feature, **each) for feature in problem.table.ids]
-    how = {"embeddings": ids, "dim": settings["dim"], "hidden": settings["hidden"], "l2": 0.2 / rows, "name": name}
+    ids = [Embedded(feature, **each) for feature in features if feature.name in IDS and name != WITHOUT_IDS]
+    others = [feature for feature in features if feature.name not in IDS]
+    options = {"embeddings": ids, "dim": settings["dim"], "hidden": settings["hidden"], "l2": 0.2 / rows, "name": name}
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps))
     if name == REGRESSOR:
-        model = embedding_regressor(problem.table.features, **how)
+        model = embedding_regressor(others, **options)
         training.compile_model(model, optimizer)
         return model
-    model = embedding_classifier(problem.table.features, len(SPEND_GROUPS), **how)
+    model = embedding_classifier(others, len(SPEND_GROUPS), **options)
     log_loss = keras.metrics.SparseCategoricalCrossentropy(name="log_loss", from_logits=True)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     training.compile_model(model, optimizer, loss=loss, metrics=["accuracy", log_loss])
     return model
 
 
-def rows_of(args: argparse.Namespace, problem: Spending, name: str) -> tuple:
-    target, ids = problem.table.amount if name == REGRESSOR else problem.groups, name != WITHOUT_IDS
-    train = problem.training(target, ids=ids, batch_size=args.batch_size, seed=args.seed)
-    return train, problem.batches("validation", target, ids=ids)
+def batches(problem: Problem, name: str, batch_size: int, seed: int) -> pipelines.SplitBatches:
+    inputs = {key: values for key, values in problem.inputs.items() if key not in IDS or name != WITHOUT_IDS}
+    ids = [key for key in IDS if key in inputs]
+
+    def unknown_ids(rows: np.ndarray) -> list:  # in training a twentieth of them, so that the model learns what 0 is
+        return [pipelines.IdDropout({key: inputs[key][rows] for key in ids}, 0.05, seed)] if ids else []
+
+    target = problem.price.transform(problem.amount) if name == REGRESSOR else problem.groups
+    split = splits.Split(*(problem.parts[part] for part in splits.Split._fields))
+    options = {"batch_size": batch_size, "seed": seed, "train_parts": unknown_ids}
+    return pipelines.split_batches(inputs, target, split, **options)
 
 
-def fit(args: argparse.Namespace, problem: Spending, name: str, settings: dict) -> tuple[keras.Model, pd.DataFrame]:
-    (folder := args.out / name).mkdir(parents=True, exist_ok=True)  # each model has its own checkpoint
-    train, validation = rows_of(args, problem, name)
-    model = build(problem, name, settings, args.epochs * len(train))
-    training.initialize(model, args.seed)
-    print(f"{name}, {model.count_params():,} parameters", flush=True)
-    best = training.best_weights("val_rmse" if name == REGRESSOR else "val_log_loss")
-    how = {"epochs": args.epochs, "callbacks": [best], "resume": args.resume, "seed": args.seed}
-    history = training.fit(model, train, validation, folder=folder, **how)
-    training.save(model, folder / "model.keras")
-    return model, history
+def fit(run: workflow.Run, problem: Problem, name: str, settings: dict, folder, seed: int | None = None) -> tuple:
+    """A trained model, its predictions (amounts or probabilities) by part, and their metrics."""
+    train, validation, _ = batches(problem, name, run.args.batch_size, run.args.seed if seed is None else seed)
+    model = build(problem, name, settings, run.args.epochs * len(train))
+    keep = [training.best_weights("val_rmse" if name == REGRESSOR else "val_log_loss")]
+    fitted = run.fit(folder, model, train, validation, callbacks=keep, seed=seed)
+    training.save(model, fitted.folder / "model.keras")
+    restore = (
+        (lambda output: np.maximum(problem.price.inverse(output), 0)) if name == REGRESSOR else classification.softmax
+    )
+    predicted = {}
+    with run.timed("evaluate_s"):
+        for part, rows in problem.parts.items():
+            if part != "train" and len(rows):
+                ordered = pipelines.Batches({key: problem.inputs[key][rows] for key in train.inputs}, batch_size=4096)
+                predicted[part] = restore(training.predict(model, ordered))
+        scores = score_parts(problem.amount if name == REGRESSOR else problem.groups, predicted, problem.parts)
+    return fitted, predicted, scores
 
 
-def evaluate(model: keras.Model, problem: Spending) -> tuple[dict, dict]:
-    """Amounts in currency, or probabilities, of each part but the training rows; and their metrics."""
-    predicted, scores = {}, {}
-    for part, rows in problem.judged().items():
-        output = training.predict(model, problem.batches(part, problem.groups, ids=model.name != WITHOUT_IDS))
-        predicted[part] = problem.in_currency(output) if model.name == REGRESSOR else classification.softmax(output)
-        scores[part] = spending.score(problem.amount[rows], problem.groups[rows], predicted[part])
-    return predicted, scores
+def score_baselines(table: pd.DataFrame, problem: Problem, seed: int) -> dict:
+    """Baseline -> part -> metrics; gradient boosting has those of both problems, of a model each."""
+    x, others = table.drop(columns="amount"), table.drop(columns=["amount", *IDS])
+    options = {"parts": problem.parts, "seed": seed}
+    classes = tabular_baselines(x, problem.groups, n_classes=len(SPEND_GROUPS), **options)
+    if len(others.columns):
+        without = tabular_baselines(others, problem.groups, n_classes=len(SPEND_GROUPS), **options)
+        classes |= {f"{name}_without_ids": each for name, each in without.items() if name != "majority"}
+    found = {name: score_parts(problem.groups, each, problem.parts) for name, each in classes.items()}
+    for name, each in tabular_baselines(x, problem.amount, group="product_id", **options).items():
+        for part, metrics in score_parts(problem.amount, each, problem.parts).items():
+            found.setdefault(name, {}).setdefault(part, {}).update(metrics)
+    return found
 
 
-def score(args: argparse.Namespace, problem: Spending, settings: dict, seed: int) -> dict[str, float]:
-    """Errors of the regressor with these settings, trained with another seed on the same rows."""
-    kind = "default" if settings == SETTINGS else "tuned"
-    again = argparse.Namespace(**vars(args) | {"seed": seed, "out": args.out / "payoff" / f"{kind}_{seed}"})
-    _, scores = evaluate(fit(again, problem, REGRESSOR, settings)[0], problem)
-    return scores["test"] | {"validation_rmse": scores["validation"]["rmse"]}
+def draw(
+    args: argparse.Namespace, table: pd.DataFrame, problem: Problem, fitted: dict, predicted: dict, test: dict
+) -> dict:
+    """The figures of the page; `test` has the test metrics of models and baselines."""
+    train, rows, unit = problem.parts["train"], problem.parts["test"], args.currency
+    columns, amount = table.drop(columns=["amount", *IDS]).iloc[train], problem.amount[train]
+    histories = {name: each.history for name, each in fitted.items()}
+    accuracy, rmse = ({name: each.get(metric) for name, each in test.items()} for metric in ("accuracy", "rmse"))
+    options = {"model": REGRESSOR, "history": histories.pop(REGRESSOR), "label": "RMSE, standardised", "unit": unit}
+    vectors = serving.embedding_table(fitted[REGRESSOR].model, "user_id_embedding")
+    mean = pd.Series(problem.amount).groupby(problem.inputs["user_id"]).mean().reindex(range(1, len(vectors)))
+    drawn = {
+        "amounts": figures.histogram(amount, f"amount ({unit})", edges=EDGES),
+        "accuracy": figures.bars(accuracy, "accuracy", marked=list(histories)),
+        "accuracy_curves": figures.learning_curves(histories, "accuracy"),
+        "log_loss_curves": figures.learning_curves(histories, "log_loss"),
+        "users": figures.vectors_map(vectors[1:], mean.to_numpy(), "mean amount"),
+    }
+    if len(columns.columns):
+        drawn["columns"] = figures.category_shares(columns)
+        drawn["amount_by_column"] = figures.mean_by_category(columns, amount, f"mean ({unit})")
+    drawn |= figures.classifier_figures(problem.groups[rows], predicted[CLASSIFIER]["test"], SPEND_GROUPS)
+    return drawn | figures.regression_figures(problem.amount[rows], predicted[REGRESSOR]["test"], rmse, **options)
 
 
-def search_settings(args: argparse.Namespace, problem: Spending, sha256: str) -> tuple | None:
-    """The regressor's best settings, and what the record and the report say of the search; in a worker nothing."""
-    from kmodels import tuning
+def search(run: workflow.Run, problem: Problem, sha256: str) -> dict:
+    """The best settings of the regressor."""
+    from kmodels import tuning  # needs KerasTuner, an extra
 
-    train, validation = rows_of(args, problem, REGRESSOR)
-    found = tuning.search(
-        lambda hp: build(problem, REGRESSOR, tuning.embedding_space(hp), args.epochs * len(train)),
+    train, validation, _ = batches(problem, REGRESSOR, run.args.batch_size, run.args.seed)
+    return run.search(
+        lambda settings: build(problem, REGRESSOR, settings, run.args.epochs * len(train)),
+        tuning.embedding_space,
         train,
         validation,
+        default=SETTINGS,
+        score=lambda settings, seed, folder: fit(run, problem, REGRESSOR, settings, folder, seed)[2],
+        metrics=("rmse", "mae", "r2"),
         objective="val_rmse",
-        about=f"{sha256}, batches of {args.batch_size}",
-        **cli.searched(args),
+        about=f"{sha256}, batches of {run.args.batch_size}",
     )
-    if found is None:
-        return None
-    both = {"default": SETTINGS, "tuned": tuning.embedding_space(found.best)}
-    paid = tuning.payoff(lambda *asked: score(args, problem, *asked), both, range(args.seed, args.seed + 3))
-    return both["tuned"], *search.tell(args.out, found, paid, algorithm=args.tune, seed=args.seed)
 
 
 if __name__ == "__main__":

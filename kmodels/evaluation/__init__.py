@@ -14,10 +14,10 @@ from kmodels.evaluation import (
     ranking,
     regression,
     selection,
-    spending,
     tabular,
 )
 from kmodels.evaluation.images import image_baselines
+from kmodels.evaluation.scoring import score_parts
 from kmodels.evaluation.tabular import tabular_baselines
 
 __all__ = [
@@ -26,8 +26,8 @@ __all__ = [
     "image_baselines",
     "ranking",
     "regression",
+    "score_parts",
     "selection",
-    "spending",
     "tabular",
     "tabular_baselines",
 ]

@@ -6,7 +6,6 @@ from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.ratings import Ratings
-from kmodels.pipelines.spending import Spending
 from kmodels.pipelines.split_batches import SplitBatches, split_batches
 from kmodels.pipelines.tf_data import tf_data
 
@@ -18,7 +17,6 @@ __all__ = [
     "Lookup",
     "Pictures",
     "Ratings",
-    "Spending",
     "SplitBatches",
     "check_inputs",
     "history_table",

@@ -14,7 +14,6 @@ from kmodels.preprocessing import (
     bins,
     context,
     encoders,
-    purchases,
     splits,
     target_encoding,
 )
@@ -47,7 +46,6 @@ __all__ = [
     "encode_table",
     "encoders",
     "load_encoders",
-    "purchases",
     "save_encoders",
     "splits",
     "target_encoding",

@@ -94,7 +94,7 @@ def texts_of(column: pd.Series[Any], name: str) -> pd.Series[str]:
 
 def tags_of(column: pd.Series[Any], name: str, separator: str) -> tuple[IntArray, list[tuple[str, ...]]]:
     """Codes of the rows, and the labels of each code; a missing cell has none."""
-    places: dict[Any, int] = {}
+    known: dict[Any, int] = {}
     codes = np.empty(len(column), np.int64)
     for row, cell in enumerate(column.tolist()):
         if isinstance(cell, str):
@@ -107,8 +107,8 @@ def tags_of(column: pd.Series[Any], name: str, separator: str) -> tuple[IntArray
             key = ()
         else:
             raise DataError("neither text nor a list of text", row=row + 1, column=name, received=cell)
-        codes[row] = places.setdefault(key, len(places))
-    return codes, [_split(key, separator) for key in places]
+        codes[row] = known.setdefault(key, len(known))
+    return codes, [_split(key, separator) for key in known]
 
 
 def _split(key: str | tuple[str, ...], separator: str) -> tuple[str, ...]:
@@ -118,10 +118,10 @@ def _split(key: str | tuple[str, ...], separator: str) -> tuple[str, ...]:
 
 def multi_hot(lists: Sequence[Sequence[str]], labels: Sequence[str]) -> npt.NDArray[np.float32]:
     """Rows of 0 and 1, one for each list; labels without a column are left out."""
-    place = {label: column for column, label in enumerate(labels)}
+    position = {label: column for column, label in enumerate(labels)}
     matrix = np.zeros((len(lists), len(labels)), np.float32)
     for row, members in enumerate(lists):
-        matrix[row, [place[label] for label in members if label in place]] = 1
+        matrix[row, [position[label] for label in members if label in position]] = 1
     return matrix
 
 

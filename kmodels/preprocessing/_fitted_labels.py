@@ -73,9 +73,9 @@ class FittedCategory(Fitted):
         codes, labels = _cells.labels_of(self._source(frame), source)
         gaps = codes < 0
         _check_id(self.kind, source, gaps)
-        place = {str(value): number for number, value in enumerate(self.vocabulary.values, start=1)}
+        position = {str(value): number for number, value in enumerate(self.vocabulary.values, start=1)}
         # The last entry is what code -1, a missing value, reads.
-        ids = [*(place.get(str(label), 0) for label in labels), self.vocabulary.size if self.has_missing else 0]
+        ids = [*(position.get(str(label), 0) for label in labels), self.vocabulary.size if self.has_missing else 0]
         encoded = np.array(ids, np.int32)[codes]
         if not self.is_one_hot:
             return Block(gaps, ids=encoded)

@@ -108,8 +108,8 @@ class Target:
         if self.scaler is not None:
             return self.scaler.transform(_read_amounts(values, self.log)[:, None])
         codes, found = _read_labels(values)
-        place = {str(label): number for number, label in enumerate(self.labels)}
-        ids = np.array([place.get(str(label), -1) for label in found], np.int32)[codes]
+        position = {str(label): number for number, label in enumerate(self.labels)}
+        ids = np.array([position.get(str(label), -1) for label in found], np.int32)[codes]
         if (ids < 0).any():
             row = int(np.argmax(ids < 0))
             known, label = [str(each) for each in self.labels], found[codes[row]]

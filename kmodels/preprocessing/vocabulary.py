@@ -119,10 +119,10 @@ class MultiHotVocabulary:
 
     Example:
         >>> from kmodels.preprocessing.vocabulary import MultiHotVocabulary
-        >>> genres = MultiHotVocabulary.fit([["Drama", "Crime"], [], ["Drama"]])
-        >>> genres.labels
-        ('Crime', 'Drama')
-        >>> genres.transform([["Drama"], []]).tolist()
+        >>> tags = MultiHotVocabulary.fit([["old", "big"], [], ["old"]])
+        >>> tags.labels
+        ('big', 'old')
+        >>> tags.transform([["old"], []]).tolist()
         [[0.0, 1.0], [0.0, 0.0]]
     """
 

@@ -104,6 +104,29 @@ def figures(record: RunRecord, metrics: Sequence[str], limits: Mapping[str, Mapp
     return table.dropna(axis="columns", how="all").dropna(axis="index", how="all")
 
 
+def by_part(
+    parts: Mapping[str, Mapping[str, Mapping[str, Any]]], metrics: Sequence[str], unit: str = ""
+) -> pd.DataFrame:
+    """A row for each model, a column for each metric of each part; `parts` is part -> model -> metrics.
+
+    The first part's columns bear the metric's label alone.
+
+    Example:
+        >>> by_part({"test": {"net": {"rmse": 2.0}}, "unseen": {"net": {"rmse": 3.0}}}, ["rmse"]).to_dict("index")
+        {'net': {'RMSE': 2.0, 'RMSE, unseen': 3.0}}
+    """
+    first = next(iter(parts))
+    columns = {
+        describe(name, unit).label + ("" if part == first else f", {part}"): pd.Series(
+            {model: values.get(name) for model, values in models.items()}, dtype=float
+        )
+        for part, models in parts.items()
+        for name in metrics
+    }
+    names = [name for name, values in parts[first].items() if values.get(metrics[0]) is not None]
+    return pd.DataFrame(columns).reindex(names).dropna(axis="columns", how="all")
+
+
 def metric_label(name: str, unit: str = "", known: Mapping[str, Metric] = METRICS) -> str:
     """A metric with its unit and an arrow to where it is better."""
     metric = describe(name, unit, known=known)

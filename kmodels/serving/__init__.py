@@ -2,7 +2,7 @@
 
 from kmodels.serving.catalogue import catalogue_scores
 from kmodels.serving.latency import latency_ms
-from kmodels.serving.neighbours import embedding_table, similar, similar_by_features
+from kmodels.serving.neighbours import embedding_table, side_by_side, similar, similar_by_features
 from kmodels.serving.vectors import load_vectors, save_vectors, vectors_of
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "latency_ms",
     "load_vectors",
     "save_vectors",
+    "side_by_side",
     "similar",
     "similar_by_features",
     "vectors_of",

@@ -133,6 +133,13 @@ def similar_by_features(
     return _frame(vocabulary, [None], rows, similarity).drop(columns="value")
 
 
+def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
+    """What `similar` found as a table for readers: a column for each value, rows by rank, similarities in brackets."""
+    cells = found["neighbour"].astype(str) + found["similarity"].map(" ({:.2f})".format)
+    table = found.assign(cell=cells).pivot(index="rank", columns="value", values="cell")
+    return table.rename(columns=str).rename_axis(columns=None)
+
+
 def _check(table: Table, vocabulary: Vocabulary, n: int, *, others: int) -> None:
     if not 1 <= n <= others:
         raise ConfigurationError(f"n must be from 1 to {others}, the number of others there are. Received: n={n}")

@@ -8,7 +8,6 @@ import pytest
 keras_tuner = pytest.importorskip("keras_tuner")
 
 from kmodels import tuning  # noqa: E402
-from kmodels.pipelines.spending import Spending  # noqa: E402
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "search_optuna.py"
 
@@ -21,9 +20,10 @@ def script():
 def test_both_sides_minimise_the_same_function(script, tmp_path):
     user, product = np.divmod(np.arange(600), 20)
     table = pd.DataFrame({"user_id": user, "product_id": product}, dtype="category")
-    problem = Spending.of(table.assign(amount=500.0 * product), seed=0)
-    train = problem.training(problem.table.amount, batch_size=64, seed=2)
-    data = train, problem.batches("validation", problem.table.amount)
+    recipe = script["RECIPE"]
+    problem = recipe["prepare"](table.assign(amount=500.0 * product), 0)
+    train, validation, _ = recipe["batches"](problem, "regressor", 64, 2)
+    data = train, validation
     build = script["builder"](problem, 2 * len(train))
     how = {"trials": 1, "epochs": 2, "seed": 2, "objective": "val_rmse"}
     search = tuning.search(build, *data, directory=tmp_path / "search", **how)
