@@ -308,7 +308,8 @@ def _scatter_groups(figure: Figure, axes: Axes, points: Floats, groups: pd.Serie
     for name, colour in colours.items():
         rows = (names == name).to_numpy()
         axes.scatter(points[rows, 0], points[rows, 1], color=colour, label=str(name), **look)
-    legend = figure.legend(loc="outside lower left", ncols=4, fontsize=TEXT - 1, frameon=False, handletextpad=0.2)
+    columns = 4 if max(map(len, axes.get_legend_handles_labels()[1]), default=0) < 8 else 3  # what the width holds
+    legend = figure.legend(loc="outside lower left", ncols=columns, fontsize=TEXT - 1, frameon=False, handletextpad=0.2)
     for handle in legend.legend_handles:
         handle.set(sizes=[40.0], alpha=1.0)  # type: ignore[union-attr]
 
