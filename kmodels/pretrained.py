@@ -190,8 +190,8 @@ def freeze(model: keras.Model, n_parameters: int) -> list[str]:
         )
     names = list(parameters)[:n_parameters]
     frozen = {id(parameters[name]) for name in names}
-    for layer in model._flatten_layers(include_self=False):
-        own = [weight for weight in layer._trainable_variables if weight is not None]
+    for layer in backend.flat_layers(model):
+        own = backend.own_trainable_weights(layer)
         chosen = [weight for weight in own if id(weight) in frozen]
         if chosen and len(chosen) == len(own):
             layer.trainable = False

@@ -2,6 +2,7 @@
 
 from kmodels.backend.adam import fuse_adam
 from kmodels.backend.dropout import fuse_dropout
+from kmodels.backend.graph import flat_layers, node_of, own_trainable_weights, skip_initializers
 from kmodels.backend.normalization import fuse_normalization
 from kmodels.backend.on_jax import allow_compilation, compile_evaluation, scan_train_steps
 from kmodels.backend.on_tensorflow import fuse_penalties
@@ -21,6 +22,7 @@ __all__ = [
     "allow_compilation",
     "clear_session",
     "compile_evaluation",
+    "flat_layers",
     "fuse_adam",
     "fuse_dropout",
     "fuse_normalization",
@@ -28,10 +30,13 @@ __all__ = [
     "gradients",
     "keep_channels_last",
     "name",
+    "node_of",
+    "own_trainable_weights",
     "read_torch_file",
     "reorder_kernels",
     "scan_train_steps",
     "seed_dropout",
+    "skip_initializers",
     "steps_per_execution",
     "tensorflow",
     "trace_train_step",

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kmodels.backend.graph import flat_layers
 from kmodels.backend.running import name
 
 _LEVELS = 2**16
@@ -20,7 +21,7 @@ def fuse_dropout(model: keras.Model) -> None:
     # 13 rounds of Threefry in one pass over memory, where JAX takes 20: no statistical flaw is known from 13 rounds on
     # (Salmon et al., SC 2011; Random123, `threefry.h`). Layers with a seed or a `noise_shape` keep Keras's way.
     draw = {"jax": _draw_on_jax, "torch": _draw_on_torch, "tensorflow": _draw_on_tensorflow}[name()]
-    for layer in model._flatten_layers(include_self=False):
+    for layer in flat_layers(model):
         plain = type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.seed is None
         if plain and 0 < round(layer.rate * _LEVELS) < _LEVELS:
             layer.call = _short(layer, draw)

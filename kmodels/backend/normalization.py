@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from kmodels.backend.graph import flat_layers
 from kmodels.backend.running import name
 
 
@@ -17,7 +18,7 @@ def fuse_normalization(model: keras.Model) -> None:
     fused = {"torch": _fused_on_torch, "tensorflow": _fused_on_tensorflow}.get(name())
     if fused is None:
         return
-    for layer in model._flatten_layers(include_self=False):
+    for layer in flat_layers(model):
         usual = type(layer) is keras.layers.BatchNormalization and layer.axis == -1
         if usual and not layer.renorm and not layer.synchronized:
             layer.call = fused(layer)

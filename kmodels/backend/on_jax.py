@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kmodels.backend.graph import flat_layers
 from kmodels.backend.running import name
 
 STEPS = 16  #: Training steps in one call, see `scan_train_steps`.
@@ -28,7 +29,7 @@ def allow_compilation(model: keras.Model) -> None:
     """Lets JAX compile random rotation and translation, which Keras leaves out as TensorFlow's XLA cannot."""
     # One such layer would have each step of the whole model run uncompiled. Before `compile` and `predict`.
     if name() == "jax":
-        for layer in model._flatten_layers():
+        for layer in flat_layers(model):
             layer.supports_jit = True
 
 
@@ -108,7 +109,7 @@ def _is_plain(model: keras.Model) -> bool:
         and keras.distribution.distribution() is None
         and model.jit_compile
         and not model.run_eagerly
-        and not any(isinstance(layer, convolutions) for layer in model._flatten_layers())
+        and not any(isinstance(layer, convolutions) for layer in flat_layers(model))
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kmodels.backend.graph import flat_layers
 from kmodels.backend.running import name
 
 
@@ -29,7 +30,7 @@ def reorder_kernels(model: keras.Model) -> None:
     # that neither kernel nor gradient is copied at each step.
     if name() != "torch":
         return
-    layers = [layer for layer in model._flatten_layers(include_self=False) if type(layer) is keras.layers.Conv2D]
+    layers = [layer for layer in flat_layers(model) if type(layer) is keras.layers.Conv2D]
     shapes = {tuple(layer.kernel.shape) for layer in layers}
     model.optimizer.build(model.trainable_variables)
     for variable in [*(layer.kernel for layer in layers), *model.optimizer.variables]:
@@ -43,7 +44,7 @@ def trace_train_step(model: keras.Model) -> None:
     # means among the metrics are recorded once for each shape of a batch (`make_fx`) and replayed; gradients and
     # optimiser stay Keras's. Sample weights take Keras's step, as do layers that are not Keras's or draw from a seed in
     # Python.
-    if name() != "torch" or not all(_can_be_replayed(layer) for layer in model._flatten_layers(include_self=False)):
+    if name() != "torch" or not all(_can_be_replayed(layer) for layer in flat_layers(model)):
         return
     import torch
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from kmodels import backend
 from kmodels.errors import ConfigurationError
 
 CUT = "cut"  # name of the second half's input that is the layer's output
@@ -128,7 +129,7 @@ def _remade(tensor: Tensor, made: dict[int, Tensor]) -> Tensor:
     # `keras.Model` can start from tensors within a graph too, but then leaves the model's own inputs unusable.
     waiting = [tensor]
     while waiting:
-        node = _node_of(waiting[-1])
+        node = backend.node_of(waiting[-1])
         missing = [parent for parent in node.input_tensors if id(parent) not in made]
         if id(waiting[-1]) in made:
             waiting.pop()
@@ -145,18 +146,13 @@ def _like(tensor: Tensor, name: str) -> Tensor:
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
 
 
-def _node_of(tensor: Tensor) -> Node:
-    history = tensor._keras_history
-    return history.operation._inbound_nodes[history.node_index]
-
-
 def _nodes(tensors: Sequence[Tensor], stop: Tensor = None) -> list[Node]:
     """The calls that tensors come from, back to the inputs; not further back than `stop`."""
     found: dict[int, Node] = {}
     waiting = list(tensors)
     while waiting:
         tensor = waiting.pop()
-        node = _node_of(tensor)
+        node = backend.node_of(tensor)
         if tensor is stop or id(node) in found:
             continue
         found[id(node)] = node

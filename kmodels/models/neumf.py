@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from kmodels import backend
 from kmodels.errors import ConfigurationError
 from kmodels.features import Categorical, Feature, MultiHot
 from kmodels.models import blocks
@@ -169,7 +170,7 @@ def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
         if len(mine) == 2:
             continue
         # A side projection depends on no id; its layer's name says whose it is.
-        side = mine.pop() if mine else f"{tensor._keras_history.operation.name.split('_')[0]}_id"
+        side = mine.pop() if mine else f"{backend.node_of(tensor).operation.name.split('_')[0]}_id"
         sides[side].append(tensor)
         sources[side] |= above
     user, item = (
@@ -181,8 +182,7 @@ def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
 
 def _sources(tensor: blocks.Tensor) -> set[str]:
     """Names of the model's inputs that a tensor depends on."""
-    history = tensor._keras_history
-    node = history.operation._inbound_nodes[history.node_index]
+    node = backend.node_of(tensor)
     if node.is_input:
         return {tensor.name}
     return set().union(*(_sources(parent) for parent in node.input_tensors))

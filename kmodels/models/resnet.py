@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from kmodels import backend
 from kmodels.errors import ConfigurationError
 from kmodels.models.blocks import Tensor
 
@@ -133,7 +134,7 @@ def _conv_bn(x: Tensor, filters: int, size: int, names: tuple[str, str], *, stri
 def torch_weights(model: keras.Model) -> dict[str, Any]:
     """The variables of a ResNet in a model, by torchvision's names and in torch's order, in Keras's layout."""
     found = []
-    for layer in model._flatten_layers(include_self=False):
+    for layer in backend.flat_layers(model):
         match = _LAYER.fullmatch(layer.name)
         if match and layer.variables:
             stage, block, downsample, number = match.groups()

@@ -40,7 +40,7 @@ def in_precision(model: keras.Model, policy: str) -> keras.Model:
     """
     if policy not in PRECISIONS:
         raise ConfigurationError(f"the precision must be one of {', '.join(PRECISIONS)}. Received: {policy!r}")
-    last = {output._keras_history.operation.name for output in model.outputs}
+    last = {backend.node_of(output).operation.name for output in model.outputs}
 
     def converted(layer: keras.layers.Layer) -> keras.layers.Layer:
         dtype = "float32" if layer.name in last else policy

@@ -19,7 +19,6 @@ from tqdm import tqdm
 from kmodels import backend
 from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.pipelines import Batches, check_inputs, raise_original_errors, tf_data
-from kmodels.training.weights import skip_initializers
 
 # The state of a Keras callback apart from its settings; all of it comes back when a run is resumed.
 _CALLBACK_STATE = {
@@ -116,7 +115,7 @@ def fit(
     given = [train] if validation is None else [train, validation]
     for batches in given:
         check_inputs(model, batches)
-    with skip_initializers():
+    with backend.skip_initializers():
         model.optimizer.build(model.trainable_variables)
     backend.scan_train_steps(model, len(train))
     backend.compile_evaluation(model)

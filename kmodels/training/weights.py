@@ -3,47 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import keras
 import numpy as np
 
+from kmodels import backend
 from kmodels.errors import ConfigurationError
-
-
-@contextmanager
-def skip_initializers() -> Iterator[None]:
-    """Models built inside have zeros where Keras would draw initial weights at random, for `initialize` to set.
-
-    Saves the draws, for which JAX compiles a program for each shape. Constant initialisers give what they always do,
-    made by NumPy.
-
-    Example:
-        >>> with skip_initializers():
-        ...     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-        >>> initialize(model, seed=0)
-        >>> bool((model.get_weights()[0] != 0).all())
-        True
-    """
-    init = keras.initializers
-    values = {init.RandomNormal: 0, init.RandomUniform: 0, init.VarianceScaling: 0, init.Zeros: 0, init.Ones: 1}
-    stock = {kind: kind.__call__ for kind in values}
-
-    def constant(value: int) -> Any:
-        def call(self: Any, shape: Any, dtype: Any = None, **_: Any) -> Any:
-            return keras.ops.convert_to_tensor(np.full(shape, value, "float32"), dtype)
-
-        return call
-
-    for kind, value in values.items():
-        kind.__call__ = constant(value)
-    try:
-        yield
-    finally:
-        for kind, call in stock.items():
-            kind.__call__ = call
 
 
 class CompiledModels:
@@ -105,7 +72,7 @@ def initialize(model: keras.Model, seed: int) -> None:
         >>> model.get_weights()[0].shape
         (3, 2)
     """
-    for layer in model._flatten_layers(include_self=False):
+    for layer in backend.flat_layers(model):
         for variable in layer.variables:
             rng = np.random.default_rng((seed, zlib.crc32(f"{layer.name}/{variable.name}".encode())))
             initializer = getattr(layer, f"{variable.name}_initializer", None)
