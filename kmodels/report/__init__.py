@@ -1,63 +1,26 @@
-"""The run folder: numbers, pictures, one self-contained page and a model card that a person can open."""
+"""What a run leaves: its folder, its typed record, figures, one self-contained page and a model card.
 
-from kmodels.report import (
-    amount,
-    bar_charts,
-    canvas,
-    card,
-    choice,
-    classification,
-    comparison,
-    comparisons,
-    embeddings,
-    exploration,
-    figures,
-    folds,
-    fragments,
-    glossary,
-    html,
-    metrics,
-    model_card,
-    page,
-    payoff,
-    plots,
-    rates,
-    record,
-    run_folder,
-    search,
-    searches,
-    sentences,
-    tables,
-    variants,
-)
+Example:
+    >>> from kmodels.report import figures
+    >>> figures.bars({"net": 0.9, "majority": 0.3}, "accuracy", marked=["net"]).axes[0].get_xlabel()
+    'Accuracy, higher is better'
+"""
+
+from kmodels.report import figures
+from kmodels.report.metrics import METRICS, Metric
+from kmodels.report.model_card import write_model_card
+from kmodels.report.page import write_page
+from kmodels.report.record import RunRecord, Timing, VariantRecord
+from kmodels.report.run_folder import open_run
 
 __all__ = [
-    "amount",
-    "bar_charts",
-    "canvas",
-    "card",
-    "choice",
-    "classification",
-    "comparison",
-    "comparisons",
-    "embeddings",
-    "exploration",
+    "METRICS",
+    "Metric",
+    "RunRecord",
+    "Timing",
+    "VariantRecord",
     "figures",
-    "folds",
-    "fragments",
-    "glossary",
-    "html",
-    "metrics",
-    "model_card",
-    "page",
-    "payoff",
-    "plots",
-    "rates",
-    "record",
-    "run_folder",
-    "search",
-    "searches",
-    "sentences",
-    "tables",
-    "variants",
+    "open_run",
+    "write_model_card",
+    "write_page",
 ]

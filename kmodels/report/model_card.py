@@ -1,204 +1,134 @@
-"""The model card: what a fitted model is, what it was measured to do, what it is not for, how to load it."""
+"""The model card: what a fitted model is, how well it does, what it is not for, and how to load it.
+
+Its words stand in a Jinja2 template that extends `model_card.md.j2` and fills its blocks, in Markdown:
+
+    {% extends "model_card.md.j2" %}
+    {% block description %}Predicts the quality of a wine.{% endblock %}
+    {% block inputs %}{{ inputs_table({"numbers": "standardised by `encoders.json`"}) }}{% endblock %}
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from kmodels.errors import ConfigurationError
 from kmodels.files import write_atomically
-from kmodels.report.comparison import cost_label, metric_label
-from kmodels.report.glossary import FLATTERING, by_group, describe, number
-from kmodels.report.record import check_record, costs_of, plain, unit_of, variant_record
+from kmodels.report.comparisons import costs_of, metric_label
+from kmodels.report.metrics import METRICS, Metric, by_group, cost_label, number
+from kmodels.report.page import TEMPLATES, flatten
+from kmodels.report.record import RunRecord, plain
 from kmodels.report.run_folder import read_config
-from kmodels.report.tables import flatten
+
+__all__ = ["write_model_card"]
 
 CARD = "MODEL_CARD.md"
-
-
-@dataclass(frozen=True)
-class ModelInput:
-    """One input of a model, as who loads it must feed it.
-
-    Attributes:
-        name: Name of the input, the key in the dict of arrays.
-        shape: Its shape, None for the batch and for any other free length, such as (None, 18).
-        dtype: NumPy name of its dtype, such as "int32".
-        meaning: What it holds, with range and unit.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    meaning: str
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def write_model_card(
     folder: str | Path,
-    record: Mapping[str, Any],
+    template: str | Path,
+    record: RunRecord,
     *,
-    description: str,
-    intended_use: str,
-    limitations: str,
-    data_summary: str,
-    inputs: Sequence[ModelInput],
-    output: str,
+    inputs: Mapping[str, tuple[tuple[int | None, ...], str]],
+    metrics: Mapping[str, Metric] = METRICS,
+    **context: Any,
 ) -> Path:
-    """Write `MODEL_CARD.md` beside the model.
+    """Writes `MODEL_CARD.md` of the chosen model.
 
     Args:
-        folder: The run folder; its `config.json` is listed under training.
-        record: What `write_metrics` takes; of variants, the card is the best one's and lists the others.
-        description: What the model is and predicts; Markdown, like the other texts.
-        intended_use: What it may be used for, and what it may not.
-        limitations: Where it fails, whom it may treat unfairly, what was not measured.
-        data_summary: What it learned from: source, size, period, split, licence.
-        inputs: Each input of the model, in its order.
-        output: What the model returns: shape, unit, range.
+        folder: The run folder; its `config.json` is listed as the settings.
+        template: The card's template; it extends "model_card.md.j2".
+        record: The figures of the run.
+        inputs: Input of the model -> its shape, None for the batch, and dtype.
+        metrics: The registry of metrics. Default `report.metrics.METRICS`.
+        **context: What else the template uses.
 
     Returns:
         The path of the file.
 
     Raises:
-        DataError: The record lacks a key of `metrics.json`.
-        ConfigurationError: The folder holds no run.
-
-    Example:
-        >>> import tempfile
-        >>> write_model_card(tempfile.mkdtemp(), {"recipe": "movielens"}, description="", intended_use="",
-        ...                  limitations="", data_summary="", inputs=[], output="")
-        Traceback (most recent call last):
-        ...
-        kmodels.errors.DataError: metrics.json: the record lacks keys; expected ...
+        ConfigurationError: If the folder holds no run, or the template is not there or uses what it was not given.
     """
-    check_record(record)
-    every = plain(dict(record), "record")
-    shown = variant_record(every)
-    warnings = "".join(f"\n\n**Warning:** {_inline(text)}" for text in shown.get("warnings", ()))
-    sections = {
-        "Model details": _details(shown),
-        "Uses": intended_use,
-        "Limitations, bias and risks": limitations.strip() + warnings,
-        "How to load it": f"{_loading(inputs)}\n\nOutput: {output.strip()}",
-        "Training data": f"{data_summary.strip()}\n\n{_source(shown['data'])}",
-        "Training": _training(shown["timing"], flatten(read_config(folder))),
-        "Evaluation": _evaluation(shown),
-        **({"Variants it was chosen from": _variants(every)} if "variants" in every else {}),
-        "Environment": _table(["", "version"], list(shown["versions"].items())),
-    }
-    opening = f"# {shown['model']['name']}\n\n{description.strip()}\n"
-    if shown["data"].get("synthetic"):
-        opening += "\n**The data is synthetic:** the figures say nothing about the real world.\n"
-    body = "".join(f"\n## {heading}\n\n{text.strip()}\n" for heading, text in sections.items())
-    path = Path(folder) / CARD
-    write_atomically(path, opening + body)
-    return path
-
-
-def _details(record: Mapping[str, Any]) -> str:
-    rows = [
-        ("Name", record["model"]["name"]),
-        ("Parameters", number(record["model"]["parameters"])),
-        ("Format", "Keras 3, `model.keras`; runs on JAX, PyTorch and TensorFlow"),
-        ("Trained with", f"{record['backend']}, recipe `{record['recipe']}`, seed {record['seed']}"),
-    ]
-    return _table(["", ""], rows)
-
-
-def _source(data: Mapping[str, Any]) -> str:
-    rows = [("Source", data["source"]), ("Rows", number(data["rows"])), ("SHA-256", f"`{data['sha256']}`")]
-    return _table(["", ""], rows)
-
-
-def _training(timing: Mapping[str, Any], settings: Mapping[str, object]) -> str:
-    rows = [
-        ("epochs run", number(timing["epochs"])),
-        ("fitting took", "–" if timing["fit_s"] is None else f"{timing['fit_s']:.1f} s"),
-        *((name, "none" if value is None else value) for name, value in settings.items()),
-    ]
-    return _table(["setting", "value"], rows)
-
-
-def _evaluation(record: Mapping[str, Any]) -> str:
-    """Make the table of metrics: model on test and validation, and each baseline on test."""
-    baselines, unit = record["baselines"], unit_of(record)
-    rows = []
-    for names in by_group([*record["test"], *record["validation"]], unit).values():
-        for name in names:
-            warning = " (flatters)" if describe(name, unit).group == FLATTERING else ""
-            label = metric_label(name, unit).replace("\N{NO-BREAK SPACE}", " ")
-            values = [each.get(name) for each in (record["test"], record["validation"], *baselines.values())]
-            rows.append((f"{label}{warning}", *map(number, values)))
-    table = _table(["metric", "test", "validation", *baselines], rows)
-    return (
-        "The baselines are measured on the test split, on which nothing was chosen. "
-        f"↓ lower is better, ↑ higher is better.\n\n{table}"
+    folder, template, chosen = Path(folder), Path(template), record.chosen
+    environment = Environment(
+        loader=FileSystemLoader([template.parent, TEMPLATES]),
+        undefined=StrictUndefined,
+        finalize=lambda value: str(value).replace("<", "&lt;"),  # a value cannot become markup
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    environment.filters |= {"number": number, "inline": _inline, "cell": _cell, "shape": _shape}
+    timing = chosen.timing
+    settings = {name: "none" if value is None else value for name, value in flatten(read_config(folder)).items()}
+    took = "–" if timing.fit_s is None else f"{timing.fit_s:.1f} s"
+    values = {
+        "record": record,
+        "data": plain(record.data, "data"),
+        "chosen": chosen,
+        "best": record.best,
+        "warnings": list(dict.fromkeys([*record.warnings, *chosen.warnings])),
+        "inputs": [
+            {"name": name, "shape": shape, "one": tuple(size or 1 for size in shape), "dtype": dtype}
+            for name, (shape, dtype) in inputs.items()
+        ],
+        "training": [("epochs run", number(timing.epochs)), ("fitting took", took), *settings.items()],
+        "evaluation": _evaluation(record, metrics),
+        "variants": _variants(record, metrics),
+        **context,
+    }
+    try:
+        text = environment.get_template(template.name).render(values)
+    except TemplateError as error:
+        raise ConfigurationError(f"the card {template}: {type(error).__name__}: {error}") from error
+    write_atomically(folder / CARD, text)
+    return folder / CARD
 
 
-def _variants(record: Mapping[str, Any]) -> str:
-    """Make the table of all variants: test figures and costs, and the sentence that chose one."""
-    unit, variants = unit_of(record), record["variants"]
-    names = [
-        name
-        for group in by_group([name for each in variants.values() for name in each["test"]], unit).values()
-        for name in group
-    ]
-    each = {name: costs_of(values) for name, values in variants.items()}
-    costs = list(dict.fromkeys(cost for values in each.values() for cost in values))
+def _evaluation(record: RunRecord, known: Mapping[str, Metric]) -> list[tuple[str, ...]]:
+    """A row per metric: of the model on test and validation, and of each baseline on test."""
+    chosen, unit, rows = record.chosen, str(record.data.get("unit", "")), []
+    for names in by_group([*chosen.test, *chosen.validation], known=known).values():
+        for name in names:
+            each = (chosen.test, chosen.validation, *record.baselines.values())
+            label = metric_label(name, unit, known).replace(_NO_BREAK, " ")
+            rows.append((label, *(number(values.get(name)) for values in each)))
+    return rows
+
+
+def _variants(record: RunRecord, known: Mapping[str, Metric]) -> dict[str, Any]:
+    """Test figures and costs of all variants."""
+    unit = str(record.data.get("unit", ""))
+    groups = by_group([name for each in record.variants.values() for name in each.test], known=known)
+    metrics = [name for names in groups.values() for name in names]
+    costs = {name: costs_of(each) for name, each in record.variants.items()}
+    kinds = list(dict.fromkeys(cost for values in costs.values() for cost in values))
+    labels = [metric_label(name, unit, known).replace(_NO_BREAK, " ") for name in metrics]
     rows = [
         (
-            f"**{name}**" if name == record["best"] else name,
-            *(number(values["test"].get(metric)) for metric in names),
-            *(number(each[name].get(cost)) for cost in costs),
+            f"**{name}**" if name == record.best else name,
+            *(number(each.test.get(metric)) for metric in metrics),
+            *(number(costs[name].get(cost)) for cost in kinds),
         )
-        for name, values in variants.items()
+        for name, each in record.variants.items()
     ]
-    labels = [metric_label(name, unit).replace("\N{NO-BREAK SPACE}", " ") for name in names]
-    table = _table(["variant", *labels, *map(cost_label, costs)], rows)
-    return f"{_inline(record.get('choice', ''))}\n\n{table}"
+    return {"columns": ["variant", *labels, *map(cost_label, kinds)], "rows": rows}
 
 
-def _loading(inputs: Sequence[ModelInput]) -> str:
-    """Show code that loads the model and predicts one row of zeros, and what each input holds."""
-    one = [(each, tuple(size or 1 for size in each.shape)) for each in inputs]
-    feeds = "\n".join(f'    "{each.name}": np.zeros({shape}, "{each.dtype}"),' for each, shape in one)
-    rows = [(f"`{each.name}`", _shape(each.shape), each.dtype, each.meaning) for each in inputs]
-    return f"""Only Keras and one of its backends are needed.
-
-```python
-import os
-
-os.environ["KERAS_BACKEND"] = "jax"  # or "torch", or "tensorflow"
-
-import keras
-import numpy as np
-
-model = keras.saving.load_model("model.keras")
-row = {{
-{feeds}
-}}
-print(model.predict(row))
-```
-
-{_table(["input", "shape", "dtype", "meaning"], rows)}"""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+def _inline(value: object) -> str:
+    """A text on one line."""
+    return " ".join(str(value).split())
 
 
 def _cell(value: object) -> str:
-    """Keep a value from ending its cell or its row, or from becoming markup."""
+    """A text that ends neither its cell nor its row."""
     return _inline(value).replace("|", "\\|")
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:
     return str(tuple("any" if size is None else size for size in shape)).replace("'", "")
-
-
-def _inline(value: object) -> str:
-    """Put a text on one line, where it cannot become markup."""
-    return " ".join(str(value).split()).replace("<", "&lt;")

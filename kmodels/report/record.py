@@ -10,29 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import DataError
 
 METRICS = "metrics.json"
-TIMINGS = ("load_s", "prepare_s", "fit_s", "epochs", "samples_per_s", "evaluate_s")
-COMMON: dict[str, tuple[str, ...]] = {
-    "recipe": (),
-    "backend": (),
-    "data": ("source", "rows", "sha256"),
-    "seed": (),
-    "baselines": (),
-    "versions": (),
-}
-VARIANT: dict[str, tuple[str, ...]] = {
-    "model": ("name", "parameters"),
-    "test": (),
-    "validation": (),
-    "timing": TIMINGS,
-}
-REQUIRED = COMMON | VARIANT
-_ABOUT_ALL = ("variants", "best", "choice", "warnings")
-_NO_MAPPING = ("recipe", "backend", "seed")
-
-
+_FACTS = ("source", "rows", "sha256")  # of the data
 Metrics = Mapping[str, float | None]
 
 
@@ -151,7 +132,7 @@ class RunRecord:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        absent = [name for name in COMMON["data"] if name not in self.data]
+        absent = [name for name in _FACTS if name not in self.data]
         if absent:
             raise DataError("the record lacks facts of the data", file=METRICS, expected=", ".join(absent))
         for name, values in self.baselines.items():
@@ -209,133 +190,8 @@ def _check_texts(where: str, texts: Sequence[str]) -> None:
         raise DataError("not a list of sentences", file=METRICS, column=where, received=texts)
 
 
-def check_record(record: Mapping[str, Any]) -> None:
-    """Check that a record has every key that `metrics.json` promises.
-
-    A record of one model has the keys of `REQUIRED`. One that compares variants has those of `COMMON`, and
-    `variants`, {name: {model, test, validation, timing}}, of which `best` names one. A variant may hold any of the
-    common keys too, where its own differ. The optional keys that the report reads are checked as well: `train`
-    ({metric: value}) and `cost` ({name: number}, such as `latency_ms`) of a model, `choice` (the sentence that
-    justifies `best`) and `warnings` (a list of sentences, of the record and of each variant).
-
-    Args:
-        record: See `run_folder.write_metrics`.
-
-    Raises:
-        DataError: Naming each missing key as `group.key`, the group that is no mapping, the metric that is
-            no number, or the variant that `best` names and that is not there.
-
-    Example:
-        >>> check_record({"recipe": "movielens"})
-        Traceback (most recent call last):
-        ...
-        kmodels.errors.DataError: metrics.json: the record lacks keys; expected ...
-    """
-    if "variants" not in record:
-        _check_groups(record, REQUIRED)
-        return
-    _check_groups(record, COMMON)
-    variants = record["variants"]
-    _check_mapping("variants", variants)
-    if not variants:
-        raise DataError("no variant", file=METRICS, column="variants", expected="{name: record}, at least one")
-    for name, values in variants.items():
-        _check_mapping(f"variants.{name}", values)
-        _check_groups(values, VARIANT, prefix=f"variants.{name}.")
-        if name in record["baselines"]:
-            raise DataError("a variant and a baseline share a name", file=METRICS, column=f"variants.{name}")
-    if record.get("best") not in variants:
-        one_of = f"one of the variants: {', '.join(map(str, variants))}"
-        raise DataError("names no variant", file=METRICS, column="best", expected=one_of, received=record.get("best"))
-    if not isinstance(record.get("choice", ""), str):
-        raise DataError("not a text", file=METRICS, column="choice", expected="a sentence", received=record["choice"])
-
-
-def variant_record(record: Mapping[str, Any], name: str | None = None) -> dict[str, Any]:
-    """Give the record of one variant as if it had been trained alone.
-
-    Args:
-        record: A record that passes `check_record`, of one model or of variants.
-        name: The variant; the best one by default.
-
-    Returns:
-        A record of one model: the common keys, overlaid by the variant's own. The record of one model is
-        returned as it is. Warnings about the comparison as a whole stand before the variant's own.
-
-    Raises:
-        ConfigurationError: There is no variant of that name.
-
-    Example:
-        >>> record = {"seed": 1, "best": "small", "variants": {"small": {"test": {"accuracy": 0.9}}}}
-        >>> variant_record(record)
-        {'seed': 1, 'test': {'accuracy': 0.9}}
-    """
-    if "variants" not in record:
-        if name is not None:
-            raise ConfigurationError(f"the record has no variants, and so no {name!r}")
-        return dict(record)
-    name = record["best"] if name is None else name
-    if name not in record["variants"]:
-        raise ConfigurationError(f"no variant {name!r}; the record has {', '.join(record['variants'])}")
-    own = record["variants"][name]
-    alone = {key: value for key, value in record.items() if key not in _ABOUT_ALL} | dict(own)
-    warnings = [*record.get("warnings", ()), *own.get("warnings", ())]
-    return alone | ({"warnings": warnings} if warnings else {})
-
-
-def unit_of(record: Mapping[str, Any]) -> str:
-    """Name the unit of a record's errors.
-
-    Args:
-        record: A record of `metrics.json`.
-
-    Returns:
-        `data.unit`. Without it: "stars" where the data counts ratings (`data.rating_counts`), else "".
-
-    Example:
-        >>> unit_of({"data": {"unit": "INR"}}), unit_of({"data": {"rating_counts": {"5": 3}}})
-        ('INR', 'stars')
-    """
-    data = record.get("data", {})
-    return str(data.get("unit", "stars" if "rating_counts" in data else ""))
-
-
-def costs_of(record: Mapping[str, Any]) -> dict[str, float]:
-    """List what one model costs.
-
-    Args:
-        record: A variant's record, or that of one model.
-
-    Returns:
-        Cost by name: `parameters`, `fit_s`, and what the record's own `cost` holds; those without a value are left
-        out.
-
-    Example:
-        >>> costs_of({"model": {"parameters": 900}, "timing": {"fit_s": 2.5}, "cost": {"latency_ms": 0.7}})
-        {'parameters': 900, 'fit_s': 2.5, 'latency_ms': 0.7}
-    """
-    known = {"parameters": record["model"]["parameters"], "fit_s": record["timing"]["fit_s"], **record.get("cost", {})}
-    return {name: value for name, value in known.items() if value is not None and math.isfinite(value)}
-
-
 def plain(value: Any, where: str) -> Any:
-    """Turn a value into what JSON can hold: NumPy scalars and arrays, tuples and paths included.
-
-    Args:
-        value: Any nesting of mappings, sequences, numbers, strings, paths and None.
-        where: What the value is, for the error message.
-
-    Returns:
-        The same in dicts with string keys, lists, str, bool, int, float and None; NaN and infinities become
-        None.
-
-    Raises:
-        DataError: Something in it has no counterpart in JSON.
-
-    Example:
-        >>> plain({"rmse": np.float32(0.5), "r2": float("nan"), "hidden": (64, 32)}, "record")
-        {'rmse': 0.5, 'r2': None, 'hidden': [64, 32]}
-    """
+    """A value as JSON can hold it, NumPy's, tuples and paths too; NaN and infinities become None."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -349,33 +205,3 @@ def plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     raise DataError(f"{where} cannot be written as JSON", expected="a number, text, list or mapping", received=value)
-
-
-def _check_groups(record: Mapping[str, Any], required: Mapping[str, tuple[str, ...]], prefix: str = "") -> None:
-    """Check the groups of a record, or of one variant in it, and the numbers in them."""
-    absent = [f"{prefix}{key}" for key in required if key not in record]
-    if absent:
-        raise DataError("the record lacks keys", file=METRICS, expected=", ".join(absent), received=sorted(record))
-    for name in REQUIRED:
-        if name in record and name not in _NO_MAPPING:
-            _check_mapping(f"{prefix}{name}", record[name])
-    metrics = {name: record[name] for name in ("test", "validation", "train", "cost") if name in record}
-    metrics |= {f"baselines.{name}": values for name, values in record.get("baselines", {}).items()}
-    for name, values in metrics.items():
-        _check_mapping(f"{prefix}{name}", values)
-        for metric, value in values.items():
-            if value is not None and not isinstance(value, int | float | np.number):
-                column = f"{prefix}{name}.{metric}"
-                raise DataError("not a number", file=METRICS, column=column, expected="a number", received=value)
-    lacking = [f"{prefix}{name}.{key}" for name, keys in required.items() for key in keys if key not in record[name]]
-    if lacking:
-        raise DataError("the record lacks keys", file=METRICS, expected=", ".join(lacking))
-    warnings = record.get("warnings", [])
-    if not isinstance(warnings, list | tuple) or not all(isinstance(line, str) for line in warnings):
-        column = f"{prefix}warnings"
-        raise DataError("not a list of texts", file=METRICS, column=column, expected="sentences", received=warnings)
-
-
-def _check_mapping(name: str, group: object) -> None:
-    if not isinstance(group, Mapping):
-        raise DataError("not a mapping", file=METRICS, column=name, expected="{name: value}", received=group)

@@ -12,19 +12,9 @@ from typing import Any
 from kmodels import __version__
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.files import read_json, write_json
-from kmodels.report.record import METRICS, check_record, plain, variant_record
+from kmodels.report.record import plain
 
-__all__ = [
-    "CONFIG",
-    "METRICS",
-    "check_record",
-    "open_run",
-    "read_config",
-    "read_metrics",
-    "variant_record",
-    "versions",
-    "write_metrics",
-]
+__all__ = ["CONFIG", "open_run", "read_config", "versions"]
 
 CONFIG = "config.json"
 _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-learn")
@@ -74,22 +64,6 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ConfigurationError(f"{path} holds a {type(settings).__name__}; expected an object of settings")
     return settings
-
-
-def write_metrics(folder: str | Path, record: Mapping[str, Any]) -> Path:
-    """Writes the numbers of a run, as `RunRecord.to_dict` gives them, to `metrics.json`."""
-    path = Path(folder) / METRICS
-    check_record(record)
-    write_json(path, plain(dict(record), "record"))
-    return path
-
-
-def read_metrics(folder: str | Path) -> dict[str, Any]:
-    """The record in `metrics.json` of a run folder, in JSON's types."""
-    path = Path(folder) / METRICS
-    if not path.is_file():
-        raise DataError("there is no such file", file=path, expected="the numbers of a finished run")
-    return dict(read_json(path))
 
 
 def versions() -> dict[str, str]:

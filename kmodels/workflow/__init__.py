@@ -47,7 +47,7 @@
         cli.run(main, flags.parse_args())
 
 The words of the page and of the model card stand in `pages/wine.html.j2` and `pages/wine.card.md.j2` beside the recipe;
-`report.page` and `report.card` say what they may use.
+`report.page` and `report.model_card` say what they may use.
 """
 
 from kmodels.workflow.cross_validation import CrossValidated, cross_validate, evaluate, split_by_time

@@ -15,14 +15,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kmodels import cli, training
-from kmodels.files import read_json, write_atomically
+from kmodels.files import read_json, write_atomically, write_json
 from kmodels.pipelines import Batches
 from kmodels.preprocessing.splits import Split
 from kmodels.report import comparisons, run_folder, searches
 from kmodels.report import figures as drawing
-from kmodels.report.card import write_card
+from kmodels.report.model_card import write_model_card
 from kmodels.report.page import HEADLINE, layers_of, write_page
-from kmodels.report.record import Metrics, RunRecord, Timing, VariantRecord
+from kmodels.report.record import METRICS, Metrics, RunRecord, Timing, VariantRecord
 
 Settings = dict[str, Any]
 PAYOFF_SEEDS = 3
@@ -348,7 +348,7 @@ class Run:
             saved: The model that the card describes; by default the chosen one.
             **context: What the templates use.
         """
-        run_folder.write_metrics(self.folder, record.to_dict())
+        write_json(self.folder / METRICS, record.to_dict())
         histories = {name: each.history for name, each in fitted.items()}
         layers = {name: _layers(each.model) for name, each in fitted.items()}
         _write_history(self.folder, histories if record.variants else histories[record.chosen.name])
@@ -364,7 +364,7 @@ class Run:
         write_page(self.folder, page, record, histories=histories, layers=layers, command=cli.command(), **context)
         model = fitted[record.best or record.chosen.name].model if saved is None else saved
         inputs = {tensor.name: (tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs}
-        write_card(self.folder, card, record, inputs=inputs, **context)
+        write_model_card(self.folder, card, record, inputs=inputs, **context)
         if limits is None:
             limits = {name: {compare: floor} for name, floor in (floors or {}).items()} if compare else {}
         self._print(record, comparisons.figures(record, headline, limits) if table is None else table, lines)

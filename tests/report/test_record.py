@@ -1,112 +1,65 @@
-import copy
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from kmodels.errors import ConfigurationError, DataError
-from kmodels.report import record, run_folder
+from kmodels.errors import DataError
+from kmodels.report import record
 
-TIMING = {"load_s": 0.1, "prepare_s": 0.2, "fit_s": 3.0, "epochs": 5, "samples_per_s": 9.0, "evaluate_s": 0.4}
-
-
-def variant(accuracy, parameters=1000, **more):
-    return {
-        "model": {"name": "cnn", "parameters": parameters},
-        "test": {"accuracy": accuracy},
-        "validation": {"accuracy": accuracy},
-        "timing": TIMING,
-        **more,
-    }
+TIMING = record.Timing(0.1, 0.2, 3.0, 5, 1000.0, 0.3)
+NET = record.VariantRecord("net", 900, {"rmse": np.float32(0.5)}, {"rmse": float("nan")}, TIMING)
+FACTS = {"source": Path("own.csv"), "rows": np.int64(100), "sha256": "50d2"}
 
 
-RECORD = {
-    "recipe": "fashion_mnist",
-    "backend": "jax",
-    "data": {"source": "sample", "rows": 100, "sha256": "50d2"},
-    "seed": 1,
-    "baselines": {"majority": {"accuracy": 0.1}},
-    "versions": {"keras": "3.15.1"},
-    "variants": {"small": variant(0.9), "wide": variant(0.92, 5000, cost={"latency_ms": 1.5}, train={"loss": 0.1})},
-    "best": "wide",
-    "choice": "wide was chosen.",
-    "warnings": ["Columns of the future were used."],
-}
+def run_record(**given):
+    own = {"model": NET} if "variants" not in given else {}
+    facts = {"data": FACTS, "baselines": {"mean": {"rmse": 1}}, "versions": {"keras": "3.15"}}
+    return record.RunRecord("ratings", "jax", 0, **facts | own | given)
 
 
-def test_a_record_of_variants_is_written_and_read_back(tmp_path):
-    run_folder.write_metrics(tmp_path, RECORD)
-    assert run_folder.read_metrics(tmp_path) == RECORD
+def test_a_record_of_one_model_has_the_keys_of_metrics_json():
+    found = run_record(more={"refit": {"epochs": 3}}).to_dict()
+    assert list(found)[:4] == ["recipe", "backend", "data", "seed"]
+    assert found["model"] == {"name": "net", "parameters": 900}
+    assert found["test"] == {"rmse": 0.5}
+    assert found["validation"] == {"rmse": None}
+    assert found["timing"]["samples_per_s"] == 1000.0
+    assert found["data"] == {"source": "own.csv", "rows": 100, "sha256": "50d2"}
+    assert (found["refit"], found["warnings"]) == ({"epochs": 3}, [])
 
 
-@pytest.mark.parametrize("key", [*record.COMMON, "best"])
-def test_each_common_key_is_required(key):
-    broken = {name: value for name, value in RECORD.items() if name != key}
-    with pytest.raises(DataError, match=key):
-        record.check_record(broken)
+def test_a_record_of_variants_names_the_best():
+    found = run_record(variants={"a": NET, "b": NET}, best="b", choice="b is cheap.")
+    assert found.chosen is found.variants["b"]
+    assert list(found.models) == ["a", "b"]
+    assert found.to_dict()["variants"]["a"]["model"]["parameters"] == 900
+    assert (found.to_dict()["best"], found.to_dict()["choice"]) == ("b", "b is cheap.")
 
 
 @pytest.mark.parametrize(
-    ("key", "inner"), [(key, inner) for key, all in record.VARIANT.items() for inner in (None, *all)]
-)
-def test_each_key_of_a_variant_is_required_and_named_with_it(key, inner):
-    broken = copy.deepcopy(RECORD)
-    small = broken["variants"]["small"]
-    del (small if inner is None else small[key])[key if inner is None else inner]
-    with pytest.raises(DataError, match=rf"variants\.small\.{key}" + (f".{inner}" if inner else "")):
-        record.check_record(broken)
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("given", "message"),
     [
-        ({"variants": {}}, "'variants': no variant"),
-        ({"variants": ["small"]}, "'variants': not a mapping"),
-        ({"variants": {"small": 0.9}}, r"'variants\.small': not a mapping"),
-        ({"best": "huge"}, "'best': names no variant; expected one of the variants: small, wide; received 'huge'"),
-        ({"choice": 3}, "'choice': not a text"),
-        ({"warnings": "one"}, "'warnings': not a list of texts"),
-        ({"baselines": {"small": {"accuracy": 0.5}}}, r"'variants\.small': a variant and a baseline share a name"),
-        ({"variants": {"wide": variant("good")}}, r"'variants\.wide\.test\.accuracy': not a number"),
-        ({"variants": {"wide": variant(1, cost={"latency_ms": "fast"})}}, r"wide\.cost\.latency_ms': not a number"),
-        ({"variants": {"wide": variant(1, train=[1])}}, r"'variants\.wide\.train': not a mapping"),
-        ({"variants": {"wide": variant(1, warnings=[1])}}, r"'variants\.wide\.warnings': not a list"),
-        ({"variants": {"wide": variant(1, baselines=[1])}}, r"'variants\.wide\.baselines': not a mapping"),
+        ({"data": {"source": "x"}}, "rows, sha256"),
+        ({"baselines": {"mean": {"rmse": "good"}}}, "baselines.mean.rmse"),
+        ({"warnings": "one text"}, "warnings"),
+        ({"model": None}, "one model or of variants"),
+        ({"model": NET, "variants": {"a": NET}, "best": "a"}, "one model or of variants"),
+        ({"variants": {"a": NET}, "best": "b"}, "expected one of the variants: a"),
+        ({"variants": {"mean": NET}, "best": "mean"}, "share a name"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, complaint):
-    with pytest.raises(DataError, match=complaint):
-        record.check_record({**RECORD, **change})
+def test_a_wrong_record_is_refused(given, message):
+    with pytest.raises(DataError, match=message):
+        run_record(**given)
 
 
-def test_a_variant_alone_is_a_record_of_one_model():
-    alone = record.variant_record(RECORD)
-    record.check_record(alone)
-    assert set(alone) == {*record.REQUIRED, "cost", "train", "warnings"}
-    assert alone["model"]["parameters"] == 5000
-    assert record.variant_record(RECORD, "small")["test"] == {"accuracy": 0.9}
-    assert record.variant_record(alone) == alone
+def test_a_metric_that_is_no_number_is_refused():
+    with pytest.raises(DataError, match=r"net\.cost\.latency_ms"):
+        record.VariantRecord("net", 900, {}, {}, TIMING, cost={"latency_ms": "slow"})
 
 
-def test_a_variants_own_keys_and_warnings_come_on_top():
-    both = {**RECORD, "variants": {"wide": variant(0.9, seed=7, warnings=["It learned nothing."])}}
-    alone = record.variant_record(both)
-    assert alone["seed"] == 7
-    assert alone["warnings"] == ["Columns of the future were used.", "It learned nothing."]
-
-
-def test_a_variant_that_is_not_there():
-    with pytest.raises(ConfigurationError, match="no variant 'huge'; the record has small, wide"):
-        record.variant_record(RECORD, "huge")
-    with pytest.raises(ConfigurationError, match="no variants"):
-        record.variant_record(record.variant_record(RECORD), "wide")
-
-
-def test_the_unit_is_the_datas_own():
-    assert record.unit_of(RECORD) == ""
-    assert record.unit_of({"data": {"unit": "INR", "rating_counts": {}}}) == "INR"
-    assert record.unit_of({"data": {"rating_counts": {"5": 1}}}) == "stars"
-
-
-def test_costs_without_a_value_are_left_out():
-    slow = variant(0.9, cost={"latency_ms": float("nan"), "file_kib": 12.5})
-    slow["timing"] = {**TIMING, "fit_s": None}
-    assert record.costs_of(slow) == {"parameters": 1000, "file_kib": 12.5}
+def test_numpy_s_values_tuples_and_paths_become_json_s():
+    value = {"rmse": np.float32(0.5), "r2": float("inf"), "hidden": (64, 32), "curve": np.arange(2), 3: Path("a")}
+    assert record.plain(value, "x") == {"rmse": 0.5, "r2": None, "hidden": [64, 32], "curve": [0, 1], "3": "a"}
+    with pytest.raises(DataError, match=r"x\.a\.b"):
+        record.plain({"a": {"b": object()}}, "x")

@@ -1,39 +1,13 @@
-import copy
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kmodels.errors import ConfigurationError, DataError
-from kmodels.report import record, run_folder
+from kmodels.errors import ConfigurationError
+from kmodels.report import run_folder
 
 CONFIG = {"seed": 1, "epochs": 30, "hidden": (64, 32), "data": Path("ml-1m"), "rate": np.float32(0.5)}
-RECORD = {
-    "recipe": "movielens",
-    "backend": "jax",
-    "data": {"source": "ml-100k", "rows": np.int64(100_000), "sha256": "50d2"},
-    "seed": 1,
-    "model": {"name": "NeuMF", "parameters": 326_193},
-    "test": {"rmse": np.float32(0.5), "r2": float("nan")},
-    "validation": {"rmse": 0.75},
-    "baselines": {"global mean": {"rmse": 1.125, "r2": float("inf")}},
-    "timing": {
-        "load_s": 0.1,
-        "prepare_s": 0.2,
-        "fit_s": 3.0,
-        "epochs": 5,
-        "samples_per_s": 9.0,
-        "evaluate_s": 0.4,
-    },
-    "versions": {"keras": "3.15.1"},
-    "notes": {"hidden": (64, 32), "curve": np.arange(3)},
-}
-
-
-def refuse_constant(name):
-    raise AssertionError(f"{name} is not JSON")
 
 
 def test_a_new_run_has_its_settings_and_a_place_for_pictures(tmp_path):
@@ -129,62 +103,6 @@ def test_a_run_killed_while_writing_its_settings_can_start_again(tmp_path):
     (tmp_path / "config.tmp.json").write_text('{"se')
     assert run_folder.open_run(tmp_path, {"seed": 1}, resume=False) == tmp_path
     assert run_folder.read_config(tmp_path) == {"seed": 1}
-
-
-def test_metrics_come_back_as_numbers(tmp_path):
-    path = run_folder.write_metrics(tmp_path, RECORD)
-    text = path.read_text()
-    strict = json.loads(text, parse_constant=refuse_constant)
-    assert strict == run_folder.read_metrics(tmp_path)
-    assert strict["test"] == {"rmse": 0.5, "r2": None}
-    assert strict["baselines"] == {"global mean": {"rmse": 1.125, "r2": None}}
-    assert strict["data"]["rows"] == 100_000
-    assert strict["notes"] == {"hidden": [64, 32], "curve": [0, 1, 2]}
-    assert '\n  "seed": 1' in text
-    assert math.isnan(RECORD["test"]["r2"])
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
-
-
-REQUIRED = [(key, inner) for key, inners in record.REQUIRED.items() for inner in (None, *inners)]
-
-
-@pytest.mark.parametrize(("key", "inner"), REQUIRED)
-def test_each_promised_key_is_required(tmp_path, key, inner):
-    broken = copy.deepcopy(RECORD)
-    del (broken if inner is None else broken[key])[key if inner is None else inner]
-    with pytest.raises(DataError, match=key if inner is None else f"{key}.{inner}"):
-        run_folder.write_metrics(tmp_path, broken)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("change", "place"),
-    [
-        ({"test": 0.9}, "'test'"),
-        ({"baselines": {"global mean": 1.1}}, "'baselines.global mean'"),
-        ({"baselines": [1.1]}, "'baselines'"),
-        ({"validation": {"rmse": "good"}}, "'validation.rmse': not a number"),
-        ({"notes": {"model": object()}}, "record.notes.model"),
-    ],
-)
-def test_values_that_do_not_fit_are_refused(tmp_path, change, place):
-    with pytest.raises(DataError, match=place):
-        run_folder.write_metrics(tmp_path, {**RECORD, **change})
-
-
-def test_a_failed_write_leaves_the_earlier_file(tmp_path):
-    run_folder.write_metrics(tmp_path, RECORD)
-    with pytest.raises(DataError):
-        run_folder.write_metrics(tmp_path, {**RECORD, "seed": object()})
-    assert run_folder.read_metrics(tmp_path)["seed"] == 1
-
-
-def test_metrics_that_cannot_be_read(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
-        run_folder.read_metrics(tmp_path)
-    (tmp_path / "metrics.json").write_text("{")
-    with pytest.raises(DataError, match="not valid JSON"):
-        run_folder.read_metrics(tmp_path)
 
 
 def test_versions_name_what_is_installed():
