@@ -160,14 +160,7 @@ def test_the_surface_is_small():
 TASK_WORD = re.compile(r"\b(films?|movies?|stars?|purchases?|garments?|places?|genres?)\b", re.IGNORECASE)
 IDIOM = re.compile(r"\bin place\b|\bdecimal places\b|\btakes? (the|its|their)? ?place\b", re.IGNORECASE)
 # Files that still have them; the list only shrinks.
-NOT_YET: set[str] = {
-    "report/figures/amounts.py",
-    "report/figures/columns.py",
-    "report/figures/comparison.py",
-    "report/figures/curves.py",
-    "report/figures/pictures.py",
-    "report/figures/trials.py",
-}
+NOT_YET: set[str] = set()
 
 
 def files_with_task_words():

@@ -209,13 +209,13 @@ def _by_length(axes: Axes, model: Floats, other: Floats, items: Floats, metric: 
     which = np.searchsorted(edges, items)
     groups = np.unique(which)
     ticks = []
-    for place, group in enumerate(groups):
+    for index, group in enumerate(groups):
         chosen = which == group
         fewest, most = int(items[chosen].min()), int(items[chosen].max())
         ticks.append(f"{fewest}" if fewest == most else f"{fewest}–{most}")
-        axes.plot([place, place], [other[chosen].mean(), model[chosen].mean()], color=GREY, linewidth=1.5)
-        axes.plot(place, other[chosen].mean(), "s", color=GREY, markersize=9)
-        axes.plot(place, model[chosen].mean(), "o", color=BLUE, markersize=10)
+        axes.plot([index, index], [other[chosen].mean(), model[chosen].mean()], color=GREY, linewidth=1.5)
+        axes.plot(index, other[chosen].mean(), "s", color=GREY, markersize=9)
+        axes.plot(index, model[chosen].mean(), "o", color=BLUE, markersize=10)
     axes.set_xticks(range(len(groups)), ticks)
     axes.set_xlim(-0.5, len(groups) - 0.5)
     low, high = axes.get_ylim()
@@ -271,9 +271,9 @@ def _label_stretched(axis: XAxis | YAxis, stretch: _Stretch) -> None:
     powers = stretch.start * 10.0 ** np.arange(1, np.ceil(max(-low, high)) + 1)
     powers = powers[:: int(np.ceil(len(powers) / 5))]
     values = np.concatenate([-powers[::-1], [0.0], powers])
-    places = stretch(values)
-    inside = (places >= low) & (places <= high)
-    axis.set_ticks(places[inside].tolist(), [tick(value) for value in values[inside]])
+    positions = stretch(values)
+    inside = (positions >= low) & (positions <= high)
+    axis.set_ticks(positions[inside].tolist(), [tick(value) for value in values[inside]])
 
 
 def _shape_of(axes: Axes, level: float, values: Floats, half_width: float) -> None:

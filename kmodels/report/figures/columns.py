@@ -116,10 +116,10 @@ def mean_by_category(table: pd.DataFrame, values: ArrayLike, label: str = "mean"
         grouped = pd.Series(numbers).groupby(_labels(table[name]).array, observed=False)
         mean, count = grouped.mean(), grouped.size()
         reach: pd.Series = 1.96 * grouped.std().fillna(0.0) / np.sqrt(np.maximum(count, 1))
-        places = np.arange(len(mean))
+        positions = np.arange(len(mean))
         axes.axhline(numbers.mean(), color=ORANGE, linewidth=1.4, linestyle=DASHED)
-        axes.vlines(places, mean - reach, mean + reach, color=BLUE, alpha=0.45, linewidth=3)
-        axes.plot(places, mean.to_numpy(), "o", color=BLUE, markersize=6)
+        axes.vlines(positions, mean - reach, mean + reach, color=BLUE, alpha=0.45, linewidth=3)
+        axes.plot(positions, mean.to_numpy(), "o", color=BLUE, markersize=6)
         _name_ticks(axes, mean.index, str(name))
         axes.set_ylabel(label)
         axes.yaxis.set_major_formatter(tick)
@@ -181,7 +181,7 @@ def bands(values: pd.Series, count: int = 5) -> pd.Series:
         if len(set(names)) == len(names):
             break
     else:
-        names = [f"band {place}" for place in range(1, len(names) + 1)]
+        names = [f"band {index}" for index in range(1, len(names) + 1)]
     return cut.cat.rename_categories(dict(zip(cut.cat.categories, names, strict=True)))
 
 
@@ -338,11 +338,11 @@ def _labels(column: pd.Series) -> pd.Series:
     texts = [str(value) for value in values.categories]
     count = np.bincount(values.codes[values.codes >= 0], minlength=len(texts))
     kept = np.sort(np.argsort(-count, kind="stable")[:_MOST])
-    place = np.full(len(texts) + 1, len(kept))  # of the others
-    place[kept] = np.arange(len(kept))
-    place[-1] = len(kept) + 1  # which code -1, a missing value, reads
+    index = np.full(len(texts) + 1, len(kept))  # of the others
+    index[kept] = np.arange(len(kept))
+    index[-1] = len(kept) + 1  # which code -1, a missing value, reads
     categories = [*(texts[code] for code in kept), _OTHERS, _MISSING]
-    codes = place[values.codes]
+    codes = index[values.codes]
     used = [*range(len(kept)), *(code for code in (len(kept), len(kept) + 1) if (codes == code).any())]
     return pd.Series(pd.Categorical([categories[code] for code in codes], [categories[code] for code in used]))
 

@@ -50,7 +50,7 @@ def bars(
     """Draw models and baselines in order, best on top, with the limits that none can pass.
 
     Bars start at zero. Where all values lie so close that bars would look alike, dots on an axis of their own range
-    take the place of bars, and the axis says where it starts.
+    stand for bars, and the axis says where it starts.
 
     Args:
         values: Value by name; None and NaN are left out.
@@ -209,12 +209,12 @@ def differences(table: pd.DataFrame, metric: str) -> Figure:
     rows = table.dropna(subset=["difference"]).sort_values("difference", ascending=False)
     figure, (axes,) = panels(1.5 + 0.6 * len(rows))
     axes.axvline(0, color=INK, linewidth=1.2)
-    for place, (name, row) in enumerate(rows.iterrows()):
+    for index, (name, row) in enumerate(rows.iterrows()):
         colour = ORANGE if row["significant"] else GREY
         reach = row["high"] - row["difference"]
-        axes.errorbar(row["difference"], place, xerr=reach, color=colour, marker="o", markersize=8, capsize=4)
+        axes.errorbar(row["difference"], index, xerr=reach, color=colour, marker="o", markersize=8, capsize=4)
         text = f"{name}  {signed(row['difference'])}"
-        label(axes, (0, place - 0.22), (2, 2), text, xycoords=("axes fraction", "data"))
+        label(axes, (0, index - 0.22), (2, 2), text, xycoords=("axes fraction", "data"))
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.9)
     few_ticks(axes.xaxis)
@@ -284,8 +284,8 @@ def shap_bars(values: ArrayLike, names: Sequence[str], labels: Sequence[str], *,
     summed = len(labels) > len(PALETTE)
     figure, (axes,) = panels(1.3 + 0.55 * len(names))
     start = np.zeros(len(names))
-    for place, part in enumerate((total[order, None] if summed else size[order]).T):
-        axes.barh(range(len(names)), part, left=start, height=0.4, color=PALETTE[place], edgecolor="white")
+    for index, part in enumerate((total[order, None] if summed else size[order]).T):
+        axes.barh(range(len(names)), part, left=start, height=0.4, color=PALETTE[index], edgecolor="white")
         start += part
     for row, group in enumerate(order):
         label(axes, (float(total[group]), row), (5, 0), f"{total[group]:.3f}", va="center", color=SOFT)
@@ -294,9 +294,9 @@ def shap_bars(values: ArrayLike, names: Sequence[str], labels: Sequence[str], *,
     axes.set_xlim(0, 1.3 * float(total.max()) or 1.0)
     axes.set_xlabel(f"mean |SHAP value| ({unit}), summed over classes")
     heading(axes, "SHAP values by group of inputs")
-    for place, name in enumerate(() if summed else labels):
-        up = len(labels) - 1 - place
-        note(axes, f"■ {name}", (0.985, 0.02), color=PALETTE[place], ha="right", va="bottom", lines_down=-up)
+    for index, name in enumerate(() if summed else labels):
+        up = len(labels) - 1 - index
+        note(axes, f"■ {name}", (0.985, 0.02), color=PALETTE[index], ha="right", va="bottom", lines_down=-up)
     return figure
 
 

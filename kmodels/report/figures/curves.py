@@ -234,12 +234,12 @@ def _train_and_validation(axes: Axes, history: pd.DataFrame, name: str) -> None:
     known = np.concatenate(drawn)[np.isfinite(np.concatenate(drawn))]
     # The names stand where a curve that ends high, or low, leaves room.
     rising = len(known) > 0 and np.isfinite(drawn[-1][-1]) and drawn[-1][-1] > (known.min() + known.max()) / 2
-    for place, ((_, text, colour), values) in enumerate(zip(lines, drawn, strict=True)):
+    for index, ((_, text, colour), values) in enumerate(zip(lines, drawn, strict=True)):
         axes.plot(epoch, values, color=colour, linewidth=2, marker=marker, markersize=3.5)
         if text and rising:
-            note(axes, text, (0.99, 0.03), color=colour, ha="right", va="bottom", lines_down=place - 1)
+            note(axes, text, (0.99, 0.03), color=colour, ha="right", va="bottom", lines_down=index - 1)
         elif text:
-            note(axes, text, (0.99, 0.97), color=colour, ha="right", lines_down=place)
+            note(axes, text, (0.99, 0.97), color=colour, ha="right", lines_down=index)
     if len(known) and known.min() > 0 and known.max() > 20 * known.min():
         axes.set_yscale("log")
 
@@ -254,8 +254,8 @@ def _many_histories(histories: Mapping[str, pd.DataFrame], column: str, label: s
     rows = {name: _best_row(history[compared], better) for name, history in histories.items()}
     handles: dict[str, Line2D] = {}
     for axes, drawn in zip(stack, [column, compared], strict=False):
-        for place, (name, history) in enumerate(histories.items()):
-            colour, style = PALETTE[place % len(PALETTE)], STYLES[place // len(PALETTE) % 3]
+        for index, (name, history) in enumerate(histories.items()):
+            colour, style = PALETTE[index % len(PALETTE)], STYLES[index // len(PALETTE) % 3]
             (handles[name],) = axes.plot(
                 history["epoch"], history[drawn], color=colour, linestyle=style, label=name, linewidth=1.9
             )
@@ -304,8 +304,8 @@ def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 def _finish_curves(figure: Figure, axes: Axes, lines: Mapping[str, tuple[Line2D, float]]) -> None:
     """Give scikit-learn's curves the common style, and list the areas below, largest first."""
     many = len(lines) > _NAMED
-    for place, (line, _) in enumerate(lines.values()):
-        colour, style = (GREY, "solid") if many else (PALETTE[place % len(PALETTE)], STYLES[place // len(PALETTE)])
+    for index, (line, _) in enumerate(lines.values()):
+        colour, style = (GREY, "solid") if many else (PALETTE[index % len(PALETTE)], STYLES[index // len(PALETTE)])
         line.set(color=colour, linestyle=style, linewidth=1.9)
     legend = axes.get_legend()
     if legend is not None:

@@ -97,12 +97,12 @@ def picture_grid(
     grid = figure.subplots(down, across * cells, squeeze=False).reshape(down * across, cells)
     for axes in grid.flat:
         axes.set_axis_off()
-    for place, (pair, image) in enumerate(zip(grid, images, strict=False)):
-        colour = ORANGE if orange[place] else INK
-        pair[0].set_title(titles[place], loc="left", fontsize=TEXT - (3 if heat is None else 2), color=colour, pad=4)
+    for index, (pair, image) in enumerate(zip(grid, images, strict=False)):
+        colour = ORANGE if orange[index] else INK
+        pair[0].set_title(titles[index], loc="left", fontsize=TEXT - (3 if heat is None else 2), color=colour, pad=4)
         _draw_picture(pair[0], image)
         if heat is not None:
-            _draw_heat(pair[1], image, heat[place])
+            _draw_heat(pair[1], image, heat[index])
     return figure
 
 

@@ -70,14 +70,14 @@ def search_coordinates(
     names = [*parameters, objective]
     figure, (axes,) = panels(4.2)
     scaled = {}
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         codes = _codes(done[name])
         low, high = np.nanmin(codes), np.nanmax(codes)
         scaled[name] = (codes - low) / (high - low) if high > low else np.full(len(codes), 0.5)
-        axes.axvline(place, color="#B8BEC7", linewidth=0.8)
+        axes.axvline(index, color="#B8BEC7", linewidth=0.8)
         for row, y, offset in ((np.nanargmax(codes), 1.0, 4), (np.nanargmin(codes), 0.0, -13)):
             text = _text(done[name].iloc[int(row)])
-            axes.annotate(text, (place, y), (0, offset), textcoords="offset points", ha="center", fontsize=TEXT - 2)
+            axes.annotate(text, (index, y), (0, offset), textcoords="offset points", ha="center", fontsize=TEXT - 2)
     lines = np.column_stack(list(scaled.values()))
     order = done[objective].rank(ascending=direction == "min", method="first").to_numpy()
     for row in np.argsort(-order):
@@ -108,7 +108,7 @@ def _completed(trials: pd.DataFrame, objective: str) -> pd.DataFrame:
 
 
 def _codes(values: pd.Series) -> Floats:
-    """Numbers as they are, logarithms where they spread widely, places in the sorted order for names."""
+    """Numbers as they are, logarithms where they spread widely, positions in the sorted order for names."""
     if _is_number(values):
         numbers = values.to_numpy(np.float64)
         return np.log(numbers) if _is_wide(values) else numbers
