@@ -74,7 +74,7 @@ def fit(
     validation: Batches | None,
     *,
     epochs: int,
-    folder: Path,
+    folder: str | Path,
     callbacks: Sequence[kc.Callback] = (),
     resume: bool = False,
     seed: int = 0,
@@ -92,7 +92,7 @@ def fit(
         train: Training batches; `set_epoch` is called on them.
         validation: Validation batches, or None to train without any.
         epochs: Number of epochs, those before a resumed run's last checkpoint included.
-        folder: Where `checkpoint.npz` and `history.csv` go; must exist.
+        folder: Where `checkpoint.npz` and `history.csv` go; made if need be.
         callbacks: Keras callbacks; see `plateau_callbacks` and `best_weights`. Default ().
         resume: Whether to go on from the folder's checkpoint, if it has one. Default False.
         seed: Seed of dropout. Default 0.
@@ -119,6 +119,7 @@ def fit(
         model.optimizer.build(model.trainable_variables)
     backend.scan_train_steps(model, len(train))
     backend.compile_evaluation(model)
+    Path(folder).mkdir(parents=True, exist_ok=True)
     checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress)
     path = Path(folder) / _CHECKPOINT
     if resume and path.exists():

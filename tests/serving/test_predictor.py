@@ -1,0 +1,85 @@
+"""A predictor gives labels and amounts of raw rows, the same after reloading in another process."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from kmodels import models, pipelines, serving, training
+from kmodels.errors import DataError
+from kmodels.preprocessing import TableEncoder, Target, splits
+
+
+@pytest.fixture(scope="module")
+def frame():
+    rng = np.random.default_rng(0)
+    size = rng.normal(100, 30, 400)
+    city = rng.choice(["Oslo", "Rome", None], 400)
+    price = 2 * size + 50 * (city == "Rome") + rng.normal(0, 5, 400)
+    return pd.DataFrame({"size": size, "city": city, "price": price, "dear": np.where(price > 210, "yes", "no")})
+
+
+@pytest.fixture(scope="module", params=["price", "dear"])
+def made(request, frame, tmp_path_factory):
+    column = request.param
+    split = splits.random(len(frame), seed=0)
+    train = frame.iloc[split.train]
+    table = TableEncoder.fit(train, drop=["price", "dear"])
+    if column == "price":
+        target, model, loss = Target.amount(train["price"]), models.embedding_regressor(table.features), "mse"
+    else:
+        target = Target.classes(train["dear"])
+        model = models.embedding_classifier(table.features, target.size)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    batches = pipelines.split_batches(table.transform(frame), target.transform(frame[column]), split, batch_size=32)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    folder = tmp_path_factory.mktemp("run") / column
+    training.fit(model, batches.train, batches.validation, epochs=5, folder=folder, progress=False)
+    return serving.TablePredictor(model, table, target).save(folder), folder, column, split
+
+
+def test_it_learns_and_its_metrics_are_scikit_learns(made, frame):
+    predictor, _, column, split = made
+    test = frame.iloc[split.test]
+    found, predicted = predictor.evaluate(test, test[column]), predictor.predict(test)
+    if column == "price":
+        assert found["rmse"] == pytest.approx(metrics.root_mean_squared_error(test["price"], predicted))
+        assert found["rmse"] < 0.5 * test["price"].std()
+    else:
+        assert found["accuracy"] == pytest.approx(metrics.accuracy_score(test["dear"], predicted))
+        assert found["accuracy"] > 0.85
+        np.testing.assert_allclose(predictor.probabilities(test).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_new_rows_are_predicted_from_the_saved_files_in_another_process(made, frame):
+    predictor, folder, _, _ = made
+    rows = frame[["size", "city"]].head(5).assign(city=["Rome", "Bonn", None, "Oslo", "Rome"])
+    rows.to_csv(folder / "new.csv", index=False)
+    code = (
+        "import json, pandas as pd; from kmodels import serving\n"
+        f"predictor = serving.TablePredictor.load({str(folder)!r})\n"
+        f"print(json.dumps(predictor.predict(pd.read_csv({str(folder / 'new.csv')!r})).tolist()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found, expected = json.loads(done.stdout.splitlines()[-1]), predictor.predict(rows).tolist()
+    assert found == (expected if isinstance(expected[0], str) else pytest.approx(expected, rel=1e-6))
+
+
+def test_damaged_folders_are_refused(made, tmp_path):
+    predictor, _, _, _ = made
+    with pytest.raises(DataError, match="cannot be read"):
+        serving.TablePredictor.load(tmp_path)
+    predictor.save(tmp_path)
+    (tmp_path / "model.keras").write_bytes(b"no model")
+    with pytest.raises(DataError, match=r"model\.keras: no Keras model"):
+        serving.TablePredictor.load(tmp_path)
+    predictor.save(tmp_path)
+    (tmp_path / "encoders.json").write_text("{}")
+    with pytest.raises(DataError, match="no encoders of a table"):
+        serving.TablePredictor.load(tmp_path)
