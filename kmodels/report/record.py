@@ -49,7 +49,7 @@ class VariantRecord:
         validation: Metrics on the validation rows.
         timing: What took how long.
         train: Metrics on the training rows, where they were computed. Default {}.
-        cost: What it costs beside parameters and training time, such as {"latency_ms": 0.7}. Default {}.
+        cost: What it costs besides parameters and training time, such as {"latency_ms": 0.7}. Default {}.
         warnings: Sentences a reader must not overlook. Default ().
         more: Further keys of its record. Default {}.
 

@@ -46,7 +46,7 @@
         cli.add_search_flags(flags)
         cli.run(main, flags.parse_args())
 
-The words of the page and of the model card stand in `pages/wine.html.j2` and `pages/wine.card.md.j2` beside the recipe;
+The words of page and model card stand in `pages/wine.html.j2` and `pages/wine.card.md.j2` next to the recipe;
 `report.page` and `report.model_card` say what they may use.
 """
 

@@ -52,7 +52,7 @@ class Run:
 
     Args:
         args: What a parser of `cli.parser` gave.
-        recipe: The recipe's file; its name is the run's, and `pages/` beside it holds the templates.
+        recipe: The recipe's file; its name is the run's, and `pages/` next to it holds the templates.
 
     Attributes:
         args: The flags.
@@ -74,7 +74,7 @@ class Run:
         return bool(self.args.data == "sample")
 
     def floors(self, folder: Path) -> dict[str, float]:
-        """The noise floors of the bundled sample, `floors.json` beside its files; {} of other data."""
+        """The noise floors of the bundled sample, `floors.json` next to its files; {} of other data."""
         return dict(read_json(folder / "floors.json")) if self.is_sample else {}
 
     @contextmanager
