@@ -35,7 +35,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         b'...'
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -27,6 +27,17 @@ def test_the_temporary_file_keeps_its_suffix(tmp_path):
         temporary.touch()
 
 
+def test_two_processes_write_to_files_of_their_own(tmp_path, monkeypatch):
+    with files.atomic(tmp_path / "a.zip") as mine:
+        monkeypatch.setattr("os.getpid", lambda: -1)
+        with files.atomic(tmp_path / "a.zip") as other:
+            assert other != mine
+            other.write_text("other")
+        mine.write_text("mine")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.zip"]
+    assert (tmp_path / "a.zip").read_text() == "mine"
+
+
 def test_json_is_utf_8_and_comes_back(tmp_path):
     path = tmp_path / "labels.json"
     files.write_json(path, {"name": "Łódź", "values": [1, None, 0.5]})

@@ -2,20 +2,13 @@
 
 Example:
     >>> from kmodels.evaluation import regression
-    >>> regression.rmse([4.0, 2.0], [3.0, 3.0])
+    >>> regression.regression_metrics([4.0, 2.0], [3.0, 3.0])["rmse"]
     1.0
 """
 
 from __future__ import annotations
 
-from kmodels.evaluation import (
-    baselines,
-    classification,
-    ranking,
-    regression,
-    selection,
-    tabular,
-)
+from kmodels.evaluation import baselines, classification, ranking, recommender, regression, selection
 from kmodels.evaluation.images import image_baselines
 from kmodels.evaluation.scoring import score_parts
 from kmodels.evaluation.tabular import tabular_baselines
@@ -25,9 +18,9 @@ __all__ = [
     "classification",
     "image_baselines",
     "ranking",
+    "recommender",
     "regression",
     "score_parts",
     "selection",
-    "tabular",
     "tabular_baselines",
 ]

@@ -1,4 +1,4 @@
-"""Baselines of ratings: global mean, biases, matrix factorization, and popularity for rankings.
+"""Baselines of ratings: global mean, biases and matrix factorization.
 
 Each is fitted to training rows of encoded ids (1 to size - 1; row 0 of every table is the unknown and stays zero),
 with settings chosen on validation rows alone.
@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from kmodels.errors import ConfigurationError
 from kmodels.evaluation import _columns
 from kmodels.evaluation.regression import rmse
 
-__all__ = ["Popularity", "RatingBaseline", "fit_popularity", "fit_rating_baselines"]
+__all__ = ["RatingBaseline", "fit_rating_baselines"]
 
 FloatArray = npt.NDArray[np.float64]
 Rows = tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]
@@ -34,10 +33,10 @@ class RatingBaseline:
         mean: Mean training rating.
         lowest: Lowest training rating; predictions are not below it.
         highest: Highest training rating; predictions are not above it.
-        user_bias: Shape (n_users,), float64; 0 for users without training rows.
-        item_bias: Shape (n_items,), float64; 0 for items without training rows.
-        user_factors: Shape (n_users, dimension), float64; the dimension is 0 for the simpler baselines.
-        item_factors: Shape (n_items, dimension), float64.
+        user_bias: (n_users,) float64; 0 for users without training rows.
+        item_bias: (n_items,) float64, likewise.
+        user_factors: (n_users, dimension) float64; the dimension is 0 for the simpler baselines.
+        item_factors: (n_items, dimension) float64.
         settings: What was chosen, such as `{"regularisation": 5.0}`.
     """
 
@@ -51,18 +50,7 @@ class RatingBaseline:
     settings: dict[str, float]
 
     def predict(self, users: npt.ArrayLike, items: npt.ArrayLike) -> FloatArray:
-        """Predicts ratings.
-
-        Args:
-            users: User ids, shape (rows,), 0 to n_users - 1.
-            items: Item ids, shape (rows,), 0 to n_items - 1.
-
-        Returns:
-            Ratings, shape (rows,), float64, from `lowest` to `highest`.
-
-        Raises:
-            DataError: Ids out of range or not integers, different lengths, or no rows.
-        """
+        """Predicts ratings (rows,), float64, from `lowest` to `highest`, given user and item ids (rows,)."""
         user = _columns.ids(users, "users", len(self.user_bias))
         item = _columns.ids(items, "items", len(self.item_bias))
         _columns.same_length(users=user, items=item)
@@ -71,35 +59,10 @@ class RatingBaseline:
         return np.clip(rating, self.lowest, self.highest)
 
     def scores(self, users: npt.ArrayLike) -> FloatArray:
-        """Scores all items for each user, as `ranking.catalogue_ranking` wants them.
-
-        Args:
-            users: User ids, shape (b,), 0 to n_users - 1.
-
-        Returns:
-            Ratings before clipping, shape (b, n_items), float64.
-
-        Raises:
-            DataError: Ids out of range or not integers.
-        """
+        """Predicts ratings before clipping, (n, n_items) float64, of all items given user ids (n,)."""
         user = _columns.ids(users, "users", len(self.user_bias))
         bias = self.user_bias[user][:, None] + self.item_bias
         return self.mean + bias + self.user_factors[user] @ self.item_factors.T
-
-
-@dataclass(frozen=True, eq=False)
-class Popularity:
-    """Ranks items by their number of training rows, alike for every user.
-
-    Attributes:
-        counts: Training rows of each item, shape (n_items,), float64.
-    """
-
-    counts: FloatArray
-
-    def scores(self, users: npt.ArrayLike) -> FloatArray:
-        """The counts once per user: shape (b, n_items) for users of shape (b,), float64, read-only."""
-        return np.broadcast_to(self.counts, (len(_columns.ids(users, "users")), len(self.counts)))
 
 
 class _Train(NamedTuple):
@@ -172,12 +135,7 @@ def fit_biases(
     validation: Rows | None = None,
     regularisations: Sequence[float] = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0),
 ) -> RatingBaseline:
-    """Fits mean + user bias + item bias by ridge regression, λ chosen on the validation rows.
-
-    Minimises Σ (r - mean - b_u - b_i)² + λ (Σ b_u² + Σ b_i²) by alternating until no bias moves by more than 1e-6
-    (Koren, Bell & Volinsky, 2009, "Matrix factorization techniques for recommender systems", baseline predictors).
-    """
-    _check_grid(regularisations, "regularisations", alone=validation is None)
+    """Minimises Σ (r - mean - b_u - b_i)² + λ (Σ b_u² + Σ b_i²) by turns; λ is chosen on the validation rows."""
     train = _tables(users, items, ratings, n_users, n_items)
     user_count, item_count = train.counts.sum(axis=1), train.counts.sum(axis=0)
     user_sum, item_sum = train.sums.sum(axis=1), train.sums.sum(axis=0)
@@ -219,17 +177,7 @@ def fit_matrix_factorization(
     sweeps: int = 30,
     seed: int = 0,
 ) -> RatingBaseline:
-    """Fits mean + b_u + b_i + p_u · q_i by alternating least squares, λ and dimension chosen on the validation rows.
-
-    The factors of a user or item with n rows are penalised by λ (1 + n / 200), its bias by λ / 4: a mixture of the
-    constant penalty (Salakhutdinov & Mnih, 2007) and the one in proportion to n (Zhou et al., 2008, "Large-scale
-    parallel collaborative filtering for the Netflix prize"), better than either alone on the validation rows of
-    MovieLens-100K. λ is chosen at the first dimension, then the dimension at that λ; each fit keeps its best sweep and
-    stops once three sweeps have not improved on it. Without validation rows exactly `sweeps` are made.
-    """
-    _check_grid(regularisations, "regularisations", alone=validation is None)
-    _check_grid(dimensions, "dimensions", alone=validation is None)
-    _check_grid([sweeps], "sweeps", alone=False)
+    """Fits mean + b_u + b_i + p_u · q_i by alternating least squares; λ, then the dimension by validation rows."""
     train = _tables(users, items, ratings, n_users, n_items)
 
     def fit(dimension: int, regularisation: float) -> tuple[float, RatingBaseline]:
@@ -241,29 +189,6 @@ def fit_matrix_factorization(
     return min(found, key=lambda it: it[0])[1]
 
 
-def fit_popularity(items: npt.ArrayLike, n_items: int) -> Popularity:
-    """Counts the training rows of each item.
-
-    Args:
-        items: Item ids of the training rows, shape (rows,), 0 to `n_items` - 1.
-        n_items: Rows of the item table, row 0 (unknown) included.
-
-    Returns:
-        The baseline, for rankings only.
-
-    Raises:
-        DataError: No rows, or ids out of range.
-
-    Example:
-        >>> from kmodels.evaluation.baselines import fit_popularity
-        >>> fit_popularity([2, 1, 2], 4).scores([7]).tolist()
-        [[0.0, 1.0, 2.0, 0.0]]
-    """
-    item = _columns.ids(items, "items", n_items)
-    _columns.same_length(items=item)
-    return Popularity(np.bincount(item, minlength=n_items).astype(np.float64))
-
-
 def _alternate(
     train: _Train,
     dimension: int,
@@ -272,7 +197,7 @@ def _alternate(
     seed: int,
     error: Callable[[RatingBaseline], float],
 ) -> tuple[float, RatingBaseline]:
-    """The best sweep by `error` (the last one where it is NaN), and its error."""
+    """The best sweep by `error` (the last one where it is NaN) and its error; three worse ones end the search."""
     by_item, item_sums = train.counts.T.tocsr(), train.sums.T.tocsr()
     items = np.random.default_rng(seed).normal(0, 0.1, (by_item.shape[0], dimension + 1))
     items[:, -1] = 0
@@ -309,6 +234,7 @@ def _half_sweep(
         entries = counts[block] @ products
         matrices = np.empty((len(entries), width, width))
         matrices[:, i, j] = matrices[:, j, i] = entries
+        # Between a constant penalty and one in proportion to the row's ratings: better than either on MovieLens-100K.
         penalty = np.repeat(regularisation * (1 + n_ratings[block, None] / 200), width, axis=1)
         penalty[:, -1] = regularisation / 4
         matrices[:, diagonal, diagonal] += penalty
@@ -348,12 +274,3 @@ def _error(fitted: RatingBaseline, validation: Rows | None) -> float:
         return float("nan")
     users, items, ratings = validation
     return rmse(ratings, fitted.predict(users, items))
-
-
-def _check_grid(values: Sequence[float], name: str, *, alone: bool) -> None:
-    if not values or not all(value > 0 for value in values):
-        raise ConfigurationError(f"{name} must be one or more values above 0; received {list(values)}")
-    if alone and len(values) > 1:
-        raise ConfigurationError(
-            f"a choice of {name} needs validation rows: give them, or one value; received {list(values)}"
-        )

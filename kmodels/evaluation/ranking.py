@@ -1,7 +1,6 @@
 """Ranking metrics at k, per user, computed for all users at once.
 
-Terms: items are ranked by score for each user, best first; an item rated `threshold` or more is relevant, by default
-three quarters up the scale of the ratings.
+Terms: items are ranked by score for each user, best first; a rating from three quarters up the scale is relevant.
 
 - precision: relevant items among the first k, divided by min(k, items of the user);
 - recall: relevant items among the first k, divided by all relevant items of the user;
@@ -53,21 +52,7 @@ class _Ties(NamedTuple):
 
 
 def relevant_from(scale: tuple[float, float]) -> float:
-    """Computes the lowest rating of a relevant item: three quarters of the way up the scale.
-
-    Args:
-        scale: Lowest and highest possible rating.
-
-    Returns:
-        The rating.
-
-    Raises:
-        ConfigurationError: If the highest value is not above the lowest.
-
-    Example:
-        >>> relevant_from((1.0, 5.0)), relevant_from((-10.0, 10.0))
-        (4.0, 5.0)
-    """
+    """Lowest rating of a relevant item: three quarters of the way up the scale."""
     low, high = scale
     if not low < high:
         raise ConfigurationError(f"the highest value of a scale must be above its lowest. Received: scale={scale}")
@@ -81,11 +66,11 @@ def rated_ranking(
     *,
     k: int = 10,
     scale: tuple[float, float] = (1.0, 5.0),
-    threshold: float | None = None,
 ) -> pd.DataFrame:
     """Ranks, for each user, the items the user rated: how well do the scores order the rated items?
 
-    NDCG has gain 2^r - 1, where r is the rating on a scale whose highest value is 5.
+    NDCG has gain 2^r - 1, where r is the rating on a scale whose highest value is 5. Relevant are ratings from three
+    quarters up the scale: 4 on a scale of 1 to 5.
 
     Args:
         users: User of each row, shape (rows,), any integers.
@@ -93,8 +78,6 @@ def rated_ranking(
         scores: Predicted scores of any unit, shape (rows,), finite; a higher score ranks first.
         k: Number of positions that count, 1 or more. Default 10.
         scale: Lowest and highest possible rating; where the lowest is negative, it is moved to 0. Default (1.0, 5.0).
-        threshold: Lowest rating of a relevant item. None, the default, takes `relevant_from(scale)`: 4 on a scale of
-            1 to 5.
 
     Returns:
         One row per user, indexed by `user_id` in ascending order: `n_items`, `n_relevant` (int64), then
@@ -117,14 +100,10 @@ def rated_ranking(
     user, rating = _columns.ids(users, "users"), _columns.numbers(ratings, "ratings")
     score = _columns.numbers(scores, "scores")
     _columns.same_length(users=user, ratings=rating, scores=score)
-    threshold = relevant_from(scale) if threshold is None else threshold
     zero = min(scale[0], 0)
-    if rating.min() < zero:
-        row = int(np.argmin(rating))
-        expected = f"{zero:g} or more"
-        raise DataError(
-            "below the scale", row=row + 1, column="ratings", expected=expected, received=float(rating[row])
-        )
+    if (lowest := float(rating.min())) < zero:
+        row = int(np.argmin(rating)) + 1
+        raise DataError("below the scale", row=row, column="ratings", expected=f"{zero:g} or more", received=lowest)
     order = np.lexsort((-score, user))
     user, rating, score = user[order], rating[order], score[order]
     starts = np.flatnonzero(_changes(user))
@@ -135,22 +114,15 @@ def rated_ranking(
     def total(values: npt.NDArray[Any], within: npt.NDArray[np.bool_]) -> FloatArray:
         return np.bincount(number[within], values, len(starts)).astype(np.float64)
 
-    relevant = rating >= threshold
+    relevant = rating >= relevant_from(scale)
     n_relevant = np.add.reduceat(relevant.astype(np.int64), starts)
     gain = np.exp2((rating - zero) * (5 / (scale[1] - zero))) - 1
     ties, group_gain = _rated_ties(rank, starts[number], _changes(user) | _changes(score), relevant, gain)
     first = rank <= k
     # Users keep their order in the table when their rows are sorted anew, so rank and number still fit.
     ideal = total(gain[np.lexsort((-rating, user))][first] / np.log2(rank[first] + 1), first)
-    table = {"n_items": n_items, "n_relevant": n_relevant} | _metrics(
-        _Ties(*(column[first] for column in ties)),
-        group_gain[first],
-        ideal,
-        lambda values: total(values, first),
-        n_items,
-        n_relevant,
-        k,
-    )
+    ties = _Ties(*(column[first] for column in ties))
+    table = _metrics(ties, group_gain[first], ideal, lambda values: total(values, first), n_items, n_relevant, k)
     return pd.DataFrame(table, index=pd.Index(user[starts], name="user_id"))
 
 
@@ -187,29 +159,24 @@ def catalogue_ranking(
 ) -> pd.DataFrame:
     """Ranks, for each user, all items but those the user has seen: are the liked ones found among all?
 
-    The candidates of a user are the items 1 to `n_items` - 1 without the user's seen rows. NDCG has gain 1
-    for a relevant item. An item the user never rated counts as not relevant, so these figures are far lower
-    than those of `rated_ranking` and are to be compared with a popularity baseline. A progress bar appears
-    after two seconds.
+    The candidates of a user are the items 1 to `n_items` - 1 without the user's seen rows. NDCG has gain 1 for a
+    relevant item. An item the user never rated counts as not relevant, so these figures are far lower than those of
+    `rated_ranking` and are to be compared with a popularity baseline.
 
     Args:
-        score: Maps user ids, shape (b,) int64, to scores of all items, shape (b, `n_items`), finite; higher
-            is better.
-        users: Users to rank for, shape (users,), integers, each once.
-        test_users: Users of the relevant pairs: the test rows whose rating reaches the threshold, shape
-            (pairs,).
-        test_items: Items of the relevant pairs, 1 to `n_items` - 1, shape (pairs,).
-        seen_users: Users of the training and validation rows, shape (rows,).
-        seen_items: Items of the training and validation rows, 0 to `n_items` - 1, shape (rows,).
+        score: Maps user ids, (b,) int64, to finite scores of all items, (b, n_items); higher is better.
+        users: (users,) integers to rank for, each once.
+        test_users: (pairs,) users of the relevant pairs, the test rows that are rated highly enough.
+        test_items: (pairs,) items of the relevant pairs, 1 to n_items - 1.
+        seen_users: (rows,) users of the training and validation rows.
+        seen_items: (rows,) items of the training and validation rows, 0 to n_items - 1.
         n_items: Rows of the item table, row 0 (unknown) included.
-        k: Number of positions that count, 1 or more.
-        block: Users scored at a time; memory is a few times `block` · `n_items` floats.
+        k: Number of positions that count, 1 or more. Default 10.
+        block: Users scored at a time; memory is a few times `block` · `n_items` floats. Default 256.
 
     Returns:
-        One row per user, indexed by `user_id` in the order of `users`: `n_items` (candidates), `n_relevant`
-        (int64), then `catalogue_precision_at_{k}`, `catalogue_recall_at_{k}`, `catalogue_hit_rate_at_{k}`,
-        `catalogue_ndcg_at_{k}`, `catalogue_map_at_{k}`, `catalogue_mrr_at_{k}` (float64, 0 to 1 or NaN).
-        Pairs of users not in `users` are left out.
+        One row per user in the order of `users`, columns as of `rated_ranking` with ``catalogue_`` in front of the
+        metrics' names; `n_items` counts candidates. Pairs of users not in `users` are left out.
 
     Raises:
         DataError: No users, ids out of range, a repeated user or relevant pair, a relevant item that the user
@@ -277,15 +244,8 @@ def _rank_block(
     candidates = np.isfinite(scores).sum(axis=1)
     n_relevant = np.bincount(row, minlength=n_users)
     best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, positions + 1) + 1))])
-    return {"n_items": candidates, "n_relevant": n_relevant} | _metrics(
-        _Ties(rank, start, size, relevant, before),
-        relevant / size,
-        best[np.minimum(n_relevant, positions)],
-        lambda values: values.sum(axis=1),
-        candidates,
-        n_relevant,
-        k,
-    )
+    ties, ideal = _Ties(rank, start, size, relevant, before), best[np.minimum(n_relevant, positions)]
+    return _metrics(ties, relevant / size, ideal, lambda values: values.sum(axis=1), candidates, n_relevant, k)
 
 
 def _metrics(
@@ -306,6 +266,8 @@ def _metrics(
     first_here = _none_so_far(ties, position - 1) - _none_so_far(ties, position)
     found, some = total(chance), np.where(n_relevant > 0, 1.0, np.nan)
     return {
+        "n_items": n_items,
+        "n_relevant": n_relevant,
         f"precision_at_{k}": found / _or_nan(np.minimum(k, n_items)),
         f"recall_at_{k}": found / _or_nan(n_relevant),
         f"hit_rate_at_{k}": total(first_here) * some,

@@ -11,6 +11,8 @@ import pandas as pd
 
 from kmodels.evaluation import baselines, ranking, regression
 
+__all__ = ["evaluate", "rate"]
+
 Metrics = dict[str, float]
 #: From the users, the ratings, the predictions of some rows and their table of `ranking.rated_ranking` to metrics.
 MoreMetrics = Callable[[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, pd.DataFrame], Metrics]
@@ -31,8 +33,7 @@ def evaluate(
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """Rates and ranks the held-out rows by a model, and the test rows by each baseline.
 
-    The baselines are fitted on the training rows and take their settings from the validation rows, as the model did:
-    global mean, regularised biases, biased matrix factorisation, and popularity, which only ranks.
+    The baselines are those of `baselines.fit_rating_baselines`, and popularity, which only ranks.
 
     Args:
         users: (rows,) user ids, 0 (unknown) to n_users - 1.
@@ -81,7 +82,8 @@ def evaluate(
 
     of_test, of_model = of_rows(test, predicted["test"])
     per_user = {"model": of_model}
-    of_baselines: dict[str, Metrics] = {"popularity": rank(baselines.fit_popularity(items[train], n_items).scores)}
+    counts = np.bincount(items[train], minlength=n_items)
+    of_baselines = {"popularity": rank(lambda ids: np.broadcast_to(counts, (len(ids), n_items)))}
     for name, baseline in rating_baselines.items():
         of_baselines[name], per_user[name] = of_rows(test, baseline.predict(users[test], items[test]))
         if name != "global_mean":

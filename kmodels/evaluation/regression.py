@@ -9,28 +9,13 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from kmodels.errors import DataError
 from kmodels.evaluation import _columns
 
-__all__ = ["regression_metrics", "rmse"]
+__all__ = ["regression_metrics"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def rmse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
-    """Computes the root of the mean squared error.
-
-    Args:
-        y_true: True values, shape (rows,) or (rows, 1).
-        y_pred: Predicted values, shape (rows,) or (rows, 1).
-
-    Returns:
-        The error, 0 or more, in the unit of the values.
-
-    Raises:
-        DataError: No rows, different lengths, other shapes, or a missing or infinite value.
-
-    Example:
-        >>> rmse([1.0, 5.0], [4.0, 1.0]) == (25 / 2) ** 0.5
-        True
-    """
+    """Root of the mean squared error of predictions (rows,) or (rows, 1), in the unit of the values."""
     return float(root_mean_squared_error(*_pair(y_true, y_pred)))
 
 

@@ -14,8 +14,12 @@ from sklearn.inspection import permutation_importance
 
 from kmodels.errors import ConfigurationError, DataError
 
+__all__ = ["Choice", "choose", "paired", "payoff_summary"]
+
 Better = Literal["lower", "higher"]
 Outcome = Literal["better", "worse", "not significant", "one seed", "same settings"]
+# Model -> of each fold, in the same order, part -> metric -> value.
+Folds = Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]
 _FEWEST_TRIALS = 5  # below which nothing can be said about which hyper-parameter matters
 
 
@@ -53,7 +57,7 @@ def choose(
     rows: int | None = None,
     repeats: pd.DataFrame | None = None,
 ) -> Choice:
-    """Choose the cheapest model that cannot be told from the best one, by validation values.
+    """Choose the cheapest model whose validation value is within a tolerance of the best.
 
     This is the one-standard-error rule (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3). Exactly one of
     `tolerance`, `rows` and `repeats` says what counts as equal.
@@ -134,99 +138,39 @@ def paired(
     """
     if baseline not in table:
         raise DataError("no such model", column=baseline, expected=f"one of {', '.join(map(str, table.columns))}")
-    values = table.to_numpy(dtype=np.float64)
-    if not len(values) or not np.isfinite(values).all():
+    table = table.astype(np.float64)
+    repeats, sign = len(table), 1 if better == "higher" else -1
+    if not repeats or not np.isfinite(table).all(axis=None):
         raise DataError("every model needs a finite value in every repeat", received=table.shape)
-    repeats, sign = len(values), 1 if better == "higher" else -1
-    rows: dict[str, dict[str, object]] = {}
-    for name, own in zip(map(str, table.columns), values.T, strict=True):
-        gap = own - table[baseline].to_numpy(dtype=np.float64)
-        reach = np.nan
-        if repeats > 1:
-            error = gap.std(ddof=1) * np.sqrt(1 / repeats + test_to_train)
-            reach = float(stats.t.ppf(0.975, repeats - 1) * error)
-        mean = float(gap.mean())
-        itself = name == baseline
-        rows[name] = {
-            "mean": float(own.mean()),
-            "std": float(own.std(ddof=1)) if repeats > 1 else np.nan,
-            "difference": np.nan if itself else mean,
-            "low": np.nan if itself else mean - reach,
-            "high": np.nan if itself else mean + reach,
-            "better_in": int((sign * gap > 0).sum()),
-            "significant": bool(not itself and abs(mean) > reach),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    gaps = table.sub(table[baseline], axis="index")
+    difference = gaps.mean()
+    reach = stats.t.ppf(0.975, repeats - 1) * gaps.std() * np.sqrt(1 / repeats + test_to_train)
+    compared = {"difference": difference, "low": difference - reach, "high": difference + reach}
+    found = pd.DataFrame({"mean": table.mean(), "std": table.std(), **compared})
+    found.loc[baseline, list(compared)] = np.nan
+    found = found.assign(better_in=(sign * gaps > 0).sum(), significant=difference.abs() > reach)
+    return found.rename(index=str).rename_axis("model")
 
 
 def paired_folds(
-    folds: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]],
-    baseline: str,
-    metric: str,
-    *,
-    better: Better = "higher",
-    test_to_train: float,
+    folds: Folds, baseline: str, metric: str, *, better: Better = "higher", test_to_train: float
 ) -> pd.DataFrame:
-    """Compare models with one of them over the folds of a cross-validation, by a metric of the test rows.
-
-    Args:
-        folds: Model -> of each fold, in the same order, part -> metric -> value, "test" among the parts.
-        baseline: The model the others are compared with.
-        metric: Name of the metric.
-        better: Whether "higher" (default) or "lower" values are better.
-        test_to_train: Test rows over training rows of a fold.
-
-    Returns:
-        As `paired`.
-
-    Raises:
-        DataError: As `paired`.
-    """
+    """Compares models over the folds of a cross-validation by a metric of the test rows, as `paired` does."""
     table = pd.DataFrame({name: [fold["test"][metric] for fold in every] for name, every in folds.items()})
     return paired(table, baseline, better=better, test_to_train=test_to_train)
 
 
 def mean_and_std(folds: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Average metrics over folds.
-
-    Args:
-        folds: Name -> value, of each fold; the same names in all.
-
-    Returns:
-        The mean of each metric, and its standard deviation (of the sample; NaN for a single fold).
-
-    Raises:
-        DataError: There is no fold, or one lacks a metric.
-
-    Example:
-        >>> mean_and_std([{"accuracy": 0.7}, {"accuracy": 0.9}])[0]
-        {'accuracy': 0.8}
-    """
+    """Mean of each metric over folds, and its standard deviation (of the sample; NaN for a single fold)."""
     if not folds or any(set(fold) != set(folds[0]) for fold in folds):
         raise DataError("the folds have no metrics in common", received=[sorted(fold) for fold in folds])
-    values = {name: np.array([fold[name] for fold in folds], np.float64) for name in folds[0]}
-    mean = {name: float(value.mean()) for name, value in values.items()}
-    return mean, {name: float(value.std(ddof=1)) if len(folds) > 1 else np.nan for name, value in values.items()}
+    table = pd.DataFrame(folds, dtype=np.float64)
+    mean, std = table.mean(skipna=False).to_dict(), table.std(skipna=False).to_dict()
+    return {str(name): value for name, value in mean.items()}, {str(name): value for name, value in std.items()}
 
 
-def fold_means(
-    folds: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]],
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Average every part's metrics over the folds.
-
-    Args:
-        folds: As `paired_folds` takes it.
-
-    Returns:
-        Model -> part -> metric -> mean.
-
-    Raises:
-        DataError: There is no fold, or one lacks a metric.
-
-    Example:
-        >>> fold_means({"net": [{"test": {"accuracy": 0.5}}, {"test": {"accuracy": 1.0}}]})
-        {'net': {'test': {'accuracy': 0.75}}}
-    """
+def fold_means(folds: Folds) -> dict[str, dict[str, dict[str, float]]]:
+    """Model -> part -> metric -> mean over the folds."""
     return {
         name: {part: mean_and_std([fold[part] for fold in every])[0] for part in every[0]}
         for name, every in folds.items()
@@ -234,19 +178,7 @@ def fold_means(
 
 
 def mean_history(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Average the epochs of several trainings.
-
-    Args:
-        histories: One row per epoch, with `epoch`, of each training.
-
-    Returns:
-        One row per epoch, the mean of each column over the trainings that reached it.
-
-    Example:
-        >>> one = pd.DataFrame({"epoch": [1], "loss": [1.0]})
-        >>> mean_history([one, one * [1, 2]])["loss"].tolist()
-        [1.5]
-    """
+    """Averages each epoch over the trainings that reached it."""
     return pd.concat(list(histories)).groupby("epoch", as_index=False).mean()
 
 
@@ -293,26 +225,9 @@ def payoff_summary(runs: pd.DataFrame, better: Mapping[str, Better]) -> pd.DataF
 def parameter_importance(
     trials: pd.DataFrame, parameters: Sequence[str], objective: str, *, seed: int = 0
 ) -> pd.DataFrame:
-    """Estimate how much each hyper-parameter moved the objective, by a random forest fitted to the trials.
+    """Loss of R² when one hyper-parameter is shuffled, by a random forest of completed trials, the largest first.
 
-    The forest predicts the objective from the hyper-parameters; shuffling one of them between the trials costs it that
-    much of its R² (Breiman 2001). With few trials this is a hint and no more; a hyper-parameter that the search fixed
-    early looks unimportant.
-
-    Args:
-        trials: One row per trial: `status`, the objective and a column for each hyper-parameter.
-        parameters: The hyper-parameters' columns.
-        objective: Name of the objective's column.
-        seed: Seed of the forest. Default 0.
-
-    Returns:
-        parameter and importance (loss of R², 0 or more), the largest first; empty with fewer than 5 completed trials.
-
-    Example:
-        >>> rates = np.linspace(0, 1, 20)
-        >>> trials = pd.DataFrame({"status": "completed", "val_rmse": rates, "rate": rates, "units": [1, 2] * 10})
-        >>> parameter_importance(trials, ["units", "rate"], "val_rmse")["parameter"].tolist()
-        ['rate', 'units']
+    With few trials this is a hint and no more (Breiman 2001); with fewer than 5 the table is empty.
     """
     done = trials[trials["status"] == "completed"]
     if len(done) < _FEWEST_TRIALS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,9 +48,9 @@ def tabular_baselines(
 ) -> dict[str, dict[str, FloatArray]]:
     """Fits baselines to the training rows of a table and predicts the other parts.
 
-    Of a classification: `majority` gives every row the shares of the classes in training, `logistic_regression` and
-    `gradient_boosting` learn. Of a regression: `mean`, `ridge`, `gradient_boosting` and, with `group`,
-    `mean_per_<group>`, the mean of the group's training rows (the training mean where there is none).
+    Of a classification: `majority` (the shares of the classes in training), `logistic_regression` and
+    `gradient_boosting`. Of a regression: `mean`, `ridge`, `gradient_boosting` and, with `group`, `mean_per_<group>`,
+    the mean of the group's training rows (the training mean where there is none).
 
     The linear models work on standardised numbers and one-hot categories, gaps marked by columns of their own, their
     penalty chosen by 3-fold cross-validation on at most 50,000 of the training rows. Boosting is scikit-learn's
@@ -96,11 +96,10 @@ def fit_classifiers(
     x: pd.DataFrame, y: npt.ArrayLike, *, seed: int = 0, n_classes: int | None = None
 ) -> dict[str, Predict]:
     """The classifiers of `tabular_baselines` as functions from rows to probabilities (rows, n_classes)."""
-    target = _columns.ids(y, "y", n_classes)
-    numbers, categories = _kinds(x, target)
-    if target.min() < 0:
-        raise DataError("a class is out of range", column="y", expected="0 or more", received=int(target.min()))
+    target = _columns.ids(y, "y")
+    columns = _Columns.of(x, target)
     size = n_classes or int(target.max()) + 1
+    target = _columns.ids(target, "y", size, "a class")
     counts = np.bincount(target, minlength=size)
     occurring = np.flatnonzero(counts)
     if len(occurring) < 2:
@@ -108,16 +107,16 @@ def fit_classifiers(
             "only one class occurs in the training rows", column="y", expected="two or more", received=int(target[0])
         )
     can_stop_early = counts[occurring].min() >= 2 and len(target) >= 10 * len(occurring)
-    known, check = _checked(x, numbers, categories), partial(_checked, numbers=numbers, categories=categories)
+    known = columns.checked(x)
     logistic = LogisticRegression(C=1.0, max_iter=1000, tol=1e-3)
-    linear = _fit_linear(known, target, numbers, categories, logistic, "C", "neg_log_loss", seed)
+    linear = _fit_linear(columns, known, target, logistic, "C", "neg_log_loss", seed)
     trees = HistGradientBoostingClassifier(early_stopping=bool(can_stop_early))
     outcome = "binary" if len(occurring) == 2 else "multiclass"
-    boosting = _boosting(known, numbers, categories, trees, outcome, seed).fit(known, target)
+    boosting = _boosting(columns, known, trees, outcome, seed).fit(known, target)
 
     def probabilities(model: Pipeline, rows: pd.DataFrame) -> FloatArray:
         full = np.zeros((len(rows), size))
-        full[:, occurring] = model.predict_proba(check(rows))
+        full[:, occurring] = model.predict_proba(columns.checked(rows))
         return full
 
     shares = counts / counts.sum()
@@ -131,80 +130,82 @@ def fit_classifiers(
 def fit_regressors(x: pd.DataFrame, y: npt.ArrayLike, *, seed: int = 0, group: str | None = None) -> dict[str, Predict]:
     """The regressors of `tabular_baselines` as functions from rows to predictions (rows,)."""
     target = _columns.numbers(y, "y")
-    numbers, categories = _kinds(x, target)
-    known, check = _checked(x, numbers, categories), partial(_checked, numbers=numbers, categories=categories)
-    mean = float(target.mean())
+    columns = _Columns.of(x, target)
+    known, mean = columns.checked(x), float(target.mean())
     ridge = Ridge(alpha=1.0, solver="sparse_cg", tol=1e-6)
-    linear = _fit_linear(known, target - mean, numbers, categories, ridge, "alpha", "neg_mean_squared_error", seed)
+    linear = _fit_linear(columns, known, target - mean, ridge, "alpha", "neg_mean_squared_error", seed)
     trees = HistGradientBoostingRegressor(early_stopping=len(target) >= 20)
-    boosting = _boosting(known, numbers, categories, trees, "continuous", seed).fit(known, target)
+    boosting = _boosting(columns, known, trees, "continuous", seed).fit(known, target)
     fitted: dict[str, Predict] = {
         "mean": lambda rows: np.full(len(rows), mean),
-        "ridge": lambda rows: mean + linear.predict(check(rows)),
-        "gradient_boosting": lambda rows: boosting.predict(check(rows)),
+        "ridge": lambda rows: mean + linear.predict(columns.checked(rows)),
+        "gradient_boosting": lambda rows: boosting.predict(columns.checked(rows)),
     }
     if group is not None:
         fitted[f"mean_per_{group}"] = _group_mean(x, target, group)
     return fitted
 
 
-def _kinds(x: pd.DataFrame, target: npt.NDArray[Any]) -> tuple[list[str], list[str]]:
-    """Names of the columns of numbers and of categories that hold any value."""
-    if not len(x.columns):
-        raise DataError("there are no columns to predict from", expected="at least one column")
-    if not x.columns.is_unique:
-        raise DataError("a column stands twice", received=str(x.columns[x.columns.duplicated()][0]))
-    _columns.same_length(x=np.arange(len(x)), y=target)
-    numbers, categories = [], []
-    for name in x.columns:
-        column = x[name]
-        if column.isna().all():
-            continue
-        if _is_number(column):
-            numbers.append(name)
-        elif isinstance(column.dtype, pd.CategoricalDtype) or types.infer_dtype(column, skipna=True) == "string":
-            categories.append(name)
-        else:
-            raise DataError(
-                "neither numbers nor categories",
-                column=str(name),
-                expected="numbers, truth values, text or category dtype",
-                received=str(column.dtype),
-            )
-    if not numbers and not categories:
-        raise DataError("no column holds a value", received=list(x.columns))
-    return numbers, categories
+class _Columns(NamedTuple):
+    """Names of the columns that hold any value."""
+
+    numbers: list[str]
+    categories: list[str]
+
+    @classmethod
+    def of(cls, x: pd.DataFrame, target: npt.NDArray[Any]) -> _Columns:
+        """Sorts the columns of the training rows into numbers and categories."""
+        if not len(x.columns):
+            raise DataError("there are no columns to predict from", expected="at least one column")
+        if not x.columns.is_unique:
+            raise DataError("a column stands twice", received=str(x.columns[x.columns.duplicated()][0]))
+        _columns.same_length(x=np.arange(len(x)), y=target)
+        columns = cls([], [])
+        for name in map(str, x.columns[x.notna().any()]):
+            column = x[name]
+            if _is_number(column):
+                columns.numbers.append(name)
+            elif isinstance(column.dtype, pd.CategoricalDtype) or types.infer_dtype(column, skipna=True) == "string":
+                columns.categories.append(name)
+            else:
+                expected = "numbers, truth values, text or category dtype"
+                raise DataError("neither numbers nor categories", column=name, expected=expected, received=column.dtype)
+        if not columns.numbers and not columns.categories:
+            raise DataError("no column holds a value", received=list(x.columns))
+        return columns
+
+    def checked(self, x: pd.DataFrame) -> pd.DataFrame:
+        """The columns as scikit-learn takes them: float64 numbers with NaN for gaps, and categories as objects."""
+        columns: dict[str, Any] = {}
+        for name in (*self.numbers, *self.categories):
+            column = _column(x, name)
+            if name in self.categories:
+                columns[name] = column.astype(object).where(column.notna(), np.nan)
+                continue
+            # A column without any value says nothing of its kind.
+            if not _is_number(column) and not column.isna().all():
+                raise DataError("not numbers as in training", column=name, received=column.dtype)
+            columns[name] = values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            if np.isinf(values).any():
+                row = int(np.argmax(np.isinf(values)))
+                raise DataError("an infinite value", row=row + 1, column=name, received=float(values[row]))
+        return pd.DataFrame(columns, index=x.index)
+
+
+def _column(x: pd.DataFrame, name: str) -> pd.Series:
+    if name not in x:
+        raise DataError("a column of the training rows is missing", column=name, received=list(x.columns))
+    return x[name]
 
 
 def _is_number(column: pd.Series) -> bool:
     return types.is_bool_dtype(column) or (types.is_numeric_dtype(column) and not types.is_complex_dtype(column))
 
 
-def _checked(x: pd.DataFrame, numbers: list[str], categories: list[str]) -> pd.DataFrame:
-    """The columns as scikit-learn takes them: float64 numbers with NaN for gaps, and categories as objects."""
-    columns: dict[str, Any] = {}
-    for name in (*numbers, *categories):
-        if name not in x:
-            raise DataError("a column of the training rows is missing", column=str(name), received=list(x.columns))
-        column = x[name]
-        if name in categories:
-            columns[name] = column.astype(object).where(column.notna(), np.nan)
-            continue
-        # A column without any value says nothing of its kind.
-        if not _is_number(column) and not column.isna().all():
-            raise DataError("not numbers as in training", column=str(name), received=str(column.dtype))
-        columns[name] = values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.isinf(values).any():
-            row = int(np.argmax(np.isinf(values)))
-            raise DataError("an infinite value", row=row + 1, column=str(name), received=float(values[row]))
-    return pd.DataFrame(columns, index=x.index)
-
-
 def _fit_linear(
+    columns: _Columns,
     x: pd.DataFrame,
     y: npt.NDArray[Any],
-    numbers: list[str],
-    categories: list[str],
     model: LogisticRegression | Ridge,
     penalty: str,
     scoring: str,
@@ -212,15 +213,15 @@ def _fit_linear(
 ) -> Pipeline:
     """A linear model of standardised numbers and one-hot categories; a new category is none of those known."""
     scaled = make_pipeline(StandardScaler(), SimpleImputer(strategy="constant", fill_value=0.0))
-    columns = ColumnTransformer(
+    encoder = ColumnTransformer(
         [
-            ("numbers", scaled, numbers),
-            ("gaps", MissingIndicator(features="all"), [name for name in numbers if x[name].isna().any()]),
-            ("categories", OneHotEncoder(handle_unknown="ignore"), categories),
+            ("numbers", scaled, columns.numbers),
+            ("gaps", MissingIndicator(features="all"), [name for name in columns.numbers if x[name].isna().any()]),
+            ("categories", OneHotEncoder(handle_unknown="ignore"), columns.categories),
         ],
         sparse_threshold=1.0,
     )
-    design = columns.fit_transform(x)
+    design = encoder.fit_transform(x)
     rows = np.sort(np.random.default_rng(seed).permutation(len(y))[:_ROWS_TO_CHOOSE])
     is_classifier = isinstance(model, LogisticRegression)
     # Each fold needs each class, or two rows.
@@ -228,30 +229,27 @@ def _fit_linear(
         folds = (StratifiedKFold if is_classifier else KFold)(3, shuffle=True, random_state=seed)
         search = GridSearchCV(model, {penalty: _STRENGTHS}, scoring=scoring, cv=folds, refit=False)
         model.set_params(**search.fit(design[rows], y[rows]).best_params_)
-    return make_pipeline(columns, model.fit(design, y))
+    return make_pipeline(encoder, model.fit(design, y))
 
 
 def _boosting(
+    columns: _Columns,
     x: pd.DataFrame,
-    numbers: list[str],
-    categories: list[str],
     model: HistGradientBoostingClassifier | HistGradientBoostingRegressor,
     outcome: str,
     seed: int,
 ) -> Pipeline:
     """Gradient boosting of numbers, codes of categories, and cross-fitted mean outcomes of very many categories."""
-    many = [name for name in categories if x[name].nunique() > _NATIVE_CATEGORIES]
-    few = [name for name in categories if name not in many]
+    many = [name for name in columns.categories if x[name].nunique() > _NATIVE_CATEGORIES]
+    few = [name for name in columns.categories if name not in many]
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
-    columns = ColumnTransformer(
-        [
-            ("numbers", "passthrough", numbers),
-            ("few", codes, few),
-            ("many", make_pipeline(codes, _target_encoder(outcome, seed)), many),
-        ]
+    means = make_pipeline(codes, _target_encoder(outcome, seed))
+    encoder = ColumnTransformer(
+        [("numbers", "passthrough", columns.numbers), ("few", codes, few), ("many", means, many)]
     )
-    is_code = list(range(len(numbers), len(numbers) + len(few)))
-    return make_pipeline(columns, model.set_params(categorical_features=is_code, random_state=seed, **_BOOSTING))
+    first = len(columns.numbers)
+    is_code = list(range(first, first + len(few)))
+    return make_pipeline(encoder, model.set_params(categorical_features=is_code, random_state=seed, **_BOOSTING))
 
 
 def _target_encoder(outcome: str, seed: int) -> TargetEncoder:
@@ -267,9 +265,4 @@ def _group_mean(x: pd.DataFrame, y: FloatArray, group: str) -> Predict:
     overall = float(y.mean())
     means = pd.Series(y).groupby(x[group].astype(object).to_numpy()).mean()
 
-    def predict(rows: pd.DataFrame) -> FloatArray:
-        if group not in rows:
-            raise DataError("a column of the training rows is missing", column=group, received=list(rows.columns))
-        return np.asarray(rows[group].astype(object).map(means).fillna(overall), dtype=np.float64)
-
-    return predict
+    return lambda rows: np.asarray(_column(rows, group).astype(object).map(means).fillna(overall), dtype=np.float64)

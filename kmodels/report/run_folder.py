@@ -95,7 +95,9 @@ def _text(settings: dict[str, Any], name: str) -> str:
 def _set_aside(folder: Path) -> None:
     """Move the run in a folder, if there is one, to `<folder>.previous`."""
     # A run killed while it wrote its settings leaves this one file, which is ours.
-    names = {path.name for path in folder.iterdir()} - {"config.tmp.json"} if folder.exists() else set()
+    names = (
+        {path.name for path in folder.iterdir() if not path.match("config.*.tmp.json")} if folder.exists() else set()
+    )
     if not names:
         return
     if CONFIG not in names:

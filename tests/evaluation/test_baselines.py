@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import DataError
 from kmodels.evaluation import baselines
 from kmodels.evaluation.regression import rmse
 
@@ -184,13 +184,6 @@ def test_predictions_stay_in_the_range_of_the_training_ratings():
     assert fitted.predict([1], [1])[0] == 5
 
 
-def test_popularity_counts_training_rows():
-    items = planted()[1]
-    popularity = baselines.fit_popularity(items, N_ITEMS)
-    expected = [int((items == item).sum()) for item in range(N_ITEMS)]
-    assert popularity.scores([4, 9]).tolist() == [expected, expected]
-
-
 def test_results_are_frozen():
     fitted = baselines.fit_global_mean([1], [1], [3.0], 2, 2)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -214,20 +207,6 @@ def test_ids_and_ratings_are_checked():
         fitted.predict([-1], [1])
     with pytest.raises(DataError, match=r"column 'users'.*received 2"):
         fitted.scores([2])
-
-
-def test_settings_are_checked():
-    columns = planted()
-    with pytest.raises(ConfigurationError, match="a choice of regularisations needs validation rows"):
-        baselines.fit_biases(*columns, N_USERS, N_ITEMS)
-    with pytest.raises(ConfigurationError, match="a choice of dimensions needs validation rows"):
-        baselines.fit_matrix_factorization(*columns, N_USERS, N_ITEMS, regularisations=[1.0])
-    with pytest.raises(ConfigurationError, match=r"above 0; received \[0\.0\]"):
-        baselines.fit_biases(*columns, N_USERS, N_ITEMS, regularisations=[0.0])
-    with pytest.raises(ConfigurationError, match="one or more values"):
-        baselines.fit_biases(*columns, N_USERS, N_ITEMS, regularisations=[])
-    with pytest.raises(ConfigurationError, match="sweeps must be"):
-        baselines.fit_matrix_factorization(*columns, N_USERS, N_ITEMS, regularisations=[1.0], dimensions=[1], sweeps=0)
 
 
 def test_the_baselines_of_a_split_are_those_of_its_training_and_validation_rows():

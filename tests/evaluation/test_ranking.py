@@ -58,15 +58,15 @@ def rated_rows(seed=0, n_users=40, most=30, distinct=True):
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_rated_ranking_is_that_of_a_loop_over_users(k):
     users, ratings, scores = rated_rows()
-    table = rated_ranking(users, ratings, scores, k=k, threshold=3.5)
+    table = rated_ranking(users, ratings, scores, k=k)
     assert table.index.tolist() == sorted(set(users.tolist()))
     for user in table.index:
         rows = np.flatnonzero(users == user)
         stars = ratings[rows[np.argsort(-scores[rows])]]
-        expected = by_definition((2**stars - 1).tolist(), (stars >= 3.5).tolist(), k)
+        expected = by_definition((2**stars - 1).tolist(), (stars >= 4).tolist(), k)
         for name, value in expected.items():
             assert table.loc[user, f"{name}_at_{k}"] == pytest.approx(value, nan_ok=True, abs=1e-12), name
-        assert table.loc[user, ["n_items", "n_relevant"]].tolist() == [len(rows), (stars >= 3.5).sum()]
+        assert table.loc[user, ["n_items", "n_relevant"]].tolist() == [len(rows), (stars >= 4).sum()]
 
 
 @pytest.mark.parametrize("k", [1, 2, 4, 10])
@@ -123,12 +123,11 @@ def test_a_case_worked_by_hand():
         assert table.loc[7, name] == pytest.approx(value, abs=1e-12), name
 
 
-@pytest.mark.parametrize(("scale", "shift"), [((2.0, 10.0), 0.0), ((0.2, 1.0), 0.0), ((-10.0, 10.0), -10.0)])
+@pytest.mark.parametrize(("scale", "shift"), [((2.0, 10.0), 0.0), ((0.2, 1.0), 0.0), ((-6.0, 14.0), -6.0)])
 def test_only_the_place_on_the_scale_counts(scale, shift):
     users, _, scores = rated_rows(seed=6)
     fifths = np.random.default_rng(6).integers(1, 6, len(users))
-    threshold = 4 if shift == 0 else 3.75
-    expected = rated_ranking(users, fifths, scores, threshold=threshold)
+    expected = rated_ranking(users, fifths, scores, scale=(1.0, 5.0) if shift == 0 else (0.0, 5.0))
     found = rated_ranking(users, fifths * ((scale[1] - shift) / 5) + shift, scores, scale=scale)
     pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
 

@@ -100,7 +100,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
 
 
 def test_a_run_killed_while_writing_its_settings_can_start_again(tmp_path):
-    (tmp_path / "config.tmp.json").write_text('{"se')
+    (tmp_path / "config.99.tmp.json").write_text('{"se')
     assert run_folder.open_run(tmp_path, {"seed": 1}, resume=False) == tmp_path
     assert run_folder.read_config(tmp_path) == {"seed": 1}
 
