@@ -174,3 +174,17 @@ def files_with_task_words():
 
 def test_the_library_names_no_task():
     assert set(files_with_task_words()) == NOT_YET
+
+
+# Private names of the libraries that `docs/architecture.md` lists; only `backend` and `tuning` may use them.
+PRIVATE_APIS = re.compile(
+    r"keras\.src|keras_tuner\.(src|engine)|tensorflow\.python|jax\._src|torch\._|proxy_tensor"
+    r"|\._(flatten_layers|keras_history|inbound_nodes|compute_loss|loss_tracker|make_function|trainable_variables)\b"
+)
+
+
+def test_private_apis_of_libraries_are_used_in_backend_and_tuning_alone():
+    users = {
+        path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py") if PRIVATE_APIS.search(path.read_text())
+    }
+    assert users == {"backend", "tuning"}
