@@ -13,7 +13,7 @@ from kmodels.errors import ConfigurationError
 from kmodels.pipelines import Batches, check_inputs
 
 
-def save(model: keras.Model, path: Path) -> None:
+def save(model: keras.Model, path: str | Path) -> None:
     """Saves a Functional model so that it loads on any backend, with Keras alone.
 
     Without its optimiser: a model compiled on torch holds torch's own class of it, which other backends cannot load.
@@ -31,6 +31,7 @@ def save(model: keras.Model, path: Path) -> None:
         >>> keras.saving.load_model(path).count_params()
         4
     """
+    path = Path(path)
     temporary = path.with_name(f"{path.stem}.tmp.keras")
     with backend.without_tensorflow():
         keras.Model(model.input, model.output, name=model.name).save(temporary)
