@@ -134,7 +134,7 @@ def main() -> None:
         from kmodels.datasets import fashion_mnist
 
         run = torch_epochs if args.child[0] == "torch" else kmodels_epochs
-        print(json.dumps(run(fashion_mnist.read(args.folder), args.variant, args.epochs, int(args.child[1]))))
+        print(json.dumps(run(fashion_mnist.load(args.folder), args.variant, args.epochs, int(args.child[1]))))
         return
     sides: dict[str, tuple[str, dict[str, str]]] = {"PyTorch by hand": ("torch", {})}
     sides |= {f"kmodels, {name}": ("kmodels", {"KERAS_BACKEND": name}) for name in args.backends.split(",")}

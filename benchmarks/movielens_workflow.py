@@ -47,7 +47,7 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
 
     gc.freeze()  # as `cli.run` does for a recipe
     with cli.timed(seconds, "load"):
-        data = movielens.read(folder)
+        data = movielens.load(folder)
     with cli.timed(seconds, "prepare"):
         data = ratings.filter_ratings(data, min_ratings=5)
     with cli.timed(seconds, "split"):

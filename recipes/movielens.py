@@ -22,7 +22,7 @@ import pandas as pd
 
 from kmodels import models, serving, training, workflow
 from kmodels.datasets import movielens, ratings
-from kmodels.datasets.columns import parse_columns
+from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import recommender
 from kmodels.pipelines import Ratings

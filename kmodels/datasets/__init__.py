@@ -1,27 +1,5 @@
-"""Files to tidy, checked tables: one module per data set, and downloads with checksums."""
+"""Files to tidy, checked tables: one module per data set, and the column maps they share."""
 
-from kmodels.datasets import (
-    download,
-    fashion_mnist,
-    movielens,
-    movies,
-    pictures,
-    pois,
-    purchases,
-    ratings,
-    simulated,
-    tables,
-)
+from kmodels.datasets import fashion_mnist, movielens, movies, pois, purchases, ratings, simulated, tables
 
-__all__ = [
-    "download",
-    "fashion_mnist",
-    "movielens",
-    "movies",
-    "pictures",
-    "pois",
-    "purchases",
-    "ratings",
-    "simulated",
-    "tables",
-]
+__all__ = ["fashion_mnist", "movielens", "movies", "pois", "purchases", "ratings", "simulated", "tables"]

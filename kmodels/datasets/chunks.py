@@ -10,12 +10,10 @@ import csv
 import hashlib
 import importlib
 import io
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,34 +33,72 @@ _NEWLINE, _QUOTE = b"\n", b'"'
 _UNIT_SEPARATOR = b"\x1f"
 
 
+class Chunk(NamedTuple):
+    """Some consecutive rows of a table."""
+
+    #: Column -> its distinct texts, and of each row the position there, -1 where a Parquet file has a null.
+    labels: Mapping[str, tuple[list[str], npt.NDArray[np.integer[Any]]]]
+    #: Column -> (rows,) of its dtype.
+    numbers: dict[str, npt.NDArray[Any]]
+    #: Line of each row in the file, from 1; in a Parquet file the row of the table.
+    lines: Sequence[int] | npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True, eq=False)
-class Chunk:
-    """Some consecutive rows of a table.
+class Columns:
+    """Chosen columns of a whole table, as of a `Chunk`, but labels without space around them and -1 where empty."""
 
-    Attributes:
-        labels: Name of a column -> its distinct texts, and for each row the position there, integers (rows,), -1 where
-            a Parquet file has a null.
-        numbers: Name of a column -> (rows,) of its dtype.
-        line: Row of the chunk, from 0 -> its line in the file, from 1; in a Parquet file the row of the table, from 1.
-    """
-
+    file: Path
     labels: Mapping[str, tuple[list[str], npt.NDArray[np.integer[Any]]]]
     numbers: dict[str, npt.NDArray[Any]]
-    line: Callable[[int], int]
+    lines: list[Sequence[int] | npt.NDArray[np.int64]]
+
+    def line(self, row: int) -> int:
+        """Line of a row in the file."""
+        for lines in self.lines:
+            if row < len(lines):
+                return int(lines[row])
+            row -= len(lines)
+        raise IndexError(row)
+
+    def error(self, message: str, row: int, column: str, expected: str, received: object) -> DataError:
+        """The error of one field."""
+        return DataError(
+            message, file=self.file, row=self.line(row), column=column, expected=expected, received=received
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class TableFile:
-    """An opened table: its columns are known, its rows are not read yet.
+    """An opened table: the names of its columns are known, its rows are not read yet."""
 
-    Attributes:
-        names: Names of the columns, in the file's order.
-        chunks: (names of text columns, columns of numbers, digest) -> the rows as chunks; `digest` takes the file's
-            bytes.
-    """
-
+    path: Path
     names: tuple[str, ...]
-    chunks: Callable[[Sequence[str], Sequence[NumberColumn], hashlib._Hash], Iterator[Chunk]]
+    #: From the names of text columns and the columns of numbers to the rows, a chunk at a time.
+    chunks: Callable[[Sequence[str], Sequence[NumberColumn]], Iterator[Chunk]]
+
+    def read(self, labels: Sequence[str], numbers: Sequence[NumberColumn]) -> Columns:
+        """All rows of some columns; a column of labels costs one to four bytes a row."""
+        known: dict[str, dict[str, int]] = {name: {} for name in labels}
+        codes: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in labels}
+        values: dict[str, list[npt.NDArray[Any]]] = {column.name: [] for column in numbers}
+        lines = []
+        for chunk in self.chunks(labels, numbers):
+            for name, (texts, own) in chunk.labels.items():
+                place = known[name]
+                joined = [place.setdefault(text, len(place)) if (text := raw.strip()) else -1 for raw in texts]
+                codes[name].append(np.array([*joined, -1], np.min_scalar_type(-len(place) - 1))[own])
+            for name, column in chunk.numbers.items():
+                values[name].append(column)
+            lines.append(chunk.lines)
+        found = {name: (list(place), np.concatenate(codes[name])) for name, place in known.items()}
+        return Columns(self.path, found, {name: np.concatenate(parts) for name, parts in values.items()}, lines)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_table(
@@ -73,31 +109,7 @@ def open_table(
     separator: str = ",",
     quoted: bool = True,
 ) -> TableFile:
-    r"""Opens a large table to read some of its columns in chunks.
-
-    Args:
-        path: The file. One that ends in ``.parquet`` or ``.pq`` is Parquet, every other is UTF-8 text.
-        names: Names of the columns of a text file, in its order. Default None: those of the header.
-        header: Whether the first line of a text file is a header. Default True.
-        separator: What stands between two fields, one character or more. Default ``","``.
-        quoted: Whether fields may be in double quotes, as in CSV files. Default True.
-
-    Returns:
-        The names and the way to the rows.
-
-    Raises:
-        DataError: If the file is missing, empty or no such table. Reading the chunks raises it at the first wrong line.
-        ConfigurationError: If it is Parquet and pyarrow is not installed.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "a.csv").write_text("id,paid\nx,2\ny,3\nx,4\n")
-        ...     table = open_table(Path(folder) / "a.csv")
-        ...     (chunk,) = table.chunks(["id"], [NumberColumn("paid")], hashlib.sha256())
-        >>> table.names, chunk.labels["id"][0], chunk.labels["id"][1].tolist(), chunk.numbers["paid"].tolist()
-        (('id', 'paid'), ['x', 'y'], [0, 1, 0], [2.0, 3.0, 4.0])
-    """
+    """Opens a Parquet file (``.parquet``, ``.pq``) or UTF-8 text; `names` are those of the header unless given."""
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
@@ -116,14 +128,14 @@ def _progress(path: Path, total: int, unit: str) -> tqdm:
     return tqdm(total=total, desc=path.name, unit=unit, unit_scale=True, delay=2, leave=False, disable=None)
 
 
-def _check_range(values: npt.NDArray[Any], column: NumberColumn, path: Path, line: Callable[[int], int]) -> None:
+def _check_range(values: npt.NDArray[Any], column: NumberColumn, path: Path, lines: Any) -> None:
     good = (values >= column.low) & (values <= column.high)
     if not good.all():
         row = int(np.argmin(good))
         raise DataError(
             "not a number" if np.isnan(values[row]) else "out of range",
             file=path,
-            row=line(row),
+            row=int(lines[row]),
             column=column.name,
             expected=column.expected,
             received=values[row].item(),
@@ -144,25 +156,21 @@ class _Format:
 
 
 def _open_text(path: Path, names: Sequence[str] | None, has_header: bool, separator: str, quoted: bool) -> TableFile:
-    block, _ = next(_blocks(path, quoted, hashlib.sha256(), None), (b"", 1))
+    block, _ = next(_blocks(path, quoted, None), (b"", 1))
     if not block.strip():
         raise DataError("the file is empty", file=path)
     if names is None:
         header = decode(block[: int(_ends(block, quoted)[0][0])], path)
         if not header.strip():
             raise DataError("the line is empty", file=path, row=1, expected="the names of the columns")
-        split = (
-            next(csv.reader(io.StringIO(header, newline=""), delimiter=separator))
-            if quoted
-            else header.split(separator)
-        )
-        names = [name.strip() for name in split]
+        reader = csv.reader([header], delimiter=separator)
+        names = [name.strip() for name in (next(reader) if quoted else header.split(separator))]
     layout = _Format(path, tuple(names), separator, quoted)
 
-    def chunks(labels: Sequence[str], numbers: Sequence[NumberColumn], digest: hashlib._Hash) -> Iterator[Chunk]:
+    def chunks(labels: Sequence[str], numbers: Sequence[NumberColumn]) -> Iterator[Chunk]:
         found = False
         with _progress(path, path.stat().st_size, "B") as bar:
-            for number, (block, line) in enumerate(_blocks(path, quoted, digest, bar)):
+            for number, (block, line) in enumerate(_blocks(path, quoted, bar)):
                 if number == 0 and has_header:
                     start = int(_ends(block, quoted)[0][0]) + 1
                     line += block.count(_NEWLINE, 0, start)
@@ -173,16 +181,15 @@ def _open_text(path: Path, names: Sequence[str] | None, has_header: bool, separa
         if not found:
             raise DataError("there is no row below the header", file=path)
 
-    return TableFile(layout.names, chunks)
+    return TableFile(path, layout.names, chunks)
 
 
-def _blocks(path: Path, quoted: bool, digest: hashlib._Hash, bar: tqdm | None) -> Iterator[tuple[bytes, int]]:
+def _blocks(path: Path, quoted: bool, bar: tqdm | None) -> Iterator[tuple[bytes, int]]:
     """Cuts a file between records; gives each block, which ends in a newline, and the number of its first line."""
     line, rest = 1, b""
     with path.open("rb") as file:
         while True:
             read = file.read(BLOCK_BYTES)
-            digest.update(read)
             if bar is not None:
                 bar.update(len(read))
             data = rest + read
@@ -234,16 +241,16 @@ def _parse(
         # A unit separator that is in the file must not be taken for one.
         block, mark = block.replace(_UNIT_SEPARATOR, b"?").replace(mark, _UNIT_SEPARATOR), _UNIT_SEPARATOR
     ends, _ = _ends(block, layout.quoted)
-
-    def line(row: int) -> int:
-        return first_line + block.count(_NEWLINE, 0, int(ends[row - 1]) + 1 if row else 0)
-
+    lines: Sequence[int] | npt.NDArray[np.int64] = range(first_line, first_line + len(ends))
+    if block.count(_NEWLINE) > len(ends):
+        newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE[0])
+        lines = first_line + np.r_[0, np.searchsorted(newlines, ends[:-1]) + 1]
     wrong = _wrong_count(block, ends, mark[0], layout)
     if wrong is not None:
         row, count = wrong
         record = block[int(ends[row - 1]) + 1 if row else 0 : int(ends[row])].replace(mark, layout.separator.encode())
         text = record.decode("utf-8", errors="replace")
-        raise field_count_error(path, line(row), count, layout.names, layout.separator, text)
+        raise field_count_error(path, int(lines[row]), count, layout.names, layout.separator, text)
     place = {name: layout.names.index(name) for name in (*labels, *(column.name for column in numbers))}
     dtypes = {place[name]: "category" for name in labels} | {place[each.name]: each.dtype for each in numbers}
     try:
@@ -251,7 +258,7 @@ def _parse(
     except (ValueError, OverflowError) as error:
         decode(block, path, first_line=first_line)
         texts = _read(block, mark, layout, dict.fromkeys(dtypes, str))
-        _raise_at_first_bad_number(texts, {place[column.name]: column for column in numbers}, path, line)
+        _raise_at_first_bad_number(texts, {place[column.name]: column for column in numbers}, path, lines)
         raise DataError(f"not a table ({error})", file=path, row=first_line) from error
     if len(table) != len(ends):
         raise DataError(
@@ -263,23 +270,19 @@ def _parse(
         )
     found = {column.name: table[place[column.name]].to_numpy() for column in numbers}
     for column in numbers:
-        _check_range(found[column.name], column, path, line)
+        _check_range(found[column.name], column, path, lines)
     coded = {name: table[place[name]].cat.remove_unused_categories().cat for name in labels}
     texts_and_codes = {name: (column.categories.tolist(), column.codes.to_numpy()) for name, column in coded.items()}
-    return Chunk(texts_and_codes, found, line)
+    return Chunk(texts_and_codes, found, lines)
 
 
-def _raise_at_first_bad_number(
-    texts: pd.DataFrame, columns: dict[int, NumberColumn], path: Path, line: Callable[[int], int]
-) -> None:
+def _raise_at_first_bad_number(texts: pd.DataFrame, columns: dict[int, NumberColumn], path: Path, lines: Any) -> None:
     """Walks the rows one by one, which is slow, and raises for the first that is wrong."""
     for row, fields in enumerate(texts[list(columns)].itertuples(index=False)):
         for text, column in zip(fields, columns.values(), strict=True):
-            problem = column.problem(text)
-            if problem is not None:
-                raise DataError(
-                    problem, file=path, row=line(row), column=column.name, expected=column.expected, received=text
-                )
+            if problem := column.problem(text):
+                line, expected = int(lines[row]), column.expected
+                raise DataError(problem, file=path, row=line, column=column.name, expected=expected, received=text)
 
 
 def _read(block: bytes, mark: bytes, layout: _Format, dtypes: dict[int, Any]) -> pd.DataFrame:
@@ -338,24 +341,20 @@ def _open_parquet(path: Path) -> TableFile:
     except arrow.ArrowException as error:
         raise DataError(f"not a Parquet file ({error})", file=path) from error
 
-    def chunks(labels: Sequence[str], numbers: Sequence[NumberColumn], digest: hashlib._Hash) -> Iterator[Chunk]:
-        with path.open("rb") as bytes_of_file:
-            while block := bytes_of_file.read(BLOCK_BYTES):
-                digest.update(block)
-        if not file.metadata.num_rows:
+    def chunks(labels: Sequence[str], numbers: Sequence[NumberColumn]) -> Iterator[Chunk]:
+        rows, row = file.metadata.num_rows, 1
+        if not rows:
             raise DataError("the table has no rows", file=path)
-        row = 1
-        batches = file.iter_batches(BATCH_ROWS, columns=[*labels, *(column.name for column in numbers)])
-        with _progress(path, file.metadata.num_rows, "row") as bar:
-            for batch in batches:
-                line = partial(operator.add, row)
+        with _progress(path, rows, "row") as bar:
+            for batch in file.iter_batches(BATCH_ROWS, columns=[*labels, *(column.name for column in numbers)]):
+                lines = range(row, row + len(batch))
                 coded = {name: _coded(batch.column(name), arrow, compute) for name in labels}
-                found = {each.name: _numbers(batch.column(each.name), arrow, path, each, line) for each in numbers}
-                yield Chunk(coded, found, line)
+                found = {each.name: _numbers(batch.column(each.name), arrow, path, each, lines) for each in numbers}
+                yield Chunk(coded, found, lines)
                 row += len(batch)
                 bar.update(len(batch))
 
-    return TableFile(tuple(file.schema_arrow.names), chunks)
+    return TableFile(path, tuple(file.schema_arrow.names), chunks)
 
 
 def _coded(column: Any, arrow: Any, compute: Any) -> tuple[list[str], npt.NDArray[np.int32]]:
@@ -365,17 +364,16 @@ def _coded(column: Any, arrow: Any, compute: Any) -> tuple[list[str], npt.NDArra
     return texts, coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
 
 
-def _numbers(column: Any, arrow: Any, path: Path, wanted: NumberColumn, line: Callable[[int], int]) -> npt.NDArray[Any]:
+def _numbers(column: Any, arrow: Any, path: Path, wanted: NumberColumn, lines: range) -> npt.NDArray[Any]:
     if column.null_count:
         row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        raise DataError("the value is missing", file=path, row=line(row), column=wanted.name, expected=wanted.expected)
+        raise DataError("the value is missing", file=path, row=lines[row], column=wanted.name, expected=wanted.expected)
     try:
-        values: npt.NDArray[Any] = column.cast(
-            wanted.dtype.replace("float32", "float").replace("float64", "double")
-        ).to_numpy(zero_copy_only=False)
+        arrow_type = arrow.from_numpy_dtype(wanted.dtype)
+        values: npt.NDArray[Any] = column.cast(arrow_type).to_numpy(zero_copy_only=False)
     except arrow.ArrowException as error:
         raise DataError(
             "not numbers", file=path, column=wanted.name, expected="a column of numbers", received=str(column.type)
         ) from error
-    _check_range(values, wanted, path, line)
+    _check_range(values, wanted, path, lines)
     return values

@@ -14,20 +14,14 @@ import numpy as np
 
 from kmodels.errors import ConfigurationError, DataError
 
-_WHOLE = re.compile(r"[+-]?[0-9]+")
+#: A whole number in its usual form, which int64 can hold.
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_SIGNED = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """A column of numbers and the values it may hold.
-
-    Attributes:
-        name: Name of the column.
-        dtype: ``"int64"`` for whole numbers, ``"float32"`` or ``"float64"`` for any. Default ``"float64"``.
-        low: Smallest value allowed. Default: any finite one.
-        high: Largest value allowed. Default: any finite one.
-        expected: The same in words, for the error message. Default "a number".
-    """
+    """A column of numbers (int64 for whole ones), the values it may hold, and these in words for error messages."""
 
     name: str
     dtype: str = "float64"
@@ -41,7 +35,7 @@ class NumberColumn:
         if not text:
             return "the field is empty"
         if self.dtype == "int64":
-            if not _WHOLE.fullmatch(text):
+            if not _SIGNED.fullmatch(text):
                 return "not a whole number"
             value: float = int(text)
         else:
@@ -131,27 +125,7 @@ def match_columns(
     required: Collection[str],
     file: Path,
 ) -> dict[str, str]:
-    """Finds which column of a file is which.
-
-    Args:
-        names: The file's columns.
-        mapping: Our name -> the file's, as a user gives it.
-        defaults: Our name -> names looked for where the map has none, the first one found is taken.
-        required: Our names that must be found.
-        file: The file, for messages.
-
-    Returns:
-        Our name -> the file's, of all that are found, in the order of `defaults`.
-
-    Raises:
-        ConfigurationError: If the map has a name that is not in `defaults`, or a column of the file is taken twice.
-        DataError: If a mapped or required column is not in the file, or a column found is there twice.
-
-    Example:
-        >>> looked_for = {"price": ["price", "cost"], "city": ["city"]}
-        >>> match_columns(["Town", "price"], {"city": "Town"}, looked_for, ["price"], Path("houses.csv"))
-        {'price': 'price', 'city': 'Town'}
-    """
+    """Our name -> the file's, by the user's map, else the first of the defaults that the file has."""
     _check_map(mapping, defaults)
     has = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
     for ours, theirs in mapping.items():

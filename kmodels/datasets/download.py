@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 import uuid
@@ -23,9 +24,8 @@ from tqdm import tqdm
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.files import atomic
 
-__all__ = ["cache_folder", "fetch_archive", "fetch_file"]
-
 _CHUNK = 1 << 18
+_TIMEOUT = 30.0  # seconds to wait for an answer, and for each further piece of a file
 _CHECKSUM = re.compile(r"(?P<kind>md5|sha256):(?P<digits>[0-9a-f]{8,64})")
 
 
@@ -35,8 +35,8 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "kmodels"
 
 
-def resolve(source: str | Path, sample: Path, names: Sequence[str] = ()) -> Path | None:
-    """The path that a data set's `load` is to read: its bundled sample, an existing path, or None for a known name."""
+def resolve(source: str | Path, sample: Path, names: Sequence[str] = ()) -> Path:
+    """The path that a data set's `load` reads: its bundled sample, or what exists; one of `names` as it is."""
     if source == "sample":
         if not sample.exists():
             raise DataError(
@@ -45,35 +45,14 @@ def resolve(source: str | Path, sample: Path, names: Sequence[str] = ()) -> Path
                 expected=f"a checkout, {'one of the names ' + ', '.join(names) + ', ' if names else ''}or a path",
             )
         return sample
-    if source in names:
-        return None
-    if not Path(source).exists():
+    if source not in names and not Path(source).exists():
         known = f"one of the names {', '.join(('sample', *names))}" if names else "the name 'sample'"
         raise ConfigurationError(f"unknown data source {str(source)!r}: neither {known} nor an existing path")
     return Path(source)
 
 
-def fetch_file(url: str, target: Path, checksum: str, *, timeout: float = 30.0) -> Path:
-    """Downloads one file, unless it is there already.
-
-    The target is either whole, its checksum right, or absent.
-
-    Args:
-        url: Address of the file.
-        target: Where to put it; its folder is made if needed. A file there with the right checksum is kept
-            and nothing is requested; one with another checksum is replaced.
-        checksum: ``"md5:"`` or ``"sha256:"`` and the hexadecimal digest, of which the first 8 digits or more
-            are enough.
-        timeout: Seconds to wait for an answer, and for each further piece of the file.
-
-    Returns:
-        `target`.
-
-    Raises:
-        ConfigurationError: If `checksum` is not of that form.
-        DataError: If the server cannot be reached or refuses, the transfer ends early or the checksum
-            differs.
-    """
+def fetch_file(url: str, target: Path, checksum: str) -> Path:
+    """Downloads one file, unless it is there with the right checksum: ``md5:`` or ``sha256:`` and 8 digits or more."""
     parts = _CHECKSUM.fullmatch(checksum)
     if parts is None:
         raise ConfigurationError(f"checksum must be 'md5:' or 'sha256:' and hexadecimal digits; received {checksum!r}")
@@ -84,16 +63,16 @@ def fetch_file(url: str, target: Path, checksum: str, *, timeout: float = 30.0) 
                 return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic(target) as part:
-        received = _transfer(url, part, kind, timeout)
+        received = _transfer(url, part, kind)
         if not received.startswith(digits):
             raise DataError(f"wrong {kind} checksum", file=url, expected=digits, received=received[: len(digits)])
     return target
 
 
-def _transfer(url: str, part: Path, kind: str, timeout: float) -> str:
+def _transfer(url: str, part: Path, kind: str) -> str:
     """Copies an address into a new file behind a progress bar and returns the digest of what came."""
     digest = hashlib.new(kind)
-    with _open(url, timeout) as response, part.open("wb") as file:
+    with _open(url) as response, part.open("wb") as file:
         length = response.headers.get("Content-Length")
         total = int(length) if length is not None else None
         name = PurePosixPath(url).name
@@ -110,10 +89,10 @@ def _transfer(url: str, part: Path, kind: str, timeout: float) -> str:
     return digest.hexdigest()
 
 
-def _open(url: str, timeout: float) -> Any:
+def _open(url: str) -> Any:
     """Opens an address; says plainly why it cannot."""
     try:
-        return urllib.request.urlopen(url, timeout=timeout)
+        return urllib.request.urlopen(url, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         with error:
             raise DataError(f"the server refused: {error.code} {error.reason}", file=url) from error
@@ -131,9 +110,9 @@ def _read(response: Any, url: str) -> bytes:
     return chunk
 
 
-def fetch_published_md5(url: str, *, timeout: float = 30.0) -> str:
-    """Reads the ``.md5`` file beside a download whose content changes with each release, as ``md5:…``."""
-    with _open(f"{url}.md5", timeout) as response:
+def fetch_published_md5(url: str) -> str:
+    """Reads the ``.md5`` file next to a download whose content changes with each release, as ``md5:…``."""
+    with _open(f"{url}.md5") as response:
         text = _read(response, url).decode("ascii", errors="replace")
     found = re.search(r"\b[0-9a-fA-F]{32}\b", text)
     if found is None:
@@ -170,47 +149,20 @@ def _refuse_unsafe(member: zipfile.ZipInfo, archive: Path) -> None:
     """Refuses an archive member that would end up outside the folder."""
     # A name may be written with either slash, and a drive letter makes a path absolute on Windows.
     name = PureWindowsPath(member.orig_filename)
-    if name.drive or name.root or ".." in name.parts:
-        raise DataError(
-            "the archive has a member that leaves its folder",
-            file=archive,
-            expected="relative names without '..'",
-            received=member.orig_filename,
-        )
-    if stat.S_ISLNK(member.external_attr >> 16):
-        raise DataError(
-            "the archive has a symbolic link",
-            file=archive,
-            expected="files and folders",
-            received=member.orig_filename,
-        )
+    leaves = name.drive or name.root or ".." in name.parts
+    if leaves or stat.S_ISLNK(member.external_attr >> 16):
+        what = "member that leaves its folder" if leaves else "symbolic link"
+        raise DataError(f"the archive has a {what}", file=archive, received=member.orig_filename)
 
 
-def fetch_archive(url: str, folder: Path, checksum: str | None, *, notice: str = "", timeout: float = 30.0) -> Path:
-    """Downloads and unpacks a zip archive, unless its folder is there already.
-
-    Args:
-        url: Address of the archive.
-        folder: The folder to unpack into. It appears in one step, so one that exists is complete and nothing
-            is requested. The archive itself is removed once unpacked.
-        checksum: As for `fetch_file`; None reads the ``.md5`` file beside the archive first.
-        notice: The terms of use, printed on stderr before the download.
-        timeout: Seconds to wait for an answer, and for each further piece of the file.
-
-    Returns:
-        `folder`.
-
-    Raises:
-        DataError: As `fetch_file`, `fetch_published_md5` and `unpack_zip` raise it.
-    """
+def fetch_archive(url: str, folder: Path, checksum: str | None, *, notice: str = "") -> Path:
+    """Downloads and unpacks a zip archive, unless its folder is there; None takes the checksum published next to it."""
     if folder.is_dir():
         return folder
     if notice:
         print(notice, file=sys.stderr)
     if checksum is None:
-        checksum = fetch_published_md5(url, timeout=timeout)
-    archive = fetch_file(url, folder.parent / PurePosixPath(url).name, checksum, timeout=timeout)
-    try:
-        return unpack_zip(archive, folder)
-    finally:
-        archive.unlink(missing_ok=True)
+        checksum = fetch_published_md5(url)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        return unpack_zip(fetch_file(url, Path(temporary) / PurePosixPath(url).name, checksum), folder)

@@ -12,7 +12,7 @@ import math
 import struct
 import sys
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,10 @@ _IMAGES_MAGIC, _LABELS_MAGIC = 0x0803, 0x0801
 class FashionMnist:
     """Pictures and labels of a training and a test part.
 
-    Args:
+    Attributes:
         name: ``"sample"``, ``"fashion-mnist"`` or the folder's name.
         path: The folder the files were read from.
-        sha256: Hexadecimal digest of the four files' uncompressed bytes, in the order of `CHECKSUMS`: the same however
-            they are compressed.
+        sha256: Hexadecimal digest of the four files' uncompressed bytes, in the order of `CHECKSUMS`.
         train_images: uint8 (rows, 28, 28, 1), 0 (background) to 255.
         train_labels: int32 (rows,), 0 to 9, positions in `LABELS`.
         test_images: uint8 (rows, 28, 28, 1).
@@ -83,26 +82,34 @@ class FashionMnist:
     test_labels: npt.NDArray[np.int32]
 
 
-def read(path: str | Path) -> FashionMnist:
-    """Reads a folder with the four IDX files, each compressed by gzip (name ending in ``.gz``) or not.
+def load(source: str | Path, cache: str | Path | None = None) -> FashionMnist:
+    """Loads Fashion-MNIST by name or path.
 
     Args:
-        path: The folder.
+        source: ``"sample"``, the generated pictures in a checkout of kmodels; ``"fashion-mnist"``, read from Debian's
+            package `dataset-fashion-mnist` where that is installed, else downloaded once into the cache, the checksums
+            verified; else the path of a folder with the four IDX files, each compressed by gzip (``.gz``) or not.
+        cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is unset.
 
     Returns:
-        Pictures and labels in the files' order. `name` is the folder's name.
+        Pictures and labels in the files' order.
 
     Raises:
-        DataError: If a file is missing, damaged, shorter or longer than its header says, of another kind (the magic
-            number) or of pictures that are not 28 × 28; if a part has not one label for each picture; or if a label is
-            above 9.
+        ConfigurationError: If `source` is neither a known name nor an existing path.
+        DataError: If the sample is not there or the download fails; if a file is missing, damaged, shorter or longer
+            than its header says, of another kind or of pictures that are not 28 × 28; if a part has not one label for
+            each picture; or if a label is above 9.
 
     Example:
-        >>> data = read(_SAMPLE)
+        >>> data = load("sample")
         >>> data.test_images.shape, data.test_images.dtype, data.test_labels.shape
         ((1000, 28, 28, 1), dtype('uint8'), (1000,))
     """
-    folder = Path(path)
+    folder, name = resolve(source, _SAMPLE, KNOWN_NAMES), str(source)
+    if source in KNOWN_NAMES:
+        folder = _DEBIAN if _DEBIAN.is_dir() else _downloaded(Path(cache) if cache is not None else cache_folder())
+    elif source != "sample":
+        name = folder.resolve().name
     if not folder.is_dir():
         raise DataError("not a folder", file=folder, expected=f"the folder that holds {', '.join(CHECKSUMS)}")
     digest = hashlib.sha256()
@@ -117,19 +124,15 @@ def read(path: str | Path) -> FashionMnist:
         images, labels = arrays[f"{part}-images"], arrays[f"{part}-labels"]
         file = _find(folder, f"{part}-labels-idx1-ubyte")
         if len(images) != len(labels):
-            raise DataError(
-                "pictures and labels differ in number",
-                file=file,
-                expected=f"{len(images)} labels",
-                received=len(labels),
-            )
+            expected = f"{len(images)} labels"
+            raise DataError("pictures and labels differ in number", file=file, expected=expected, received=len(labels))
         if (labels >= len(LABELS)).any():
             row = int(np.argmax(labels >= len(LABELS)))
             raise DataError(
                 f"label {row + 1} is unknown", file=file, expected=f"0 to {len(LABELS) - 1}", received=int(labels[row])
             )
     return FashionMnist(
-        name=folder.resolve().name,
+        name=name,
         path=folder,
         sha256=digest.hexdigest(),
         train_images=arrays["train-images"][..., None],
@@ -137,6 +140,15 @@ def read(path: str | Path) -> FashionMnist:
         test_images=arrays["t10k-images"][..., None],
         test_labels=arrays["t10k-labels"].astype(np.int32),
     )
+
+
+def _downloaded(cache: Path) -> Path:
+    folder = cache / KNOWN_NAMES[0]
+    if not all((folder / file).is_file() for file in CHECKSUMS):
+        print(_TERMS, file=sys.stderr)
+    for file, checksum in CHECKSUMS.items():
+        fetch_file(BASE_URL + file, folder / file, checksum)
+    return folder
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -179,36 +191,6 @@ def _parse(content: bytes, file: Path, magic: int, shape: tuple[int, ...]) -> np
         what = "cut short" if received < expected else "longer than its header says"
         raise DataError(f"the file is {what}", file=file, expected=f"{expected} values", received=received)
     return np.frombuffer(content, np.uint8, offset=header).reshape(rows, *shape)
-
-
-def load(source: str | Path, cache: str | Path | None = None) -> FashionMnist:
-    """Loads Fashion-MNIST by name or path.
-
-    Args:
-        source: ``"sample"``, the generated pictures in a checkout of kmodels; ``"fashion-mnist"``, read from Debian's
-            package `dataset-fashion-mnist` where that is installed, else downloaded once into the cache, the checksums
-            verified; else the path of a folder, as for `read`.
-        cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is unset.
-
-    Returns:
-        Pictures and labels.
-
-    Raises:
-        ConfigurationError: If `source` is neither a known name nor an existing path.
-        DataError: If the sample is not there, the download fails, or the data is wrong.
-    """
-    path = resolve(source, _SAMPLE, KNOWN_NAMES)
-    if path is not None:
-        data = read(path)
-        return replace(data, name="sample") if source == "sample" else data
-    folder = _DEBIAN
-    if not folder.is_dir():
-        folder = (Path(cache) if cache is not None else cache_folder()) / str(source)
-        if not all((folder / file).is_file() for file in CHECKSUMS):
-            print(_TERMS, file=sys.stderr)
-        for file, checksum in CHECKSUMS.items():
-            fetch_file(BASE_URL + file, folder / file, checksum)
-    return replace(read(folder), name=str(source))
 
 
 def summary(data: FashionMnist) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """MovieLens: ratings of films, in every release and as RecBole's atomic files, as three tidy tables.
 
-A folder's format is told by what it holds:
+A folder's format is known by what it holds:
 
 - ``ml-1m``: ``ratings.dat``, ``users.dat``, ``movies.dat``, fields between ``::``; so is the bundled sample.
 - ``ml-100k``: ``u.data``, ``u.user``, ``u.item``; ``u1.base`` and ``u1.test`` … are read as given splits.
@@ -14,19 +14,18 @@ Interactive Intelligent Systems 5 (4), 2015, https://doi.org/10.1145/2827872.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kmodels.datasets import ratings
+from kmodels.datasets.chunks import sha256
 from kmodels.datasets.download import cache_folder, fetch_archive, resolve
 from kmodels.datasets.movielens_formats import AGE_BANDS, FORMATS, GENRES, OCCUPATIONS, Ratings, read_splits
-from kmodels.datasets.ratings import RatingTables
+from kmodels.datasets.ratings import RatingTables, check_pairs, read
 from kmodels.errors import ConfigurationError, DataError
 
-__all__ = ["AGE_BANDS", "GENRES", "KNOWN_NAMES", "OCCUPATIONS", "SCALE", "load", "read"]
+__all__ = ["AGE_BANDS", "GENRES", "KNOWN_NAMES", "OCCUPATIONS", "SCALE", "load"]
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 
@@ -53,57 +52,68 @@ _TERMS = (
 )
 
 
-def read(path: str | Path) -> RatingTables:
-    r"""Reads a folder of MovieLens files, whichever format it holds.
+def load(
+    source: str | Path,
+    cache: str | Path | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    users: str | Path | None = None,
+    items: str | Path | None = None,
+) -> RatingTables:
+    r"""Loads MovieLens by name or path, or any table of ratings by the path of its file.
 
-    Titles and genres are kept as published, save that "(no genres listed)" and "unknown" become ``""``. The
-    occupation codes of MovieLens-1M become the names of its README, `OCCUPATIONS`. The year is the one in the
-    title's parentheses, else the one of the release date.
-
-    `users` has the columns `user_id` int64, `gender` str (``"F"`` or ``"M"``), `is_male` (1.0 or 0.0), `age` int64
-    (years; in MovieLens-1M the band's code, one of `AGE_BANDS`), `age_band` int64 (the one of `AGE_BANDS` at or below
-    the age), `occupation` str, `occupation_code` int64 (its place in the alphabet, from 1) and `zip_code` str, as far
-    as the format has them: the CSV releases have only `user_id`. `items` has `item_id` int64, `title` str, `year` Int64
-    (of release, missing where unknown), `decade` int64 (of release, 0 where unknown) and `genres` str joined by ``|``,
-    ``""`` where none is known.
+    Of MovieLens, `users` has `user_id` int64 and, as far as the format has them, `gender` (``"F"`` or ``"M"``),
+    `is_male` (1.0 or 0.0), `age` int64 (years; in MovieLens-1M one of `AGE_BANDS`), `age_band` int64 (the one of
+    `AGE_BANDS` at or below the age), `occupation` (one of `OCCUPATIONS` in MovieLens-1M), `occupation_code` int64 (its
+    place in the alphabet, from 1) and `zip_code`. `items` has `item_id` int64, `title`, `year` Int64 (of release: in
+    the title's parentheses, else of the release date; missing where unknown), `decade` int64 (0 where unknown) and
+    `genres`, joined by ``|``, ``""`` where none is known.
 
     Args:
-        path: The folder, or one that holds exactly one such folder, as archives often unpack.
+        source: ``"sample"``, the synthetic sample in a checkout of kmodels; one of `KNOWN_NAMES`, which is
+            downloaded once into the cache, its checksum verified; the path of a folder of MovieLens files, or of one
+            that holds exactly one such folder; or that of a file, as for `ratings.read`.
+        cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is
+            unset.
+        columns: Column map of a file, as for `ratings.read`. Default None.
+        users: Side table of a file's users, likewise. Default None.
+        items: Side table of a file's items, likewise. Default None.
 
     Returns:
-        The tables; ratings are stars. `name` is the folder's name.
+        The tables; ratings are stars.
 
     Raises:
-        DataError: If the folder holds none or several of the formats, a file is missing or empty, or any row
-            is wrong: too few or too many fields, a field that is no number, a rating outside 0.5 to 5, a
-            (user, item) pair twice, a user or film that its table does not have, an unknown genre, another
-            encoding, given splits that do not fit. The message names the file, the line, the column and what
-            was received.
+        ConfigurationError: If `source` is neither a known name nor an existing path, or `columns`, `users` or `items`
+            come without a file.
+        DataError: If the sample is not there or the download fails; if a folder holds none or several of the formats,
+            or any row is wrong: fields missing or not as they should be, a (user, item) pair twice, a user or film
+            that its table does not have, another encoding, given splits that do not fit. The message names the file,
+            the line, the column and what was received.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as name:
-        ...     for file, text in (
-        ...         ("ratings.dat", "1::7::5::978300760\n"),
-        ...         ("users.dat", "1::F::25::20::55117\n"),
-        ...         ("movies.dat", "7::Toy Story (1995)::Animation|Comedy\n"),
-        ...     ):
-        ...         _ = (Path(name) / file).write_text(text)
-        ...     data = read(name)
-        >>> data.format, len(data.ratings), data.users["occupation"].tolist(), data.items["year"].tolist()
-        ('ml-1m', 1, ['writer'], [1995])
+        >>> data = load("sample")
+        >>> data.format, data.has_times, data.users["occupation"].nunique(), int(data.items["year"].min()) > 1900
+        ('ml-1m', True, 21, True)
     """
-    folder, kind = _find(Path(path))
-    ratings, users, items = FORMATS[kind][2](folder)
-    _check_pairs(ratings, users, items)
+    path, name = resolve(source, _SAMPLE, KNOWN_NAMES), str(source)
+    if path.is_file():
+        return read(path, columns, users=users, items=items)
+    if columns or users or items:
+        raise ConfigurationError(f"a column map and side tables go with a file of ratings. Received: {source}")
+    if source in KNOWN_NAMES:
+        path = (Path(cache) if cache is not None else cache_folder()) / "movielens" / name
+        fetch_archive(f"{BASE_URL}{name}.zip", path, _CHECKSUMS[name], notice=_TERMS)
+    folder, kind = _find(path)
+    ratings, known_users, known_items = FORMATS[kind][2](folder)
+    _check_pairs(ratings, known_users, known_items)
     return RatingTables(
-        name=folder.resolve().name,
+        name=name if source in ("sample", *KNOWN_NAMES) else folder.resolve().name,
         format=kind,
         path=folder,
-        sha256=ratings.sha256,
+        sha256=sha256(ratings.file),
         ratings=ratings.table,
-        users=users,
-        items=items,
+        users=known_users,
+        items=known_items,
         scale=SCALE,
         given_splits=read_splits(folder, ratings.table) if kind == "ml-100k" else {},
     )
@@ -116,10 +126,6 @@ def _formats_in(folder: Path) -> list[str]:
 
 def _find(path: Path) -> tuple[Path, str]:
     """Finds the one folder and format that a path means."""
-    if not path.exists():
-        raise DataError("the folder does not exist", file=path)
-    if not path.is_dir():
-        raise DataError("not a folder", file=path, expected="the folder that holds the files")
     found = [(path, kind) for kind in _formats_in(path)]
     if not found:
         inside = sorted(folder for folder in path.iterdir() if folder.is_dir())
@@ -137,12 +143,11 @@ def _find(path: Path) -> tuple[Path, str]:
 
 def _check_pairs(ratings: Ratings, users: pd.DataFrame, items: pd.DataFrame) -> None:
     """Checks what no single table can show: ids known on both sides, each pair rated once."""
-    positions = []
     for name, known in (("user_id", users), ("item_id", items)):
         ids = ratings.table[name].to_numpy()
-        position = pd.Index(known[name]).get_indexer(pd.Index(ids)).astype(np.int64)
-        if (position < 0).any():
-            bad = int(np.argmax(position < 0))
+        unknown = ~np.isin(ids, known[name].to_numpy())
+        if unknown.any():
+            bad = int(np.argmax(unknown))
             raise DataError(
                 f"the {name.removesuffix('_id')} is not in the {name.removesuffix('_id')}s table",
                 file=ratings.file,
@@ -151,59 +156,4 @@ def _check_pairs(ratings: Ratings, users: pd.DataFrame, items: pd.DataFrame) -> 
                 expected=f"one of its {len(known)} ids",
                 received=int(ids[bad]),
             )
-        positions.append(position)
-    pair = positions[0] * len(items) + positions[1]
-    repeated = pd.Series(pair).duplicated().to_numpy()
-    if repeated.any():
-        second = int(np.argmax(repeated))
-        first = int(np.argmax(pair == pair[second]))
-        user, item = (int(ratings.table[name].iloc[second]) for name in ("user_id", "item_id"))
-        raise DataError(
-            f"user {user} rates item {item} twice, on lines {ratings.first_line + first} and "
-            f"{ratings.first_line + second}",
-            file=ratings.file,
-            row=ratings.first_line + second,
-            expected="each (user, item) pair once",
-        )
-
-
-def load(
-    source: str | Path,
-    cache: str | Path | None = None,
-    *,
-    columns: Mapping[str, str] | None = None,
-    users: str | Path | None = None,
-    items: str | Path | None = None,
-) -> RatingTables:
-    """Loads MovieLens by name or path, or any table of ratings by the path of its file.
-
-    Args:
-        source: ``"sample"``, the synthetic sample in a checkout of kmodels; one of `KNOWN_NAMES`, which is
-            downloaded once into the cache, its checksum verified; the path of a folder, as for `read`; or that of
-            a file, as for `ratings.read`.
-        cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is
-            unset.
-        columns: Column map of a file, as for `ratings.read`. Default None.
-        users: Side table of a file's users, likewise. Default None.
-        items: Side table of a file's items, likewise. Default None.
-
-    Returns:
-        The tables.
-
-    Raises:
-        ConfigurationError: If `source` is neither a known name nor an existing path, or `columns`, `users` or `items`
-            come without a file.
-        DataError: If the sample is not there, the download fails, or the data is wrong.
-    """
-    path = resolve(source, _SAMPLE, KNOWN_NAMES)
-    if path is not None and path.is_file():
-        return ratings.read(path, columns, users=users, items=items)
-    if columns or users or items:
-        raise ConfigurationError(f"a column map and side tables go with a file of ratings. Received: {source}")
-    if path is not None:
-        data = read(path)
-        return replace(data, name="sample") if source == "sample" else data
-    name = str(source)
-    folder = (Path(cache) if cache is not None else cache_folder()) / "movielens" / name
-    fetch_archive(f"{BASE_URL}{name}.zip", folder, _CHECKSUMS[name], notice=_TERMS)
-    return replace(read(folder), name=name)
+    check_pairs(ratings.table, ratings.file, lambda row: ratings.first_line + row)

@@ -6,7 +6,6 @@ for RecBole's atomic files in https://recbole.io/docs/user_guide/data/atomic_fil
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from kmodels.datasets.tables import NumberColumn, Table, open_table, read_table
+from kmodels.datasets.chunks import open_table
+from kmodels.datasets.columns import NumberColumn
+from kmodels.datasets.tables import Table, read_table
 from kmodels.errors import DataError
 
 #: Every genre of every release. "Children's" became "Children" and "IMAX" was added after MovieLens-1M.
@@ -91,12 +92,11 @@ _GENRES_100K = tuple(genre for genre in GENRES if genre not in ("Children", "IMA
 
 
 class Ratings(NamedTuple):
-    """A ratings file: the table, where it came from and the digest of its bytes."""
+    """A ratings file: the table and where it came from."""
 
     table: pd.DataFrame
     file: Path
     first_line: int
-    sha256: str
 
 
 class Tables(NamedTuple):
@@ -224,10 +224,8 @@ def _read_ratings(file: Path, separator: str, header: list[str] | None = None) -
     if header is not None:
         _require_header(open_table(file, separator=separator, quoted=False).names, header, file)
     table = open_table(file, names=names, header=header is not None, separator=separator, quoted=False)
-    digest = hashlib.sha256()
-    chunks = list(table.chunks([], _RATING_COLUMNS, digest))
-    ratings = pd.DataFrame({name: np.concatenate([chunk.numbers[name] for chunk in chunks]) for name in names})
-    return Ratings(ratings, file, 2 if header else 1, digest.hexdigest())
+    ratings = pd.DataFrame(table.read([], _RATING_COLUMNS).numbers)
+    return Ratings(ratings, file, 2 if header else 1)
 
 
 def _require_header(names: Iterable[str], expected: list[str], file: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.datasets import movie_fields as fields
+from kmodels.datasets.columns import match_columns
 from kmodels.datasets.download import resolve
-from kmodels.datasets.tables import Table, match_columns, read_table
+from kmodels.datasets.tables import Table, read_table
 from kmodels.errors import ConfigurationError, DataError
 
 #: Our names of the columns, those of a column map.
@@ -43,7 +44,7 @@ _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "movies-sample"
 class Movies:
     """Films, each with a budget and a revenue.
 
-    Args:
+    Attributes:
         name: ``"sample"``, or the name of the folder or file, without its ending.
         path: The folder or file they were read from.
         sha256: Hexadecimal digest of the bytes of the table, and of the credits' after them.
@@ -65,8 +66,8 @@ class Movies:
     noted: Mapping[str, int]
 
 
-def read(path: str | Path, *, columns: Mapping[str, str] | None = None, separator: str = "|") -> Movies:
-    r"""Reads films from TMDB's pair of files, or from a CSV or JSON table.
+def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separator: str = "|") -> Movies:
+    r"""Loads films: the sample, TMDB's pair of files, or a CSV or JSON table.
 
     A column that the map does not name is taken where the table has one of just our name (`COLUMNS`), or of TMDB's.
     Amounts may be written with a currency, thousands separators and words such as "million"; a budget or revenue that
@@ -74,8 +75,9 @@ def read(path: str | Path, *, columns: Mapping[str, str] | None = None, separato
     release date (or, where there is no date, its title, budget and revenue).
 
     Args:
-        path: A ``.csv``, ``.tsv`` or ``.json`` file (JSON: a list of records, one record per line, or an object of
-            columns), or a folder that holds one of them, or TMDB's pair: ``…movies….csv`` and ``…credits….csv``.
+        source: ``"sample"``, the synthetic sample in a checkout of kmodels; a ``.csv``, ``.tsv`` or ``.json`` file
+            (JSON: a list of records, one record per line, or an object of columns); or a folder that holds one of
+            them, or TMDB's pair: ``…movies….csv`` and ``…credits….csv``.
         columns: Our names -> the table's, such as ``{"budget": "Production Budget"}``. Default None.
         separator: What stands between genres that are not a bracketed list. Default "|".
 
@@ -83,22 +85,28 @@ def read(path: str | Path, *, columns: Mapping[str, str] | None = None, separato
         The films.
 
     Raises:
-        ConfigurationError: If the map is wrong, or takes an input from a column that is part of the revenue.
+        ConfigurationError: If `source` is neither "sample" nor an existing path, or the map is wrong, or takes an input
+            from a column that is part of the revenue.
         DataError: If a file is missing or damaged, a mapped column does not exist, there is no column of budgets or
-            revenues, a field is not what its column holds (text where a number belongs, a negative amount; the line is
-            named), amounts are in several currencies, or no row has both amounts.
+            revenues, a field is not what its column holds (the line is named), amounts are in several currencies, or no
+            row has both amounts.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = Path(folder) / "films.csv"
         ...     _ = file.write_text('Name,Cost,Gross\nA,"$1,500",$2m\nB,$10,$0\nC,$10,$4\n')
-        ...     films = read(file, columns={"title": "Name", "budget": "Cost", "revenue": "Gross"})
+        ...     films = load(file, columns={"title": "Name", "budget": "Cost", "revenue": "Gross"})
         >>> films.table.values.tolist(), dict(films.dropped)
         ([['A', 1500.0, 2000000.0], ['C', 10.0, 4.0]], {'no revenue': 1})
     """
-    _refuse_target_as_input(columns or {})
-    text, digest, source = _read_texts(Path(path), columns or {})
+    for ours, theirs in (columns or {}).items():
+        if ours != "revenue" and _TARGET.search(theirs):
+            raise ConfigurationError(
+                f"the column {theirs!r} is part of the revenue, which is to be predicted, and cannot be the {ours}"
+            )
+    path = resolve(source, _SAMPLE)
+    text, digest = _read_texts(path, columns or {})
     table, noted = _parse(text, separator)
     kept, dropped = _drop(table)
     if kept.empty:
@@ -106,19 +114,12 @@ def read(path: str | Path, *, columns: Mapping[str, str] | None = None, separato
     for column in kept:
         if gaps := int((kept[column].isna() | kept[column].map(lambda value: value in ("", ()))).sum()):
             noted[f"missing {column}"] = gaps
-    return Movies(source.stem, source, digest, kept.reset_index(drop=True), dropped, noted)
+    name = "sample" if source == "sample" else path.stem
+    return Movies(name, path, digest, kept.reset_index(drop=True), dropped, noted)
 
 
-def _refuse_target_as_input(chosen: Mapping[str, str]) -> None:
-    for ours, theirs in chosen.items():
-        if ours != "revenue" and _TARGET.search(theirs):
-            raise ConfigurationError(
-                f"the column {theirs!r} is part of the revenue, which is to be predicted, and cannot be the {ours}"
-            )
-
-
-def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[Table, str, Path]:
-    """Reads a source into columns of text under our names; returns them, the digest and the path to name."""
+def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[Table, str]:
+    """Reads a source into columns of text under our names; returns them and the digest."""
     file, credit_file = _find(path)
     table = read_table(file, encoding="latin-1")
     digest = hashlib.sha256(file.read_bytes())
@@ -130,7 +131,7 @@ def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[Table, str, Path
         directors = _directors(table, read_table(credit_file, encoding="latin-1"))
         frame = text.frame.assign(director=directors)
         text = replace(text, frame=frame[[name for name in COLUMNS if name in frame]])
-    return text, digest.hexdigest(), path
+    return text, digest.hexdigest()
 
 
 def _find(path: Path) -> tuple[Path, Path | None]:
@@ -240,27 +241,6 @@ def _drop(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     return table, dropped
 
 
-def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separator: str = "|") -> Movies:
-    """Loads films by name or path.
-
-    Args:
-        source: ``"sample"``, the synthetic sample in a checkout of kmodels; else a path, as for `read`.
-        columns: As for `read`. Default None.
-        separator: As for `read`. Default "|".
-
-    Returns:
-        The films.
-
-    Raises:
-        ConfigurationError: If `source` is neither "sample" nor an existing path, or as `read` raises it.
-        DataError: If the sample is not there, or the data is wrong.
-    """
-    path = resolve(source, _SAMPLE)
-    assert path is not None  # there are no other names
-    data = read(path, columns=columns, separator=separator)
-    return replace(data, name="sample") if source == "sample" else data
-
-
 def target(data: Movies) -> npt.NDArray[np.int32]:
     """Says of each film whether it made a profit: revenue - budget > 0.
 
@@ -284,51 +264,22 @@ def target(data: Movies) -> npt.NDArray[np.int32]:
     return profitable.astype(np.int32)
 
 
-def input_columns(
-    data: Movies, *, known_before_release: bool = True, names: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """Chooses the columns that go into a model.
+def input_columns(data: Movies, *, known_before_release: bool = True) -> tuple[str, ...]:
+    """Chooses the columns that go into a model: those of `INPUTS` that the table has.
 
     Args:
         data: The films.
         known_before_release: Whether to leave `AFTER_RELEASE` out. Default True.
-        names: The columns asked for; None takes all of `INPUTS` that the table has.
 
     Returns:
         Names of columns, in the order of `INPUTS`.
-
-    Raises:
-        ConfigurationError: If a name contains the target (revenue, profit …) or is no input, if a column is known only
-            after release and `known_before_release` holds, or if nothing is left.
-        DataError: If the table has no column of that name.
 
     Example:
         >>> input_columns(load("sample"))
         ('budget', 'runtime', 'genres', 'director')
     """
-    refuse_target(names or ())
-    late = set(AFTER_RELEASE) if known_before_release else set()
-    if names is None:
-        chosen = [name for name in INPUTS if name in data.table.columns and name not in late]
-    else:
-        for name in names:
-            if name not in INPUTS:
-                raise ConfigurationError(f"inputs are chosen from {', '.join(INPUTS)}. Received: {name!r}")
-            if name in late:
-                raise ConfigurationError(f"{name!r} is known only after release; ask for all columns to use it")
-            if name not in data.table.columns:
-                raise DataError("the table has no such column", file=data.path, column=name)
-        chosen = [name for name in INPUTS if name in names]
-    if not chosen:
-        raise ConfigurationError("no column is left to predict from")
-    return tuple(chosen)
-
-
-def refuse_target(names: Iterable[str]) -> None:
-    """Refuses inputs that contain the target: revenue, gross, profit, box office and the like."""
-    for name in names:
-        if _TARGET.search(name):
-            raise ConfigurationError(f"{name!r} contains the target, profit, and cannot be an input")
+    late = AFTER_RELEASE if known_before_release else ()
+    return tuple(name for name in INPUTS if name in data.table and name not in late)
 
 
 def summary(data: Movies) -> dict[str, Any]:

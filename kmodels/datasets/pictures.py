@@ -22,8 +22,6 @@ from PIL import Image, UnidentifiedImageError
 
 from kmodels.errors import ConfigurationError, DataError
 
-__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "check_picture", "find_picture", "read_picture"]
-
 #: Endings of the files that are taken for pictures in a folder.
 PICTURE_SUFFIXES: tuple[str, ...] = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -92,31 +90,10 @@ def check_picture(name: str | Path, root: str | Path) -> Path:
 
 
 def read_picture(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Decodes a picture file to RGB of a given size.
+    """Decodes a picture file to RGB (height, width, 3) uint8, read-only; safe in several threads at once.
 
-    A JPEG much larger than asked for is unpacked at a half, a quarter or an eighth of its size, never below
-    twice the size asked for: the result differs from a full decoding by a few levels, in a fraction of the
-    time. Safe to call from several threads at once.
-
-    Args:
-        path: A BMP, GIF, JPEG, PNG, TIFF or WebP file.
-        size: Height and width to resize to, in pixels, each 1 or more.
-
-    Returns:
-        Array of shape (height, width, 3), uint8 from 0 to 255, red, green, blue; read-only.
-
-    Raises:
-        ConfigurationError: If `size` is not two numbers from 1.
-        DataError: If the file is missing, no picture, truncated or otherwise damaged, of more than
-            `MAX_PIXELS` pixels, or of a kind without a known range (32 bits a channel).
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Image.new("L", (6, 4), 200).save(f"{folder}/grey.png")
-        ...     picture = read_picture(f"{folder}/grey.png", (2, 3))
-        >>> picture.shape, picture.dtype, picture[0, 0].tolist()
-        ((2, 3, 3), dtype('uint8'), [200, 200, 200])
+    A JPEG much larger than `size` is unpacked at a half, a quarter or an eighth of its size, never below twice `size`:
+    the result differs from a full decoding by a few levels, in a fraction of the time.
     """
     height, width = size
     if height < 1 or width < 1:
@@ -127,16 +104,11 @@ def read_picture(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint
                 raise Image.DecompressionBombError(f"{image.width} x {image.height}")
             return _decode(image, height, width)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(
-            "the picture is too large to unpack",
-            file=path,
-            expected=f"at most {MAX_PIXELS} pixels",
-            received=str(error),
-        ) from error
+        expected = f"at most {MAX_PIXELS} pixels"
+        raise DataError("the picture is too large to unpack", file=path, expected=expected, received=error) from error
     except UnidentifiedImageError as error:
-        raise DataError(
-            "not a picture, or damaged from its first bytes", file=path, expected="/".join(_FORMATS)
-        ) from error
+        message, expected = "not a picture, or damaged from its first bytes", "/".join(_FORMATS)
+        raise DataError(message, file=path, expected=expected) from error
     except (DataError, MemoryError):
         raise
     except Exception as error:
@@ -145,11 +117,7 @@ def read_picture(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint
 
 
 def _opened(path: str | Path) -> BytesIO | str | Path:
-    """What Pillow is to open: the content of a small file, read by one call, or the path of a larger one.
-
-    Pillow's own reading of a file takes several calls, at each of which Python changes threads: for pictures of
-    128 x 128 a sixth of the time.
-    """
+    """What Pillow is to open: the content of a small file, or the path of a larger one."""
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -159,6 +127,7 @@ def _opened(path: str | Path) -> BytesIO | str | Path:
         raise DataError("the picture is not a file", file=path)
     if status.st_size > _SMALL:
         return path
+    # By one call; Pillow takes several, at each of which Python changes threads: for 128 × 128 a sixth of the time.
     with open(path, "rb", buffering=0) as file:
         content = file.read(status.st_size)
     return BytesIO(content) if len(content) == status.st_size else path

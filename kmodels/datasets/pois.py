@@ -14,7 +14,6 @@ The table is a CSV file with a header and these columns, in any order (others ar
 from __future__ import annotations
 
 import ast
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,34 +23,41 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kmodels.datasets.chunks import sha256
+from kmodels.datasets.columns import NumberColumn, match_columns
 from kmodels.datasets.download import resolve
 from kmodels.datasets.pictures import check_picture
-from kmodels.datasets.tables import NumberColumn, Table, match_columns, read_table
+from kmodels.datasets.tables import Table, read_table
 from kmodels.errors import ConfigurationError, DataError
 
 _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "pois-sample"
 
 _COUNT_MAX = 2**53  # every whole number up to here has a float64 of its own
 _COUNT = "a whole number from 0"
-# Column of the file -> column of the table and what it may hold.
-_NUMBERS = {
-    "tier": ("tier", NumberColumn("tier", "int64", 1, 4, "1, 2, 3 or 4")),
-    "locationLon": ("longitude", NumberColumn("locationLon", "float64", -180, 180, "degrees from -180 to 180")),
-    "locationLat": ("latitude", NumberColumn("locationLat", "float64", -90, 90, "degrees from -90 to 90")),
-    "xps": ("xps", NumberColumn("xps", "float64", 0, np.finfo(np.float64).max, "a number from 0")),
-    "Visits": ("visits", NumberColumn("Visits", "int64", 0, _COUNT_MAX, _COUNT)),
-    "Likes": ("likes", NumberColumn("Likes", "int64", 0, _COUNT_MAX, _COUNT)),
-    "Dislikes": ("dislikes", NumberColumn("Dislikes", "int64", 0, _COUNT_MAX, _COUNT)),
-    "Bookmarks": ("bookmarks", NumberColumn("Bookmarks", "int64", 0, _COUNT_MAX, _COUNT)),
+# Column of the table -> column of the file.
+_COLUMNS = {
+    "id": "id",
+    "name": "name",
+    "description": "shortDescription",
+    "categories": "categories",
+    "tier": "tier",
+    "longitude": "locationLon",
+    "latitude": "locationLat",
+    "tags": "tags",
+    "xps": "xps",
+    "visits": "Visits",
+    "likes": "Likes",
+    "dislikes": "Dislikes",
+    "bookmarks": "Bookmarks",
+    "image": "main_image_path",
 }
-_TEXTS = {"id": "id", "name": "name", "shortDescription": "description"}
-_LISTS = ("categories", "tags")
-_PICTURE = "main_image_path"
-_HEADER = (
-    "id,name,shortDescription,categories,tier,locationLon,locationLat,tags,xps,Visits,Likes,Dislikes,Bookmarks,"
-    "main_image_path"
+_NUMBERS = (
+    NumberColumn("tier", "int64", 1, 4, "1, 2, 3 or 4"),
+    NumberColumn("longitude", "float64", -180, 180, "degrees from -180 to 180"),
+    NumberColumn("latitude", "float64", -90, 90, "degrees from -90 to 90"),
+    NumberColumn("xps", low=0, expected="a number from 0"),
+    *(NumberColumn(name, "int64", 0, _COUNT_MAX, _COUNT) for name in ("visits", "likes", "dislikes", "bookmarks")),
 )
-_COLUMNS = tuple(_HEADER.split(","))
 _AT_ONCE = 8
 
 
@@ -64,7 +70,7 @@ _EPSILON = 1e-8
 class Pois:
     """Points of interest, each with a picture that can be read.
 
-    Args:
+    Attributes:
         name: ``"sample"``, or the CSV file's name without its ending.
         path: The CSV file.
         sha256: Hexadecimal digest of the CSV file's bytes; the pictures are not part of it.
@@ -109,30 +115,30 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Image.new("RGB", (8, 8)).save(f"{folder}/a.png")
         ...     row = '''1,Old mill,,"['Nature']",2,6.1,49.6,[],120,10001,300,90,55,a.png'''
-        ...     _ = Path(folder, "pois.csv").write_text(f"{_HEADER}\n{row}\n")
+        ...     _ = Path(folder, "pois.csv").write_text(f"{','.join(_COLUMNS.values())}\n{row}\n")
         ...     pois = load(folder)
         >>> pois.table.loc[0, ["id", "categories", "tags"]].tolist()
         ['1', ('Nature',), ()]
     """
     if on_bad_image not in ("error", "skip"):
         raise ConfigurationError(f"on_bad_image must be 'error' or 'skip'; received {on_bad_image!r}")
-    path = resolve(source, _SAMPLE)
-    assert path is not None  # there are no other names
-    path = _find(path)
+    path = _find(resolve(source, _SAMPLE))
     raw = read_table(path, separator=",")
-    raw = raw.select(match_columns(raw.names, {}, {name: [name] for name in _COLUMNS}, _COLUMNS, path))
+    raw = raw.select(
+        match_columns(raw.names, {}, {name: [column] for name, column in _COLUMNS.items()}, _COLUMNS, path)
+    )
     table = _tidy(raw)
     image, reasons = _check_pictures(raw, skip=on_bad_image == "skip")
     bad = np.array([reason is not None for reason in reasons])
     if bad.all():
-        raise DataError(f"no picture can be used; of the first: {reasons[0]}", file=path, column=_PICTURE)
+        raise DataError(f"no picture can be used; of the first: {reasons[0]}", file=path, column=_COLUMNS["image"])
     skipped = pd.DataFrame(
-        {"id": table["id"], "image": raw.frame[_PICTURE].array, "reason": pd.Series(reasons, dtype=object)}
+        {"id": table["id"], "image": raw.frame["image"].array, "reason": pd.Series(reasons, dtype=object)}
     )
     return Pois(
         name="sample" if source == "sample" else path.stem,
         path=path,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=sha256(path),
         table=table.assign(image=image)[~bad].reset_index(drop=True),
         skipped=skipped[bad].astype(str).reset_index(drop=True),
     )
@@ -153,20 +159,19 @@ def _find(source: Path) -> Path:
 
 def _tidy(raw: Table) -> pd.DataFrame:
     """Checks and types every column but the picture's."""
-    columns: dict[str, Any] = {new: raw.frame[old].str.strip().array for old, new in _TEXTS.items()}
+    columns: dict[str, Any] = {name: raw.frame[name].str.strip().array for name in _COLUMNS if name != "image"}
     raw.text("id")
     raw.require_unique("id", columns["id"])
-    for name in _LISTS:
+    for name in ("categories", "tags"):
         columns[name] = _to_lists(raw, name)
-    for new, column in _NUMBERS.values():
+    for column in _NUMBERS:
         table = raw
         if column.dtype == "int64":
             # pandas writes whole numbers as 12.0 where the column once had a missing value.
             whole = raw.frame[column.name].str.replace(r"\.0+\s*$", "", regex=True)
             table = replace(raw, frame=whole.to_frame())
-        columns[new] = table.numbers(column)
-    order = ("id", "name", "description", "categories", "tier", "longitude", "latitude", "tags", "xps")
-    return pd.DataFrame(columns)[[*order, "visits", "likes", "dislikes", "bookmarks"]]
+        columns[column.name] = table.numbers(column)
+    return pd.DataFrame(columns)
 
 
 def _to_lists(raw: Table, name: str) -> pd.Series[Any]:
@@ -193,10 +198,10 @@ def _check_pictures(raw: Table, *, skip: bool) -> tuple[list[str], list[str | No
             return str(check_picture(name, root)), None
         except DataError as error:
             if not skip:
-                raise DataError(f"bad picture: {error}", file=raw.file, row=line, column=_PICTURE) from error
+                raise DataError(f"bad picture: {error}", file=raw.file, row=line, column=_COLUMNS["image"]) from error
             return "", str(error)
 
-    names = raw.frame[_PICTURE].str.strip()
+    names = raw.frame["image"].str.strip()
     # Decoding leaves Python's lock; the answers come in the file's order, the first error ends it.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         checked = list(pool.map(check, zip(names.index.tolist(), names, strict=True)))

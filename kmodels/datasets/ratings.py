@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,8 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.tables import Chunk, NumberColumn, TableFile, match_columns, open_table
+from kmodels.datasets.chunks import Columns, TableFile, open_table, sha256
+from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
 from kmodels.errors import ConfigurationError, DataError
+
+__all__ = ["RatingTables", "filter_ratings", "given_split", "read", "summary"]
 
 #: The columns of a ratings table; `timestamp` is optional.
 COLUMNS = ("user_id", "item_id", "rating", "timestamp")
@@ -28,7 +30,7 @@ class RatingTables:
     Every `user_id` of `ratings` is in `users` and every `item_id` in `items`, both unique there; a (user, item) pair
     occurs once.
 
-    Args:
+    Attributes:
         name: Name of the data: ``"sample"``, a download's name, or the file's or folder's.
         format: Shape of the files, such as ``"table"``.
         path: The file or folder that was read.
@@ -101,17 +103,17 @@ def read(
         ((3.0, 8.0), False)
     """
     file, names = Path(path), dict(columns or {})
-    ratings, digest, line = _read_ratings(file, names)
+    ratings, line = _read_ratings(file, names)
     known = {}
     for name, side in (("user_id", users), ("item_id", items)):
         ids = pd.DataFrame({name: pd.unique(ratings[name])})
         known[name] = ids if side is None else _read_side(Path(side), name, names.get(name, name), ids)
-    _check_pairs(ratings, file, line)
+    check_pairs(ratings, file, line)
     if scale is None:
         scale = (float(ratings["rating"].min()), float(ratings["rating"].max()))
     if not scale[0] < scale[1]:
         raise DataError("all ratings are alike", file=file, column=names.get("rating", "rating"), received=scale[0])
-    return RatingTables(file.stem, "table", file, digest, ratings, known["user_id"], known["item_id"], scale)
+    return RatingTables(file.stem, "table", file, sha256(file), ratings, known["user_id"], known["item_id"], scale)
 
 
 def filter_ratings(data: RatingTables, min_ratings: int = 5) -> RatingTables:
@@ -158,19 +160,7 @@ def filter_ratings(data: RatingTables, min_ratings: int = 5) -> RatingTables:
 
 
 def summary(data: RatingTables) -> dict[str, Any]:
-    """Counts the rows of the tables and of each rating.
-
-    Args:
-        data: The tables.
-
-    Returns:
-        `rows`, `users`, `items` (numbers), `format`, `sha256`, and `rating_counts`: rating as text -> rows.
-
-    Example:
-        >>> from kmodels.datasets import movielens
-        >>> summary(movielens.load("sample"))["users"]
-        600
-    """
+    """The counts of a report: rows, users, items, format, sha256, and rating as text -> rows."""
     counts = data.ratings["rating"].value_counts().sort_index()
     return {
         "rows": len(data.ratings),
@@ -183,120 +173,64 @@ def summary(data: RatingTables) -> dict[str, Any]:
 
 
 def given_split(data: RatingTables, name: str) -> npt.NDArray[np.bool_]:
-    """Finds a split that came with the data.
-
-    Args:
-        data: The tables.
-        name: Such as ``"u1"``.
-
-    Returns:
-        (ratings,), True for the rows of its test file.
-
-    Raises:
-        ConfigurationError: If the data has no such split.
-
-    Example:
-        >>> from kmodels.datasets import movielens
-        >>> given_split(movielens.load("sample"), "u1")
-        Traceback (most recent call last):
-        kmodels.errors.ConfigurationError: the data has no split u1; it has none: ML-100K's own files bring some
-    """
+    """True for the test rows of a split that came with the data, such as ``"u1"``."""
     if name not in data.given_splits:
         known = ", ".join(data.given_splits) or "none: ML-100K's own files bring some"
         raise ConfigurationError(f"the data has no split {name}; it has {known}")
     return data.given_splits[name]
 
 
-def _read_ratings(file: Path, columns: Mapping[str, str]) -> tuple[pd.DataFrame, str, Callable[[int], int]]:
-    """The ratings, the digest of the file, and row -> line."""
+def _read_ratings(file: Path, columns: Mapping[str, str]) -> tuple[pd.DataFrame, Callable[[int], int]]:
+    """The ratings, and row -> line."""
     table = open_table(file)
     looked_for = {name: [name] for name in COLUMNS}
     found = match_columns(table.names, columns, looked_for, ("user_id", "item_id", "rating"), file)
     labels, numbers = [found["user_id"], found["item_id"]], [NumberColumn(found["rating"])]
     times = found.get("timestamp")
-    has_numbers = times is not None and _holds_numbers(table, times)
-    if times is not None and has_numbers:
+    if times is not None and _holds_numbers(table, times):
         numbers.append(NumberColumn(times))
     elif times is not None:
         labels.append(times)
-    digest = hashlib.sha256()
-    chunks = list(table.chunks(labels, numbers, digest))
-    line = _lines(chunks, found["rating"])
-    content: dict[str, Any] = {name: _ids(chunks, found[name], file, line) for name in ("user_id", "item_id")}
-    content["rating"] = np.concatenate([chunk.numbers[found["rating"]] for chunk in chunks]).astype(np.float32)
+    whole = table.read(labels, numbers)
+    content: dict[str, Any] = {name: _ids(whole, found[name]) for name in ("user_id", "item_id")}
+    content["rating"] = whole.numbers[found["rating"]].astype(np.float32)
     if times is not None:
-        seconds = (
-            np.concatenate([chunk.numbers[times] for chunk in chunks])
-            if has_numbers
-            else _dates(chunks, times, file, line)
-        )
+        seconds = whole.numbers[times] if times in whole.numbers else _dates(whole, times)
         content["timestamp"] = (seconds / 1000 if seconds.max() > _MILLISECONDS else seconds).astype(np.int64)
-    return pd.DataFrame(content), digest.hexdigest(), line
+    return pd.DataFrame(content), whole.line
 
 
 def _read_side(file: Path, name: str, theirs: str, ids: pd.DataFrame) -> pd.DataFrame:
     """The rows of a side table for the given ids, its numbers as numbers; a row of missing values where it has none."""
     table = open_table(file)
     column = match_columns(table.names, {}, {name: [theirs, name]}, [name], file)[name]
-    chunks = list(table.chunks(table.names, [], hashlib.sha256()))
-    line = _lines(chunks, column)
-    content: dict[str, Any] = {}
-    for label in table.names:
-        if label == column:
-            content[name] = _ids(chunks, label, file, line, text=ids[name].dtype.kind not in "iu")
-        else:
-            content[label] = _values(*_joined(chunks, label))
-    found = pd.DataFrame(content)
+    whole = table.read(table.names, [])
+    texts = ids[name].dtype.kind not in "iu"
+    found = pd.DataFrame(
+        {
+            name if label == column else label: _ids(whole, label, texts) if label == column else _values(whole, label)
+            for label in table.names
+        }
+    )
     twice = found[name].duplicated()
     if twice.any():
         row = int(np.argmax(twice))
-        raise DataError("the id stands twice", file=file, row=line(row), column=column, received=found[name][row])
+        raise whole.error("the id stands twice", row, column, "each once", found[name][row])
     return ids.merge(found, on=name, how="left")
 
 
-def _lines(chunks: list[Chunk], number: str) -> Callable[[int], int]:
-    """Row of the whole table, from 0 -> line of the file."""
-    sizes = [len(chunk.numbers[number] if number in chunk.numbers else chunk.labels[number][1]) for chunk in chunks]
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-
-    def line(row: int) -> int:
-        chunk = int(np.searchsorted(starts, row, side="right")) - 1
-        return chunks[chunk].line(row - int(starts[chunk]))
-
-    return line
-
-
-def _joined(chunks: list[Chunk], column: str) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Distinct texts of a column and the code of each row; -1 where there is no text."""
-    place: dict[str, int] = {}
-    codes = []
-    for chunk in chunks:
-        texts, own = chunk.labels[column]
-        mapped = [place.setdefault(text, len(place)) if (text := raw.strip()) else -1 for raw in texts]
-        codes.append(np.append(np.array(mapped, np.int64), -1)[own])
-    return list(place), np.concatenate(codes)
-
-
-def _ids(
-    chunks: list[Chunk], column: str, file: Path, line: Callable[[int], int], *, text: bool = False
-) -> npt.NDArray[Any]:
+def _ids(table: Columns, column: str, text: bool = False) -> npt.NDArray[Any]:
     """A column of ids: int64 where all are whole numbers in their usual form, else text."""
-    texts, codes = _joined(chunks, column)
+    texts, codes = table.labels[column]
     if (codes < 0).any():
-        row = int(np.argmax(codes < 0))
-        raise DataError("the id is missing", file=file, row=line(row), column=column)
-    if not text and all(_whole(value) for value in texts):
-        return np.array(texts, np.int64)[codes]
-    return np.array(texts, object)[codes]
+        raise table.error("the id is missing", int(np.argmax(codes < 0)), column, "a number or a text", "")
+    are_whole = not text and all(map(WHOLE.fullmatch, texts))
+    return np.array(texts, np.int64 if are_whole else object)[codes]
 
 
-def _whole(text: str) -> bool:
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and len(digits) < 19 and str(int(text)) == text
-
-
-def _values(texts: list[str], codes: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+def _values(table: Columns, column: str) -> npt.NDArray[Any]:
     """A column of a side table: numbers where all texts are numbers, else text; missing values are NaN or None."""
+    texts, codes = table.labels[column]
     try:
         numbers = np.array([float(text) for text in texts if "_" not in text])
     except ValueError:
@@ -308,42 +242,31 @@ def _values(texts: list[str], codes: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
 
 def _holds_numbers(table: TableFile, column: str) -> bool:
     """Whether the first value of a column is a number."""
-    texts, codes = next(iter(table.chunks([column], [], hashlib.sha256()))).labels[column]
+    texts, codes = next(iter(table.chunks([column], []))).labels[column]
     try:
         return not math.isnan(float(texts[codes[0]]))
     except ValueError:
         return False
 
 
-def _dates(chunks: list[Chunk], column: str, file: Path, line: Callable[[int], int]) -> npt.NDArray[np.float64]:
+def _dates(table: Columns, column: str) -> npt.NDArray[np.float64]:
     """Seconds since 1970 of a column of dates."""
-    texts, codes = _joined(chunks, column)
+    texts, codes = table.labels[column]
     dates = pd.to_datetime(pd.Series([*texts, None], dtype=object), format="ISO8601", utc=True, errors="coerce")
     missing = dates.isna().to_numpy()[codes]
     if missing.any():
         row = int(np.argmax(missing))
-        received = texts[codes[row]] if codes[row] >= 0 else ""
-        raise DataError(
-            "not a time",
-            file=file,
-            row=line(row),
-            column=column,
-            expected="seconds since 1970, or a date such as 2024-05-31T12:00:00",
-            received=received,
-        )
+        expected = "seconds since 1970, or a date such as 2024-05-31T12:00:00"
+        raise table.error("not a time", row, column, expected, [*texts, ""][codes[row]])
     return dates.to_numpy("datetime64[s]").astype(np.float64)[codes]
 
 
-def _check_pairs(ratings: pd.DataFrame, file: Path, line: Callable[[int], int]) -> None:
+def check_pairs(ratings: pd.DataFrame, file: Path, line: Callable[[int], int]) -> None:
     """Refuses a user's second rating of an item."""
     repeated = ratings.duplicated(["user_id", "item_id"]).to_numpy()
     if repeated.any():
         second = int(np.argmax(repeated))
-        user, item = ratings[["user_id", "item_id"]].iloc[second]
+        user, item = (ratings[name].iloc[second] for name in ("user_id", "item_id"))
         first = int(np.argmax(((ratings["user_id"] == user) & (ratings["item_id"] == item)).to_numpy()))
-        raise DataError(
-            f"user {user} rates item {item} twice, on lines {line(first)} and {line(second)}",
-            file=file,
-            row=line(second),
-            expected="each (user, item) pair once",
-        )
+        message = f"user {user} rates item {item} twice, on lines {line(first)} and {line(second)}"
+        raise DataError(message, file=file, row=line(second), expected="each (user, item) pair once")

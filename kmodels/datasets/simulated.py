@@ -18,6 +18,10 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+# Standard deviations of the noise, of a user's and an item's bias, and of the products p_user · q_item.
+_NOISE, _SD_BIAS, _SD_PRODUCT = 0.4, 0.25, 0.5
+
+
 @dataclass(frozen=True, eq=False)
 class SimulatedRatings:
     """Ratings, and what they were drawn from.
@@ -26,57 +30,35 @@ class SimulatedRatings:
         ratings: Columns user_id and item_id (int64, from 1) and rating (float32), one row per rating, ordered by user
             and item.
         mean: (rows,) each rating without its noise.
-        noise: Standard deviation of the noise.
         rank: Width of the factors.
-        sd_user: Standard deviation of the users' biases.
-        sd_item: Standard deviation of the items' biases.
-        sd_product: Standard deviation of the products p_user · q_item.
     """
 
     ratings: pd.DataFrame
     mean: Floats
-    noise: float
     rank: int
-    sd_user: float
-    sd_item: float
-    sd_product: float
 
 
 def low_rank_ratings(
-    n_users: int = 5000,
-    n_items: int = 2000,
-    n_ratings: int = 200_000,
-    *,
-    rank: int = 3,
-    noise: float = 0.4,
-    sd_user: float = 0.25,
-    sd_item: float = 0.25,
-    sd_product: float = 0.5,
-    seed: int = 0,
+    n_users: int = 5000, n_items: int = 2000, n_ratings: int = 200_000, *, rank: int = 3, seed: int = 0
 ) -> SimulatedRatings:
-    """Draws ratings 3 + b_user + b_item + p_user · q_item + noise · ε from normal distributions.
+    """Draws ratings 3 + b_user + b_item + p_user · q_item + ε from normal distributions.
 
-    They are real numbers, neither rounded nor cut off at 1 and 5, so that the error of the generating model is the
-    noise itself; with the defaults, 99 of 100 lie between 1 and 5. Activity of users and popularity of items are
-    heavy-tailed; nobody rates an item twice.
+    The biases have standard deviation 0.25, the products 0.5 and the noise ε 0.4. Ratings are neither rounded nor cut
+    off at 1 and 5, so that the error of the generating model is the noise itself; 99 of 100 lie between 1 and 5.
+    Activity of users and popularity of items are heavy-tailed; nobody rates an item twice.
 
     Args:
         n_users: Number of users. Default 5000.
         n_items: Number of items. Default 2000.
         n_ratings: Number of ratings, at least 5 for each user and at most half of all pairs. Default 200000.
         rank: Width of the factors p and q. Default 3.
-        noise: Standard deviation of the noise. Default 0.4.
-        sd_user: Standard deviation of b_user. Default 0.25.
-        sd_item: Standard deviation of b_item. Default 0.25.
-        sd_product: Standard deviation of p_user · q_item. Default 0.5.
         seed: Seed of all draws. Default 0.
 
     Returns:
         The ratings and their means.
 
     Raises:
-        ConfigurationError: If a size or the rank is below 1, a standard deviation is not above 0, or the number of
-            ratings does not fit.
+        ConfigurationError: If a size or the rank is below 1, or the number of ratings does not fit.
 
     Example:
         >>> data = low_rank_ratings(100, 50, 1000)
@@ -88,14 +70,6 @@ def low_rank_ratings(
     for name, value in (("n_users", n_users), ("n_items", n_items), ("rank", rank)):
         if value < 1:
             raise ConfigurationError(f"{name} must be at least 1. Received: {name}={value}")
-    for name, deviation in (
-        ("noise", noise),
-        ("sd_user", sd_user),
-        ("sd_item", sd_item),
-        ("sd_product", sd_product),
-    ):
-        if not deviation > 0:
-            raise ConfigurationError(f"{name} must be above 0. Received: {name}={deviation}")
     if not 5 * n_users <= n_ratings <= n_users * n_items // 2:
         raise ConfigurationError(
             f"n_ratings must be from 5 · n_users = {5 * n_users} to half of all pairs = {n_users * n_items // 2}. "
@@ -103,13 +77,13 @@ def low_rank_ratings(
         )
     rng = np.random.default_rng(seed)
     user, item = _draw_pairs(rng, n_users, n_items, n_ratings)
-    scale = _scale(sd_product, rank)
-    mean = 3 + rng.normal(0, sd_user, n_users)[user] + rng.normal(0, sd_item, n_items)[item]
+    scale = _scale(rank)
+    mean = 3 + rng.normal(0, _SD_BIAS, n_users)[user] + rng.normal(0, _SD_BIAS, n_items)[item]
     p, q = rng.normal(0, scale, (n_users, rank)), rng.normal(0, scale, (n_items, rank))
     mean = mean + (p[user] * q[item]).sum(axis=1)
-    rating = (mean + rng.normal(0, noise, n_ratings)).astype(np.float32)
+    rating = (mean + rng.normal(0, _NOISE, n_ratings)).astype(np.float32)
     table = pd.DataFrame({"user_id": user + 1, "item_id": item + 1, "rating": rating})
-    return SimulatedRatings(table, mean, noise, rank, sd_user, sd_item, sd_product)
+    return SimulatedRatings(table, mean, rank)
 
 
 def summary(data: SimulatedRatings) -> dict[str, Any]:
@@ -121,36 +95,18 @@ def summary(data: SimulatedRatings) -> dict[str, Any]:
         "items": int(table["item_id"].nunique()),
         "sha256": hashlib.sha256(b"".join(table[name].to_numpy().tobytes() for name in table)).hexdigest(),
         "rank": data.rank,
-        "noise": data.noise,
+        "noise": _NOISE,
     }
 
 
 def floors(
     data: SimulatedRatings, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64], *, sweeps: int = 200
 ) -> dict[str, float]:
-    """Computes the lowest RMSE that is reachable on the test rows.
+    """Lowest RMSE on the test rows: of the generating model (oracle), and of the best estimate from training rows.
 
-    The best estimate from the training rows is the posterior mean given the true standard deviations: on average over
-    such worlds, nothing does better. It is found by Gibbs sampling (Salakhutdinov and Mnih, "Bayesian Probabilistic
-    Matrix Factorization using Markov Chain Monte Carlo", ICML 2008), which draws the mean, all users' and all items'
-    numbers in turns, each from its distribution given the others.
-
-    Args:
-        data: What `low_rank_ratings` drew.
-        train: Positions of the training rows.
-        test: Positions of the test rows.
-        sweeps: Sweeps of the sampler, of which the first quarter is dropped. Default 200.
-
-    Returns:
-        `oracle`: of the generating model itself, which is the noise but for chance; `learnable`: of the posterior
-        mean.
-
-    Example:
-        >>> data = low_rank_ratings(60, 40, 1000)
-        >>> rows = np.random.default_rng(0).permutation(1000)
-        >>> found = floors(data, rows[:700], rows[700:], sweeps=40)
-        >>> found["oracle"] < found["learnable"]
-        True
+    The latter (learnable) is the posterior mean given the true standard deviations, found by Gibbs sampling, of which
+    the first quarter of the sweeps is dropped (Salakhutdinov and Mnih, "Bayesian Probabilistic Matrix Factorization
+    using Markov Chain Monte Carlo", ICML 2008).
     """
     rating = data.ratings["rating"].to_numpy(np.float64)
     user, item = (data.ratings[name].to_numpy() - 1 for name in ("user_id", "item_id"))
@@ -159,9 +115,9 @@ def floors(
     return {name: float(np.sqrt(np.mean(error**2))) for name, error in errors.items()}
 
 
-def _scale(sd_product: float, rank: int) -> float:
-    """Standard deviation of one factor: both sides share it, and their product has `sd_product`."""
-    return float((sd_product**2 / rank) ** 0.25)
+def _scale(rank: int) -> float:
+    """Standard deviation of one factor: both sides share it, which makes the products have theirs."""
+    return float((_SD_PRODUCT**2 / rank) ** 0.25)
 
 
 def _draw_pairs(rng: np.random.Generator, n_users: int, n_items: int, n_ratings: int) -> tuple[Ints, Ints]:
@@ -188,7 +144,7 @@ def _posterior_mean(
     data: SimulatedRatings, user: Ints, item: Ints, rating: Floats, train: Ints, test: Ints, sweeps: int
 ) -> Floats:
     rng = np.random.default_rng(0)
-    scale = _scale(data.sd_product, data.rank)
+    scale = _scale(data.rank)
     # The order of the items' half sweeps; the users' rows must be ascending too.
     train = train[np.argsort(user[train], kind="stable")]
     of_user, of_item, known = user[train], item[train], rating[train]
@@ -196,8 +152,7 @@ def _posterior_mean(
     n_users, n_items = int(user.max()) + 1, int(item.max()) + 1
     x_user = np.concatenate([np.zeros((n_users, 1)), rng.normal(0, scale, (n_users, data.rank))], axis=1)
     x_item = np.concatenate([np.zeros((n_items, 1)), rng.normal(0, scale, (n_items, data.rank))], axis=1)
-    prior_user = np.array([data.sd_user] + [scale] * data.rank)
-    prior_item = np.array([data.sd_item] + [scale] * data.rank)
+    prior = np.array([_SD_BIAS] + [scale] * data.rank)
 
     def both(users: Ints, items: Ints) -> Floats:
         product = np.einsum("ij,ij->i", x_user[users, 1:], x_item[items, 1:])
@@ -206,12 +161,10 @@ def _posterior_mean(
     total, kept = np.zeros(len(test)), 0
     for sweep in range(sweeps):
         left = known - both(of_user, of_item)
-        middle = rng.normal(left.mean(), data.noise / np.sqrt(len(known)))
+        middle = rng.normal(left.mean(), _NOISE / np.sqrt(len(known)))
         above = known - middle
-        x_user = draw_side(rng, of_user, x_item[of_item], above, prior_user, n_users, data.noise)
-        x_item = draw_side(
-            rng, of_item[by_item], x_user[of_user[by_item]], above[by_item], prior_item, n_items, data.noise
-        )
+        x_user = draw_side(rng, of_user, x_item[of_item], above, prior, n_users, _NOISE)
+        x_item = draw_side(rng, of_item[by_item], x_user[of_user[by_item]], above[by_item], prior, n_items, _NOISE)
         if sweep >= sweeps // 4:
             total += middle + both(user[test], item[test])
             kept += 1

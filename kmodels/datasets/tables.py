@@ -1,8 +1,4 @@
-"""Tables of any source, read strictly: whole as text (`read_table`) or in chunks of bounded memory (`open_table`).
-
-Whatever is wrong in a file raises `DataError` with the line and the column. `parse_columns` and `match_columns` map the
-names that a data set uses to those of the file.
-"""
+"""Tables of any source read whole, as text: whatever is wrong in a file raises `DataError` with its line and column."""
 
 from __future__ import annotations
 
@@ -19,20 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.chunks import Chunk, TableFile, open_table
-from kmodels.datasets.columns import NumberColumn, decode, field_count_error, match_columns, parse_columns
+from kmodels.datasets.columns import NumberColumn, decode, field_count_error, parse_columns
 from kmodels.errors import DataError
 
-__all__ = [
-    "Chunk",
-    "NumberColumn",
-    "Table",
-    "TableFile",
-    "match_columns",
-    "open_table",
-    "parse_columns",
-    "read_table",
-]
+__all__ = ["parse_columns"]
 
 _LONGEST_QUOTE = 80
 _SEPARATORS = (",", ";", "\t")
@@ -113,36 +99,12 @@ def read_table(
     encoding: str = "utf-8",
     quoted: bool = True,
 ) -> Table:
-    r"""Reads a whole table of text fields: JSON where the name ends in ``.json``, else lines.
+    """Reads a whole table of text fields: JSON where the name ends in ``.json``, else lines.
 
     JSON may be a list of records, one record per line, or an object of columns (lists); numbers there are written out,
-    null is empty.
-
-    Args:
-        file: The file.
-        names: Names of the columns, in the file's order, of a file without a header. Default None: the first line.
-        separator: What stands between two fields. Default None: whichever of comma, semicolon and tab the first line
-            has most of; empty lines are then left out instead of refused.
-        encoding: ``"utf-8"`` (the default), or ``"latin-1"``, where bytes that are valid UTF-8 are still read as that.
-        quoted: Whether fields may be in double quotes, as in CSV files; the separator is then one character. Default
-            True.
-
-    Returns:
-        The table; columns have the names of the header, without spaces around them.
-
-    Raises:
-        DataError: If the file is missing, empty or damaged or has no row; at the first line with missing or surplus
-            fields, bad quotes or bytes of another encoding.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "houses.csv"
-        ...     _ = path.write_text("id;city\n1;Bonn\n\n2;Kiel\n")
-        ...     read_table(path).frame
-          id  city
-        2  1  Bonn
-        4  2  Kiel
+    null is empty. Without `names` the first line has them. Without a separator it is whichever of comma, semicolon and
+    tab the first line has most of, and empty lines are left out instead of refused. In ``"latin-1"``, bytes that are
+    valid UTF-8 are still read as that.
     """
     text = decode(_read_bytes(file), file, encoding)
     if file.suffix == ".json":

@@ -32,7 +32,7 @@ def stated():
 
 def test_making_the_sample_again_gives_the_same_pictures(planted, tmp_path):
     planted.write(tmp_path, with_floors=False)
-    made, kept = fashion_mnist.read(tmp_path), fashion_mnist.read(SAMPLE)
+    made, kept = fashion_mnist.load(tmp_path), fashion_mnist.load(SAMPLE)
     for part in ("train", "test"):
         np.testing.assert_array_equal(getattr(made, f"{part}_labels"), getattr(kept, f"{part}_labels"))
         ours, theirs = (getattr(each, f"{part}_images").astype(int) for each in (made, kept))

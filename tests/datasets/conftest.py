@@ -115,7 +115,7 @@ def refused():
 
     def check(folder, *pieces):
         with pytest.raises(DataError) as error:
-            movielens.read(folder)
+            movielens.load(folder)
         for piece in pieces:
             assert piece in str(error.value)
         return error.value

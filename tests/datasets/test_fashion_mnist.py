@@ -36,7 +36,7 @@ def write(tmp_path):
 
 @pytest.mark.parametrize("compress", [True, False])
 def test_files_are_read(write, compress):
-    data = fashion_mnist.read(write(compress=compress))
+    data = fashion_mnist.load(write(compress=compress))
     for part, images, labels in (
         ("train", data.train_images, data.train_labels),
         ("t10k", data.test_images, data.test_labels),
@@ -81,7 +81,7 @@ IMAGE, LABEL = NAMES["train"]
 )
 def test_wrong_files_are_refused(write, changed, pieces):
     with pytest.raises(DataError) as error:
-        fashion_mnist.read(write(changed))
+        fashion_mnist.load(write(changed))
     for piece in pieces:
         assert piece in str(error.value)
 
@@ -94,7 +94,7 @@ def test_damaged_archives_are_refused(write, damage):
     file = folder / f"{IMAGE}.gz"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(DataError, match="damaged or cut short") as error:
-        fashion_mnist.read(folder)
+        fashion_mnist.load(folder)
     assert str(file) in str(error.value)
 
 

@@ -13,7 +13,7 @@ from kmodels.errors import ConfigurationError, DataError
 
 
 def test_ratings_are_the_same_in_every_format(write, kind, tiny):
-    data = movielens.read(write(kind))
+    data = movielens.load(write(kind))
     assert data.format == kind
     assert data.name == data.path.name
     assert data.ratings.dtypes.astype(str).to_dict() == {
@@ -32,7 +32,7 @@ def test_ratings_are_the_same_in_every_format(write, kind, tiny):
 
 
 def test_users(write, kind):
-    users = movielens.read(write(kind)).users
+    users = movielens.load(write(kind)).users
     assert users["user_id"].tolist() == [1, 2, 3]
     if kind == "csv":
         assert list(users) == ["user_id"]
@@ -92,7 +92,7 @@ def test_users(write, kind):
     ],
 )
 def test_items(write, kind, titles, years, genres):
-    items = movielens.read(write(kind)).items
+    items = movielens.load(write(kind)).items
     assert list(items) == ["item_id", "title", "year", "genres", "decade"]
     assert items["item_id"].tolist() == [10, 20, 30, 40]
     assert items["title"].tolist() == titles
@@ -103,28 +103,28 @@ def test_items(write, kind, titles, years, genres):
 
 
 def test_line_ends_byte_order_mark_and_missing_last_newline(write, kind, tiny):
-    plain = movielens.read(write(kind))
+    plain = movielens.load(write(kind))
     for change in (
         lambda text: text.replace("\n", "\r\n"),
         lambda text: text.rstrip("\n"),
         lambda text: text + "\n\n",
     ):
-        changed = movielens.read(write(kind, {name: change(text) for name, text in tiny.files[kind].items()}))
+        changed = movielens.load(write(kind, {name: change(text) for name, text in tiny.files[kind].items()}))
         for table in ("ratings", "users", "items"):
             pd.testing.assert_frame_equal(getattr(changed, table), getattr(plain, table))
-    marked = movielens.read(write(kind, {n: b"\xef\xbb\xbf" + t.encode() for n, t in tiny.files[kind].items()}))
+    marked = movielens.load(write(kind, {n: b"\xef\xbb\xbf" + t.encode() for n, t in tiny.files[kind].items()}))
     assert marked.items["title"].tolist() == plain.items["title"].tolist()
 
 
 def test_old_formats_are_read_as_utf_8_where_they_have_been_converted(write, tiny):
     folder = write("ml-1m", {"movies.dat": tiny.files["ml-1m"]["movies.dat"].encode("utf-8")})
-    assert movielens.read(folder).items["title"][1] == "Misérables, Les (1998)"
+    assert movielens.load(folder).items["title"][1] == "Misérables, Les (1998)"
 
 
 def test_recbole_occupation_codes_and_genre_column(write, tiny):
     users = tiny.files["recbole"]["x.user"].replace("technician", "17").replace("other", "0").replace("writer", "20")
     items = tiny.files["recbole"]["x.item"].replace("class:", "genre:").replace("\tunknown", "\t(no genres listed)")
-    data = movielens.read(write("recbole", {"x.user": users, "x.item": items}))
+    data = movielens.load(write("recbole", {"x.user": users, "x.item": items}))
     assert data.users["occupation"].tolist() == ["technician/engineer", "other", "writer"]
     assert data.items["genres"][3] == ""
 
@@ -136,7 +136,7 @@ def test_a_folder_inside_an_unpacked_archive(write, tmp_path, tiny):
     for name in tiny.files["csv"]:
         (folder / name).rename(inner / name)
     (folder / "__MACOSX").mkdir()
-    data = movielens.read(str(folder))
+    data = movielens.load(str(folder))
     assert data.path == inner
     assert data.name == "ml-latest-small"
 

@@ -29,7 +29,7 @@ def write(tmp_path):
 
 def test_the_table(write):
     path = write(HEADER, *GOOD)
-    data = purchases.read(path)
+    data = purchases.load(path)
     assert (data.name, data.path) == ("purchases", path)
     assert data.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     table = data.table
@@ -80,7 +80,7 @@ def test_the_sample_agrees_with_pandas(monkeypatch, block_bytes):
     ],
 )
 def test_ids_are_numbers_only_if_nothing_is_lost(write, ids, read):
-    table = purchases.read(write("User_ID,Product_ID,Purchase", *(f"{value},x,1" for value in ids))).table
+    table = purchases.load(write("User_ID,Product_ID,Purchase", *(f"{value},x,1" for value in ids))).table
     assert table["user_id"].tolist() == read
     categories = table["user_id"].cat.categories.tolist()
     assert categories == sorted(set(read))
@@ -88,7 +88,7 @@ def test_ids_are_numbers_only_if_nothing_is_lost(write, ids, read):
 
 def test_missing_values_and_whole_numbers_of_labels(write):
     values = ["8.0", "", "NA", "nan", "10", "8", "None", "NULL"]
-    table = purchases.read(
+    table = purchases.load(
         write("User_ID,Product_ID,Product_Category_2,Age,Purchase", *(f"1,x,{value},,1" for value in values))
     ).table
     assert table["category_2"].cat.categories.tolist() == [8, 10]
@@ -104,7 +104,7 @@ def test_a_table_of_ones_own(write):
         name="till.csv",
     )
     columns = {"product": "SKU", "user": "Customer, name", "amount": "Total", "city": "Town"}
-    table = purchases.read(path, columns=columns).table
+    table = purchases.load(path, columns=columns).table
     assert list(table) == ["user_id", "product_id", "city", "amount"]
     assert table["user_id"].tolist() == ["Doe, Jane", "Roe"]
     assert table["amount"].tolist() == [0, 12.25]
@@ -113,7 +113,7 @@ def test_a_table_of_ones_own(write):
 
 def test_many_labels_take_more_bytes(write):
     rows = [f"u{number},p{number % 200},1" for number in range(40_000)]
-    table = purchases.read(write("User_ID,Product_ID,Purchase", *rows)).table
+    table = purchases.load(write("User_ID,Product_ID,Purchase", *rows)).table
     assert table["user_id"].cat.codes.dtype == np.int32
     assert table["product_id"].cat.codes.dtype == np.int16
     assert table["user_id"].tolist() == [f"u{number}" for number in range(40_000)]
@@ -143,27 +143,27 @@ def test_a_wrong_value_is_named_with_its_line_and_column(write, monkeypatch, blo
     fields[HEADER.split(",").index(column)] = value
     path = write(HEADER, *GOOD, ",".join(fields), *GOOD)
     with pytest.raises(DataError, match=rf"purchases\.csv, line 5, column '{column}': {message}") as caught:
-        purchases.read(path)
+        purchases.load(path)
     assert (caught.value.file, caught.value.row, caught.value.column) == (path, 5, column)
 
 
 def test_a_malformed_row_is_named(write):
     with pytest.raises(DataError, match=r"line 3: the line has 2 fields; expected 12"):
-        purchases.read(write(HEADER, GOOD[0], "1000001,P1", GOOD[1]))
+        purchases.load(write(HEADER, GOOD[0], "1000001,P1", GOOD[1]))
 
 
 @pytest.mark.parametrize("name", ["user", "product", "amount"])
 def test_a_missing_required_column_is_refused(write, name):
     header = HEADER.replace(purchases.COLUMNS[name], "Other")
     with pytest.raises(DataError, match=rf"the required column '{name}' is missing; expected.* columns {name}=…"):
-        purchases.read(write(header, *GOOD))
+        purchases.load(write(header, *GOOD))
 
 
 def test_an_empty_file_is_refused(tmp_path):
     path = tmp_path / "empty.csv"
     path.touch()
     with pytest.raises(DataError, match=r"empty\.csv: the file is empty"):
-        purchases.read(path)
+        purchases.load(path)
 
 
 @pytest.mark.parametrize(
@@ -178,15 +178,15 @@ def test_an_empty_file_is_refused(tmp_path):
 )
 def test_a_wrong_mapping_is_refused(write, columns, error, message):
     with pytest.raises(error, match=message):
-        purchases.read(write(HEADER, *GOOD), columns=columns)
+        purchases.load(write(HEADER, *GOOD), columns=columns)
 
 
 def test_a_folder_means_the_one_table_in_it(write, tmp_path):
     write("nothing", name="groups.csv")
     with pytest.raises(DataError, match=r"no purchase table here; .* received 'groups\.csv'"):
-        purchases.read(tmp_path)
+        purchases.load(tmp_path)
     path = write(HEADER, *GOOD, name="train.csv")
-    assert purchases.read(tmp_path).path == path
+    assert purchases.load(tmp_path).path == path
     write(HEADER, *GOOD)
     with pytest.raises(DataError, match="several purchase tables here"):
         purchases.load(tmp_path)
@@ -215,8 +215,8 @@ def test_parquet_is_read_as_csv_is(write, tmp_path):
     pytest.importorskip("pyarrow")
     path = write(HEADER, *GOOD)
     pd.read_csv(path).to_parquet(tmp_path / "table.parquet")
-    found = purchases.read(tmp_path / "table.parquet")
-    pd.testing.assert_frame_equal(found.table, purchases.read(path).table)
+    found = purchases.load(tmp_path / "table.parquet")
+    pd.testing.assert_frame_equal(found.table, purchases.load(path).table)
     assert found.sha256 == hashlib.sha256((tmp_path / "table.parquet").read_bytes()).hexdigest()
 
 
@@ -226,4 +226,4 @@ def test_a_missing_amount_in_parquet_is_named_with_its_row(write, tmp_path):
     table.loc[1, "Purchase"] = None
     table.to_parquet(tmp_path / "table.parquet")
     with pytest.raises(DataError, match="line 2, column 'Purchase': the value is missing"):
-        purchases.read(tmp_path / "table.parquet")
+        purchases.load(tmp_path / "table.parquet")

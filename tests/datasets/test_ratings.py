@@ -118,7 +118,9 @@ def test_what_is_wrong_is_named_with_its_line(write, text, message):
 
 def test_bad_side_tables_and_maps_are_refused(write):
     path = write(TABLE)
-    with pytest.raises(DataError, match=r"users.csv, line 4, column 'reader': the id stands twice; received 'ann'"):
+    with pytest.raises(
+        DataError, match=r"users.csv, line 4, column 'reader': the id stands twice; expected each once; received 'ann'"
+    ):
         ratings.read(path, COLUMNS, users=write("reader,age\nann,1\nben,2\nann,3\n", "users.csv"))
     with pytest.raises(DataError, match=r"items.csv: the required column 'item_id' is missing"):
         ratings.read(path, COLUMNS, items=write("book,pages\n0-19,1\n", "items.csv"))

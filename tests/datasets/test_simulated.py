@@ -88,7 +88,6 @@ def test_the_floors_stand_in_their_order_and_the_learnable_is_near_what_the_form
     [
         ({"n_users": 0}, "n_users must be at least 1"),
         ({"rank": 0}, "rank must be at least 1"),
-        ({"noise": 0.0}, r"noise must be above 0. Received: noise=0\.0"),
         ({"n_ratings": 499}, "n_ratings must be from 5 · n_users = 500 to half of all pairs = 2500"),
         ({"n_ratings": 2501}, "Received: n_ratings=2501"),
     ],
