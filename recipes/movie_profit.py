@@ -182,13 +182,13 @@ def explore(films: pd.DataFrame, profit: np.ndarray) -> dict:
     """Figures of films before any model."""
     title = f"{len(films):,} films, {100 * profit.mean():.1f} % above the line"
     money, groups = films[["budget", "revenue"]], np.where(profit, "profit", "none")
-    drawn = {"budgets": figures.scatter_map(money, groups, log=True, diagonal=True, title=title)}
+    drawn = {"budgets": figures.scatter(money, groups, log=True, diagonal=True, title=title)}
     columns = films.filter(["budget", "runtime", "rating", "votes", "release_date"])
-    if columns.nunique().max() > 1:
-        drawn["profit_by_column"] = figures.mean_by_column(columns, 100 * profit, "profit (%)")
+    if len((columns := columns.loc[:, columns.nunique() > 1]).columns):
+        drawn["profit_by_column"] = figures.by_category(columns, 100 * profit, "profit (%)")
     if "genres" in films and films["genres"].explode().nunique() > 1:
         genres = films.assign(profit=100 * profit).explode("genres").rename(columns={"genres": "genre"})
-        drawn["profit_by_genre"] = figures.mean_by_category(genres[["genre"]], genres["profit"], "profit (%)")
+        drawn["profit_by_genre"] = figures.by_category(genres[["genre"]], genres["profit"], "profit (%)")
     return drawn
 
 

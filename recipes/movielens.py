@@ -74,7 +74,10 @@ def main(args: argparse.Namespace) -> None:
         **({"refit": refit(run, data, split, settings, fitted)} if args.refit else {}),
     )
     truth, of_model = encoded.rating[split.test], {"model": model.name, "history": fitted.history, "unit": unit}
-    drawn = figures.rating_figures(truth, predicted["test"], found, per_user, **of_model)
+    rmse = {model.name: found["test"]["rmse"], **{name: each.get("rmse") for name, each in found["baselines"].items()}}
+    ndcg, name = {who: users["ndcg_at_10"] for who, users in per_user.items()}, "matrix_factorization"
+    drawn = figures.regression_figures(truth, predicted["test"], rmse, **of_model)
+    drawn["users"] = figures.user_ranking(ndcg["model"], ndcg[name], per_user["model"]["n_items"], name=name)
     headline = ("rmse", "mae", "r2", "ndcg_at_10", "catalogue_ndcg_at_10")
     run.write(record, {model.name: fitted}, figures=drawn, headline=headline)
 

@@ -92,7 +92,7 @@ def main(args: argparse.Namespace) -> None:
         **figures.classifier_figures(truth, share, LABELS, history=fitted[best].history),
         **figures.explanation_figures(truth, share, LABELS, **found._asdict()),
         "distributions": figures.histogram(data.table[["visits", "likes", "dislikes", "bookmarks", "xps"]]),
-        "places": figures.scatter_map(
+        "places": figures.scatter(
             data.table[["longitude", "latitude"]], [f"cluster {number + 1}" for number in cluster], degrees=True
         ),
         "correlations": figures.correlations(data.table),

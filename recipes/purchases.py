@@ -232,8 +232,8 @@ def draw(
         "users": figures.vectors_map(vectors[1:], mean.to_numpy(), "mean amount"),
     }
     if len(columns.columns):
-        drawn["columns"] = figures.category_shares(columns)
-        drawn["amount_by_column"] = figures.mean_by_category(columns, amount, f"mean ({unit})")
+        drawn["columns"] = figures.by_category(columns)
+        drawn["amount_by_column"] = figures.by_category(columns, amount, f"mean ({unit})")
     drawn |= figures.classifier_figures(problem.groups[rows], predicted[CLASSIFIER]["test"], SPEND_GROUPS)
     return drawn | figures.regression_figures(problem.amount[rows], predicted[REGRESSOR]["test"], rmse, **options)
 

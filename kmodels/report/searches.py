@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from kmodels.errors import DataError
 from kmodels.evaluation import selection
 from kmodels.report import sentences
-from kmodels.report.figures import search_figures
+from kmodels.report.figures.trials import search_figures
 from kmodels.report.metrics import Better, describe, number
 
 _BEST = 10  # trials on the page

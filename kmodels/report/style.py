@@ -6,8 +6,8 @@ The colours are Okabe and Ito's, which people with any colour vision can tell ap
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +16,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
 from kmodels.errors import DataError
@@ -30,20 +29,9 @@ INK, SOFT = "#1F2933", "#52606D"
 WIDTH, DPI, TEXT = 5.0, 144, 12
 DENSITY = LinearSegmentedColormap.from_list("density", ["#DCEBF5", "#7DB8DC", "#1F77B0"])
 SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", "#B9D8EC", "#1F77B0"])
-# Where a name may stand around its point: offset in points (1/72 inch) and alignment.
-_PLACES = (
-    (8, 0, "left", "center"),
-    (-8, 0, "right", "center"),
-    (0, 8, "center", "bottom"),
-    (0, -8, "center", "top"),
-    (6, 6, "left", "bottom"),
-    (6, -6, "left", "top"),
-    (-6, 6, "right", "bottom"),
-    (-6, -6, "right", "top"),
-    (0, 22, "center", "bottom"),
-    (0, -22, "center", "top"),
-)
+_GROUND = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none"}
 Floats = NDArray[np.float64]
+Look = dict[str, Any]
 
 
 def png(figure: Figure) -> bytes:
@@ -60,10 +48,10 @@ def blank(height: float) -> Figure:
     return figure
 
 
-def panels(height: float, ratios: Sequence[float] = (1.0,), *, share_x: bool = False) -> tuple[Figure, list[Axes]]:
-    """Make a figure of stacked panels; `ratios` are their relative heights."""
+def panels(height: float, ratios: Sequence[float] = (1.0,), **shared: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure of stacked panels; `ratios` are their relative heights, `shared` is `sharex` and `sharey`."""
     figure = blank(height)
-    stack = list(figure.subplots(len(ratios), 1, squeeze=False, sharex=share_x, height_ratios=ratios)[:, 0])
+    stack = list(figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios, **shared)[:, 0])
     for axes in stack:
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color("#B8BEC7")
@@ -72,9 +60,7 @@ def panels(height: float, ratios: Sequence[float] = (1.0,), *, share_x: bool = F
         axes.set_axisbelow(True)
         axes.xaxis.label.set(size=TEXT, color=INK)
         axes.yaxis.label.set(size=TEXT, color=INK)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.set(h_pad=0.1)  # type: ignore[call-arg]  # the constrained engine has it
+    figure.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr, call-arg]  # the constrained one has it
     return figure, stack
 
 
@@ -83,75 +69,33 @@ def heading(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=TEXT + 1, weight="bold", color=INK, pad=9)
 
 
-def note(
-    axes: Axes,
-    text: str,
-    at: tuple[float, float],
-    *,
-    color: str = SOFT,
-    ha: Literal["left", "right"] = "left",
-    va: Literal["top", "bottom"] = "top",
-    lines_down: int = 0,
-) -> None:
-    """Write a few words at fractions of the panel, on a pale ground; `lines_down` stacks notes."""
-    axes.annotate(
-        text,
-        at,
-        (0, -lines_down * 1.45 * (TEXT - 1)),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=TEXT - 1,
-        color=color,
-        ha=ha,
-        va=va,
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5},
-        zorder=6,
-    )
+def note(axes: Axes, text: str, corner: str, *, color: str = SOFT, lines: float = 0) -> None:
+    """Write a few words in a corner ("top left") of the panel; `lines` stacks notes away from the edge."""
+    va, ha = corner.split()
+    at, up = (0.985 if ha == "right" else 0.02, 0.97 if va == "top" else 0.03), -1 if va == "top" else 1
+    place: Look = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": ha, "va": va}
+    look: Look = {"fontsize": TEXT - 1, "color": color, "zorder": 6, "bbox": _GROUND | {"pad": 1.5}}
+    axes.annotate(text, at, (0, up * lines * 1.45 * (TEXT - 1)), **place, **look)
 
 
-def label(
-    axes: Axes, at: tuple[float, float], offset: tuple[float, float], text: str, *, bold: bool = False, **more: Any
-) -> None:
+def label(axes: Axes, at: tuple[float, float], offset: tuple[float, float], text: str, **more: Any) -> None:
     """Write a name or a value next to a mark, in the panel's data coordinates unless `xycoords` says otherwise."""
-    look: dict[str, Any] = {"textcoords": "offset points", "fontsize": TEXT - 1, "color": INK, "zorder": 5, **more}
-    look["bbox"] = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5}
-    axes.annotate(text, at, offset, weight="bold" if bold else "normal", **look)
+    look: Look = {"textcoords": "offset points", "fontsize": TEXT - 1, "color": INK, "zorder": 5, **more}
+    axes.annotate(text, at, offset, bbox=_GROUND | {"pad": 0.5}, **look)
 
 
-def named_bars(
-    axes: Axes,
-    values: Mapping[str, float],
-    texts: Mapping[str, str],
-    colours: str | Mapping[str, str],
-    *,
-    room: float,
-    bold: Sequence[str] = (),
-    spread: Mapping[str, float] | None = None,
-) -> None:
-    """Draw horizontal bars from zero, first on top, with whiskers; the panel is `room` times as wide as the longest."""
-    names = list(values)
-    filled = [colours if isinstance(colours, str) else colours[name] for name in names]
-    axes.barh(range(len(names)), [values[name] for name in names], height=0.42, color=filled)
+def name_rows(axes: Axes, names: Sequence[str], bold: Sequence[str] = ()) -> None:
+    """Name rows above their marks, row 0 on top: on a phone the bars then have the panel's whole width."""
     for row, name in enumerate(names):
-        reach = (spread or {}).get(name, 0.0)
-        if reach:
-            axes.errorbar(values[name], row, xerr=reach, color=INK, linewidth=1.6, capsize=4)
-        label(axes, (max(values[name] + reach, 0.0), row), (5, 0), texts[name], va="center")
-        # The name stands above its bar, not left of it: on a phone the bars then have the whole width.
-        label(axes, (0, row - 0.24), (2, 2), name, bold=name in bold)
-    rows_from_the_top(axes, len(names))
-    axes.set_xlim(min(0.0, 1.2 * min(values.values())), max(room * max(values.values()), 1e-9))
-    few_ticks(axes.xaxis)
-
-
-def rows_from_the_top(axes: Axes, count: int) -> None:
-    """Give a panel `count` rows without ticks, row 0 on top with room for a name above it."""
+        weight = "bold" if name in bold else "normal"
+        label(axes, (0, row - 0.24), (2, 2), str(name), weight=weight, xycoords=("axes fraction", "data"))
     axes.set_yticks([])
-    axes.set_ylim(count - 0.6, -0.8)
+    axes.set_ylim(len(names) - 0.6, -0.85)
 
 
-def legend_below(figure: Figure, handles: Sequence[Any], texts: Sequence[str], columns: int) -> None:
-    """List the lines below the panels."""
+def legend_below(figure: Figure, handles: Sequence[Any], texts: Sequence[str]) -> None:
+    """List lines or dots below the panels, in as many columns as their names leave room for."""
+    columns = max(1, min(len(texts), 60 // (max(map(len, texts)) + 8)))
     figure.legend(handles, texts, loc="outside lower left", ncols=columns, fontsize=TEXT - 1, frameon=False)
 
 
@@ -169,6 +113,18 @@ def checked(**arrays: ArrayLike) -> list[Floats]:
     return list(converted.values())
 
 
+def is_wide(values: ArrayLike, factor: float = 20) -> bool:
+    """Whether positive values span more than a factor, so that a logarithmic axis suits them."""
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    return len(known) > 0 and bool(known.min() > 0 and known.max() > factor * known.min())
+
+
+def with_unit(text: str, unit: str) -> str:
+    """A label with its unit, where there is one."""
+    return f"{text} ({unit})" if unit else text
+
+
 def short(value: float, like: float | None = None) -> str:
     """Write a number in few signs ("0.884", "2,503", "2.79bn"), with the decimals of `like` where it is given."""
     size = abs(value if like is None else like)
@@ -180,8 +136,8 @@ def short(value: float, like: float | None = None) -> str:
         (999.995e6, 1e6, 2, "M"),
     ):
         if size < limit:
-            return f"{value / scale:,.{decimals}f}{letter}"
-    return f"{value / 1e9:,.2f}bn"
+            return f"{value / scale:,.{decimals}f}{letter}".replace("-", "−")
+    return f"{value / 1e9:,.2f}bn".replace("-", "−")
 
 
 def signed(value: float, like: float | None = None) -> str:
@@ -201,33 +157,3 @@ def few_ticks(axis: XAxis | YAxis) -> None:
     """Put at most six round ticks on an axis, so that the labels of large numbers do not touch."""
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(tick)
-
-
-def name_points(axes: Axes, points: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
-    """Write each point's name next to it, where it covers neither another name nor a point."""
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
-    figure.draw_without_rendering()  # the layout decides where a point stands
-    dots = [axes.transData.transform(point) for point in points.values()]
-    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
-    inside = axes.get_window_extent()
-    for name, point in points.items():
-        text = axes.annotate(name, point, (0, 0), textcoords="offset points", fontsize=TEXT - 1, zorder=7)
-        text.set_color(colours[name])
-        costs = []
-        for x, y, ha, va in _PLACES:
-            text.xyann = (x, y)
-            text.set(ha=ha, va=va)
-            box = text.get_window_extent()
-            outside = box.width * box.height - _overlap(box, inside)
-            costs.append(sum(_overlap(box, other) for other in taken) + 2 * outside)
-        x, y, ha, va = _PLACES[int(np.argmin(np.round(costs, 6)))]
-        text.xyann = (x, y)
-        text.set(ha=ha, va=va)
-        taken.append(text.get_window_extent())
-
-
-def _overlap(one: Bbox, other: Bbox) -> float:
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return max(width, 0.0) * max(height, 0.0)

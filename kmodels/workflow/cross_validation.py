@@ -17,6 +17,7 @@ from kmodels.preprocessing import splits as splitting
 from kmodels.preprocessing.splits import Split
 from kmodels.report import figures, sentences
 from kmodels.report import folds as tables
+from kmodels.report.figures.comparison import differences
 from kmodels.report.record import RunRecord
 from kmodels.workflow.run import Fitted, Run
 from kmodels.workflow.variants import choose, constant_prediction
@@ -180,7 +181,7 @@ class CrossValidated:
                 **figures.comparison_figures(record, {}, metric),
                 **figures.classifier_figures(self.target, probability, self.labels),
                 "variants": figures.bars(mean, metric, floors=floors, spread=std, marked=list(fitted)),
-                "differences": figures.differences(shown, metric),
+                "differences": differences(shown, metric),
                 **{f"{name}_curves": figures.learning_curves(histories, name) for name in ("accuracy", "log_loss")},
                 **{f"curves_{name}": figures.learning_curves(each) for name, each in histories.items()},
             },

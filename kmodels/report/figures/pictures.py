@@ -19,7 +19,6 @@ from kmodels.report.style import GREY, INK, ORANGE, SHADES, TEXT, WIDTH, blank, 
 
 _WRITTEN = 12  # more classes than this are drawn by colour alone
 _OPAQUE = 0.75  # of the colour where the heat is 1
-_LETTERS = 14  # of a label, so that the captions of two examples do not meet
 
 
 def confusion_matrix(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
@@ -60,14 +59,13 @@ def confusion_matrix(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
     axes.set_xticks(range(0, size, every), labels[::every], **turned)
     axes.set_yticks(range(0, size, every), labels[::every])
     axes.spines[:].set_visible(False)
-    axes.set_xlabel(f"predicted, of {int(counts.sum()):,} rows")
-    axes.set_ylabel("true")
+    axes.set(xlabel=f"predicted, of {int(counts.sum()):,} rows", ylabel="true")
     heading(axes, f"Confusion: {100 * np.trace(counts) / counts.sum():.1f} % right")
     return figure
 
 
 def picture_grid(
-    pictures: ArrayLike, titles: Sequence[str], *, maps: ArrayLike | None = None, marked: ArrayLike | None = None
+    pictures: ArrayLike, titles: Sequence[str], *, maps: ArrayLike | None = None, marked: ArrayLike = ()
 ) -> Figure:
     """Draw pictures in rows, each with a title of a few words; with maps, each with its heat over itself in grey.
 
@@ -75,7 +73,7 @@ def picture_grid(
         pictures: (n, height, width) or (n, height, width, 1 or 3); uint8, or numbers drawn over their own range.
         titles: Title of each picture; lines are parted by a line feed.
         maps: (n, h, w) heat, 0 to 1, of any size, as of `explain.grad_cam`; pictures must be uint8 then.
-        marked: (n,) whether a title is in orange, such as that of a wrong prediction.
+        marked: Positions of the pictures whose title is in orange, such as those of wrong predictions.
 
     Returns:
         The figure: five pictures in a row, or two with their maps.
@@ -85,116 +83,51 @@ def picture_grid(
         'shirt'
     """
     images = np.asarray(pictures)
-    images = images[..., None] if images.ndim == 3 else images
     heat = None if maps is None else np.asarray(maps, dtype=np.float64)
-    orange = np.zeros(len(images), bool) if marked is None else np.asarray(marked, bool)
-    _check_pictures(images, titles, heat, orange)
+    if images.ndim not in (3, 4) or not len(images) == len(titles) == len(images if heat is None else heat) > 0:
+        raise DataError("not as many pictures as titles and maps", expected=str(len(titles)), received=images.shape)
     across, cells = (5, 1) if heat is None else (2, 2)
-    down = -(-len(images) // across)
-    lines = max(title.count("\n") + 1 for title in titles)
+    down, lines = -(-len(images) // across), max(title.count("\n") + 1 for title in titles)
     height = WIDTH / (across * cells) * images.shape[1] / images.shape[2]
     figure = blank(0.1 + down * (height + 0.1 + 0.19 * lines))
     grid = figure.subplots(down, across * cells, squeeze=False).reshape(down * across, cells)
     for axes in grid.flat:
         axes.set_axis_off()
+    ends = {"vmin": 0, "vmax": 255} if images.dtype == np.uint8 else {}
     for index, (pair, image) in enumerate(zip(grid, images, strict=False)):
-        colour = ORANGE if orange[index] else INK
+        colour = ORANGE if index in np.asarray(marked) else INK
         pair[0].set_title(titles[index], loc="left", fontsize=TEXT - (3 if heat is None else 2), color=colour, pad=4)
-        _draw_picture(pair[0], image)
+        pair[0].imshow(image.squeeze(), cmap="gray", interpolation="nearest", **ends)
         if heat is not None:
-            _draw_heat(pair[1], image, heat[index])
+            _draw_heat(pair[1], image.reshape(*image.shape[:2], -1), heat[index])
     return figure
 
 
-def hardest(
+def examples(
     pictures: ArrayLike,
     true: ArrayLike,
     predicted: ArrayLike,
     probability: ArrayLike,
     labels: Sequence[str],
-    n: int = 20,
+    *,
+    maps: ArrayLike | None = None,
 ) -> Figure:
-    """Draw the pictures to whose true class the model gives the least probability, hardest first, wrong ones orange."""
-    images, truth, guess, share = _aligned(pictures, true, predicted, probability)
-    rows = np.argsort(share[np.arange(len(truth)), truth], kind="stable")[:n]
-    short_labels = [_shortened(label, 11) for label in labels]
-    titles = [
-        f"{short_labels[truth[row]]}\n{short_labels[guess[row]]} {100 * share[row, guess[row]]:.0f} %" for row in rows
-    ]
-    return picture_grid(images[rows], titles, marked=truth[rows] != guess[rows])
+    """Draw the twenty hardest pictures, or with heat maps the first four predicted right and wrong; wrong ones orange.
 
-
-def heat_maps(
-    pictures: ArrayLike,
-    maps: ArrayLike,
-    true: ArrayLike,
-    predicted: ArrayLike,
-    probability: ArrayLike,
-    labels: Sequence[str],
-    each: int = 4,
-) -> Figure:
-    """Draw examples predicted right, then examples predicted wrong, each with its heat map.
-
-    The first of each kind are taken, in the order given: rows in random order make an unbiased selection.
-
-    Args:
-        pictures: As `picture_grid` takes them, uint8.
-        maps: As `picture_grid` takes them; the heat should be that of the predicted class.
-        true: (n,) true classes, integers from 0.
-        predicted: (n,) predicted classes.
-        probability: (n, classes).
-        labels: Name of each class; long ones are cut to 14 letters.
-        each: How many right and how many wrong ones, at most. Default 4.
-
-    Returns:
-        The figure; titles of wrong ones are orange.
+    The hardest are those to whose true class the model gives the least probability.
     """
-    images, truth, guess, share = _aligned(pictures, true, predicted, probability)
-    right = truth == guess
-    rows = np.concatenate([np.flatnonzero(right)[:each], np.flatnonzero(~right)[:each]])
-    titles = [
-        f"predicted {_shortened(labels[guess[row]])}, {100 * share[row, guess[row]]:.0f} %\n"
-        f"is {_shortened(labels[truth[row]])}"
-        for row in rows
-    ]
-    return picture_grid(images[rows], titles, maps=np.asarray(maps)[rows], marked=~right[rows])
-
-
-def _aligned(
-    pictures: ArrayLike, true: ArrayLike, predicted: ArrayLike, probability: ArrayLike
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     images, truth, guess, share = (np.asarray(values) for values in (pictures, true, predicted, probability))
-    if not len(images) or not len(images) == len(truth) == len(guess) == len(share):
-        received = tuple(map(len, (images, truth, guess, share)))
-        raise DataError("pictures, classes and probabilities differ in length", expected="one each", received=received)
-    return images, truth, guess, share
-
-
-def _check_pictures(
-    images: NDArray[Any], titles: Sequence[str], heat: NDArray[np.float64] | None, marked: NDArray[np.bool_]
-) -> None:
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
-        expected = "(n, height, width) or (n, height, width, 1 or 3)"
-        raise DataError("not pictures", column="pictures", expected=expected, received=images.shape)
-    if len(titles) != len(images) or len(marked) != len(images):
-        received = (len(images), len(titles), len(marked))
-        raise DataError("pictures, titles and marks differ in length", expected="one each", received=received)
-    if heat is None:
-        return
-    if images.dtype != np.uint8:
-        raise DataError("not pictures for heat maps", column="pictures", expected="uint8", received=images.dtype)
-    if heat.ndim != 3 or len(heat) != len(images) or not ((heat >= 0) & (heat <= 1)).all():
-        expected = f"({len(images)}, h, w), 0 to 1"
-        raise DataError("not a heat map for each picture", column="maps", expected=expected, received=heat.shape)
-
-
-def _shortened(text: str, letters: int = _LETTERS) -> str:
-    return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
-
-
-def _draw_picture(axes: Axes, picture: NDArray[Any]) -> None:
-    low, high = (0, 255) if picture.dtype == np.uint8 else (None, None)
-    axes.imshow(picture.squeeze(), cmap="gray", interpolation="nearest", vmin=low, vmax=high)
+    if maps is None:
+        rows = np.argsort(share[np.arange(len(truth)), truth], kind="stable")[:20]
+        title, letters = "{true}\n{predicted} {percent:.0f} %", 11
+    else:
+        rows = np.concatenate([np.flatnonzero(truth == guess)[:4], np.flatnonzero(truth != guess)[:4]])
+        title, letters = "predicted {predicted}, {percent:.0f} %\nis {true}", 14
+    names = [text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…" for text in labels]
+    facts = [{"true": truth[row], "predicted": guess[row], "percent": 100 * share[row, guess[row]]} for row in rows]
+    titles = [title.format_map(fact | {name: names[fact[name]] for name in ("true", "predicted")}) for fact in facts]
+    wrong = np.flatnonzero(truth[rows] != guess[rows])
+    return picture_grid(images[rows], titles, maps=None if maps is None else np.asarray(maps)[rows], marked=wrong)
 
 
 def _draw_heat(axes: Axes, picture: NDArray[Any], heat: NDArray[np.float64]) -> None:
