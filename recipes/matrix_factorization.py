@@ -28,7 +28,7 @@ from kmodels.evaluation import baselines, regression
 from kmodels.models import scratch_factorization as scratch
 from kmodels.models.matrix_factorization import priors
 from kmodels.pipelines import Ratings
-from kmodels.preprocessing import encoders, splits
+from kmodels.preprocessing import save_encoders, splits
 from kmodels.report import figures
 
 SIZES = {"sample": (1000, 500, 40_000), "simulated": (5000, 2000, 200_000)}
@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
     networks = {name: TRAINING | size for name, size in models.presets.MATRIX_FACTORIZATION.items()}
     if args.tune:
         networks["tuned"] = search(run, data, facts["sha256"])
-    encoders.save_encoders(data.encoders, run.folder / "encoders.json")
+    save_encoders(data.encoders, run.folder / "encoders.json")
 
     fitted, variants = {}, {}
     for name in (*networks, SCRATCH):

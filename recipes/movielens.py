@@ -26,7 +26,7 @@ from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import recommender
 from kmodels.pipelines import Ratings
-from kmodels.preprocessing import Category, Number, Tags, context, splits
+from kmodels.preprocessing import Category, Number, Tags, nearby_surplus, splits
 from kmodels.report import figures
 
 # Of the models of histories; `tuning.neumf_space` says what each is. With --tune they are searched for.
@@ -86,7 +86,7 @@ def encode(kind: str, data: ratings.RatingTables, split: splits.Split) -> Rating
     """The ratings with the side tables and the context features of a model."""
     if kind == "enhanced" and not {"is_male", "age", "occupation_code"} <= set(data.users):
         raise ConfigurationError("--model enhanced needs gender, age and occupation, which the data does not have")
-    features = {"session": context.nearby_surplus(data.ratings, split.train)} if kind == "session" else {}
+    features = {"session": nearby_surplus(data.ratings, split.train)} if kind == "session" else {}
     columns = (None, None) if data.format == "table" else COLUMNS.get(kind, COLUMNS["history"])
     return Ratings.fit(data, split, user_columns=columns[0], item_columns=columns[1], context=features)
 

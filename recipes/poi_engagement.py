@@ -25,7 +25,7 @@ from kmodels.datasets import pois
 from kmodels.evaluation import classification, tabular_baselines
 from kmodels.features import Numeric
 from kmodels.models.presets import FUSION
-from kmodels.preprocessing import Category, Clusters, Number, TableEncoder, Tags, bins, save_encoders, splits
+from kmodels.preprocessing import Category, Clusters, Number, TableEncoder, Tags, Target, save_encoders, splits
 from kmodels.report import figures
 
 LABELS = ("low", "medium", "high")
@@ -125,7 +125,7 @@ def prepare(args: argparse.Namespace, table: pd.DataFrame) -> tuple[dict, Places
     known = table[["categories", "tier", "longitude", "latitude", "xps", "tags"]]
     encoder = TableEncoder.fit(known.iloc[split.train], columns=columns)
     score = pois.engagement(table, args.engagement)
-    terciles = bins.QuantileBins.fit(score[split.train], len(LABELS))
+    terciles = Target.quantiles(score[split.train], LABELS)
     splits.require_classes(target := terciles.transform(score), split, LABELS)
     pictures = pipelines.Pictures(table["image"].tolist(), (args.image_size, args.image_size), cache=args.cache)
     metadata = np.hstack(list(encoder.transform(known).values()))

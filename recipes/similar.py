@@ -20,12 +20,12 @@ import numpy as np
 
 from kmodels import serving
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing import encoders
+from kmodels.preprocessing import Vocabulary, load_encoders
 
 
 def main(args: argparse.Namespace) -> None:
-    known = encoders.load_encoders(args.run / "encoders.json")
-    ids = {name: it for name, it in known.items() if isinstance(it, encoders.Vocabulary)}
+    known = load_encoders(args.run / "encoders.json")
+    ids = {name: it for name, it in known.items() if isinstance(it, Vocabulary)}
     if args.column not in ids:
         raise ConfigurationError(f"the run has the ids {', '.join(ids)}. Received: {args.column}")
     if not (args.run / "model.keras").is_file():

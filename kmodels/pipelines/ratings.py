@@ -44,7 +44,7 @@ class Ratings:
         rating: float32 (rows,).
         split: Positions of the training, validation and test rows.
         scale: Lowest and highest possible rating.
-        context: Name of an input -> float32 (rows, k); see `preprocessing.context`.
+        context: Name of an input -> float32 (rows, k); such as `preprocessing.nearby_surplus`.
 
     Example:
         >>> from kmodels import models
@@ -97,7 +97,7 @@ class Ratings:
                 left out. None, the default, infers every column's kind.
             item_columns: Likewise for the items.
             context: Name of an input -> numbers (rows, k) that belong to a rating, neither its user's nor its item's
-                own, such as `preprocessing.context.nearby_surplus`; 0 is neutral. Default None.
+                own, such as `preprocessing.nearby_surplus`; 0 is neutral. Default None.
             scale: Lowest and highest possible rating. None, the default, takes them from all ratings.
 
         Returns:

@@ -8,23 +8,14 @@ Example:
     {'numbers': array([[0.]], dtype=float32), 'city': array([2], dtype=int32)}
 """
 
-from __future__ import annotations
-
-from kmodels.preprocessing import (
-    bins,
-    context,
-    encoders,
-    splits,
-    target_encoding,
-)
-from kmodels.preprocessing.bins import QuantileBins
+from kmodels.preprocessing import splits
 from kmodels.preprocessing.columns import Category, Clusters, Date, Id, Number, Tags, TargetMean
+from kmodels.preprocessing.context import nearby_surplus
 from kmodels.preprocessing.encoded import EncodedTable, encode_table
 from kmodels.preprocessing.encoders import load_encoders, save_encoders
-from kmodels.preprocessing.standardizer import Standardizer
 from kmodels.preprocessing.table_encoder import TableEncoder
 from kmodels.preprocessing.target import Target
-from kmodels.preprocessing.vocabulary import MultiHotVocabulary, Vocabulary
+from kmodels.preprocessing.vocabulary import Vocabulary
 
 __all__ = [
     "Category",
@@ -32,21 +23,15 @@ __all__ = [
     "Date",
     "EncodedTable",
     "Id",
-    "MultiHotVocabulary",
     "Number",
-    "QuantileBins",
-    "Standardizer",
     "TableEncoder",
     "Tags",
     "Target",
     "TargetMean",
     "Vocabulary",
-    "bins",
-    "context",
     "encode_table",
-    "encoders",
     "load_encoders",
+    "nearby_surplus",
     "save_encoders",
     "splits",
-    "target_encoding",
 ]

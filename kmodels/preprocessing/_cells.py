@@ -1,9 +1,9 @@
-"""Reads the cells of one column: numbers, labels, lists of labels, dates. Errors name the row and the value."""
+"""Reads columns: numbers, labels, lists of labels, dates; and lists kept as JSON. Errors name row and value."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any
 
@@ -25,6 +25,15 @@ def pick(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
         hint = f"; the nearest name is {nearest[0]!r}" if nearest else ""
         raise DataError(f"the column is missing{hint}", column=name, received=", ".join(names))
     return frame[name].reset_index(drop=True)
+
+
+def column_of(values: Iterable[Any] | npt.ArrayLike) -> pd.Series[Any]:
+    """Takes values as one column of their own types, with a fresh index."""
+    # A Series keeps integers and text apart; np.asarray would turn [1, "a"] into text without a word.
+    if getattr(values, "ndim", 1) != 1:
+        raise DataError("values are not a column", expected="shape (rows,)")
+    column = pd.Series(values if hasattr(values, "dtype") else list(values)).reset_index(drop=True)  # type: ignore[arg-type]
+    return column.astype(column.cat.categories.dtype) if isinstance(column.dtype, pd.CategoricalDtype) else column
 
 
 def named(frame: pd.DataFrame) -> pd.DataFrame:
@@ -86,12 +95,6 @@ def _label(value: Any) -> int | str:
     return str(value)
 
 
-def texts_of(column: pd.Series[Any], name: str) -> pd.Series[str]:
-    """Labels of a column as text, "" where missing."""
-    codes, labels = labels_of(column, name)
-    return pd.Series(np.array([*map(str, labels), ""], dtype=object)[codes], name=name)
-
-
 def tags_of(column: pd.Series[Any], name: str, separator: str) -> tuple[IntArray, list[tuple[str, ...]]]:
     """Codes of the rows, and the labels of each code; a missing cell has none."""
     known: dict[Any, int] = {}
@@ -116,20 +119,12 @@ def _split(key: str | tuple[str, ...], separator: str) -> tuple[str, ...]:
     return tuple(label for part in parts if (label := part.strip()))
 
 
-def multi_hot(lists: Sequence[Sequence[str]], labels: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Rows of 0 and 1, one for each list; labels without a column are left out."""
-    position = {label: column for column, label in enumerate(labels)}
-    matrix = np.zeros((len(lists), len(labels)), np.float32)
-    for row, members in enumerate(lists):
-        matrix[row, [position[label] for label in members if label in position]] = 1
-    return matrix
-
-
 def days_of(column: pd.Series[Any], name: str) -> FloatArray:
     """Days since 1970-01-01 in UTC, NaN where missing."""
     if pd.api.types.is_numeric_dtype(column):
         raise DataError("not a column of dates", column=name, expected="dates or text", received=str(column.dtype))
-    dates = pd.to_datetime(column, errors="coerce", utc=True, format=None if _is_datetime(column) else "ISO8601")
+    form = None if pd.api.types.is_datetime64_any_dtype(column) else "ISO8601"
+    dates = pd.to_datetime(column, errors="coerce", utc=True, format=form)
     lost = dates.isna() & column.notna()
     wrong = (lost & (column.astype(object) != "")).to_numpy(bool) if lost.any() else lost.to_numpy(bool)
     if wrong.any():
@@ -140,5 +135,19 @@ def days_of(column: pd.Series[Any], name: str) -> FloatArray:
     return np.asarray((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), np.float64)
 
 
-def _is_datetime(column: pd.Series[Any]) -> bool:
-    return pd.api.types.is_datetime64_any_dtype(column)
+def learnt_list(content: Mapping[str, Any], name: str, types: tuple[type, ...]) -> list[Any]:
+    """Takes a list of these types, numbers finite, out of a JSON object; `DataError` if it holds none."""
+    values: Any = content.get(name)
+    right = isinstance(values, list) and all(type(value) in types for value in values)
+    if not right or not np.isfinite([value for value in values if isinstance(value, float)]).all():
+        kinds = " or ".join(kind.__name__ for kind in types)
+        raise DataError("missing or not a list of the right type", column=name, expected=kinds)
+    return values
+
+
+def ascending(content: Mapping[str, Any], name: str, types: tuple[type, ...]) -> list[Any]:
+    """Takes distinct values of one type in ascending order, at least one, out of a JSON object."""
+    values = learnt_list(content, name, types)
+    if not values or len({type(value) for value in values}) > 1 or sorted(set(values)) != values:
+        raise DataError("values are not distinct, ascending and of one type", column=name)
+    return values

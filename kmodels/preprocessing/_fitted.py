@@ -11,36 +11,54 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.preprocessing import _cells
-from kmodels.preprocessing.columns import Kind, Number, Tags, TargetMean, kind_to_dict, sources_of
+from kmodels.preprocessing.columns import Kind, kind_to_dict, sources_of
 
-Target = npt.NDArray[np.float64] | None
+FloatArray = npt.NDArray[np.float64]
 
 
 class Block(NamedTuple):
     """An encoded column: numbers (rows, k) before scaling, or ids (rows,), or columns of 0 and 1; and its gaps."""
 
     gaps: npt.NDArray[np.bool_]
-    numbers: npt.NDArray[np.float64] | None = None
+    numbers: FloatArray | None = None
     ids: npt.NDArray[np.int32] | None = None
     hot: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A column's name and kind, and whether the input `missing` marks its gaps."""
+    """A column's name and kind, and whether the input `missing` marks its gaps; subclasses add what they learnt."""
 
     name: str
     kind: Kind
     flagged: bool
 
+    @classmethod
+    def fit(cls, frame: pd.DataFrame, name: str, kind: Any, target: FloatArray | None) -> Self | str:
+        """Learns from training rows; a text says why the column is left out."""
+        raise NotImplementedError
+
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+        """Encodes a table's rows."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """What was learnt, for JSON."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, name: str, kind: Any, flagged: bool, learnt: Mapping[str, Any]) -> Self:
+        """Rebuilds the column from its `state`."""
+        raise NotImplementedError
+
     @property
-    def sources(self) -> tuple[str, ...]:
-        """Columns of the table that are read."""
-        return sources_of(self.name, self.kind)
+    def summary(self) -> str:
+        """What was learnt, in a few words."""
+        raise NotImplementedError
 
     @property
     def number_names(self) -> tuple[str, ...]:
-        """Names of the columns that join the input `numbers`."""
+        """Names of the columns that join the input of all numbers."""
         return ()
 
     @property
@@ -58,36 +76,32 @@ class Fitted:
         """Number of ids; 0 where there are none."""
         return 0
 
-    @classmethod
-    def fit(cls, frame: pd.DataFrame, name: str, kind: Any, target: Target) -> Self | str:
-        """Learns from training rows; a text says why the column is left out."""
-        raise NotImplementedError
-
-    @classmethod
-    def load(cls, name: str, kind: Any, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        """Rebuilds the column from its `state`."""
-        raise NotImplementedError
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Columns of the table that are read."""
+        return sources_of(self.name, self.kind)
 
     @property
-    def summary(self) -> str:
-        """What was learnt, in a few words."""
-        raise NotImplementedError
+    def frame_names(self) -> tuple[str, ...]:
+        """Names of the columns of the table for scikit-learn, without the flag."""
+        return self.number_names or self.hot_names or (self.name,)
 
-    def encode(self, frame: pd.DataFrame, target: Target = None) -> Block:
-        """Encodes a table's rows."""
-        raise NotImplementedError
-
-    def state(self) -> dict[str, Any]:
-        """What was learnt, for JSON."""
-        raise NotImplementedError
+    @property
+    def flag_name(self) -> str:
+        """Name of the column that marks gaps."""
+        return f"{self.name} is missing"
 
     def to_dict(self) -> dict[str, Any]:
         """The kind and what was learnt, for JSON."""
         return {**kind_to_dict(self.kind), "flagged": self.flagged, "learnt": self.state()}
 
-    def _source(self, frame: pd.DataFrame) -> pd.Series[Any]:
-        return _cells.pick(frame, self.sources[0])
+
+def source(frame: pd.DataFrame, name: str, kind: Kind) -> pd.Series[Any]:
+    """The one column that a kind reads, under its name in the table."""
+    return _cells.pick(frame, sources_of(name, kind)[0])
 
 
-def is_flagged(kind: Number | Tags | TargetMean, gaps: npt.NDArray[np.bool_]) -> bool:
-    return bool(gaps.any()) if kind.flag_missing is None else kind.flag_missing
+def is_flagged(kind: Any, gaps: npt.NDArray[np.bool_]) -> bool:
+    """What the kind says of the flag, or else whether training rows have gaps."""
+    chosen = getattr(kind, "flag_missing", None)
+    return bool(gaps.any()) if chosen is None else chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,10 +13,9 @@ import pandas as pd
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import _cells
-from kmodels.preprocessing._fitted import Block, Fitted, Target, is_flagged
-from kmodels.preprocessing.columns import Category, Id, Kind, Tags, TargetMean, sources_of
-from kmodels.preprocessing.target_encoding import TargetEncoder, cross_fit
-from kmodels.preprocessing.vocabulary import MultiHotVocabulary, Vocabulary
+from kmodels.preprocessing._fitted import Block, Fitted, FloatArray, is_flagged, source
+from kmodels.preprocessing.columns import Category, Id, Tags, TargetMean
+from kmodels.preprocessing.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,46 @@ class FittedCategory(Fitted):
     has_missing: bool
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, name: str, kind: Category | Id, target: Target) -> Self | str:
-        source = sources_of(name, kind)[0]
-        codes, labels = _cells.labels_of(_cells.pick(frame, source), source)
-        missing = codes < 0
-        _check_id(kind, source, missing)
-        if missing.all():
+    def fit(cls, frame: pd.DataFrame, name: str, kind: Category | Id, target: FloatArray | None) -> Self | str:
+        codes, labels = _read_labels(frame, name, kind)
+        counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+        found = [(label, count) for label, count in zip(labels, counts.tolist(), strict=True) if count]
+        same = int if all(isinstance(label, int) for label, _ in found) else str
+        totals: Counter[Any] = Counter()
+        for label, count in found:
+            totals[same(label)] += count
+        has_missing = bool((codes < 0).any())
+        if not totals:
             return "no value"
-        counts = np.bincount(codes[~missing], minlength=len(labels))
-        found = [label for label, count in zip(labels, counts.tolist(), strict=True) if count]
-        if isinstance(kind, Category) and len(set(map(str, found))) == 1 and not missing.any():
-            return f"constant, {found[0]!r}"
-        is_number = all(isinstance(label, int) for label in found)
-        totals: dict[Any, int] = {}
-        for label, count in zip(labels, counts.tolist(), strict=True):
-            key = label if is_number else str(label)
-            totals[key] = totals.get(key, 0) + count
+        if isinstance(kind, Category) and len(totals) == 1 and not has_missing:
+            return f"constant, {found[0][0]!r}"
         least = kind.min_count if isinstance(kind, Category) else 1
         kept = sorted(label for label, count in totals.items() if count >= least)
         if not kept:
             return f"no value has {least} rows"
-        return cls(name, kind, False, Vocabulary(tuple(kept)), bool(missing.any()))
+        return cls(name, kind, False, Vocabulary(tuple(kept)), has_missing)
+
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+        codes, labels = _read_labels(frame, self.name, self.kind)
+        position = {str(value): number for number, value in enumerate(self.vocabulary.values, start=1)}
+        # The last entry is what code -1, a missing value, reads.
+        ids = [*(position.get(str(label), 0) for label in labels), self.vocabulary.size if self.has_missing else 0]
+        encoded = np.array(ids, np.int32)[codes]
+        if not self.is_one_hot:
+            return Block(codes < 0, ids=encoded)
+        columns = np.arange(1, len(self.hot_names) + 1)
+        return Block(codes < 0, hot=(encoded[:, None] == columns).astype(np.float32))
+
+    def state(self) -> dict[str, Any]:
+        return {"values": [*self.vocabulary.values], "has_missing": self.has_missing}
+
+    @classmethod
+    def load(cls, name: str, kind: Category | Id, flagged: bool, learnt: Mapping[str, Any]) -> Self:
+        return cls(name, kind, flagged, Vocabulary.from_dict(learnt), bool(learnt.get("has_missing")))
 
     @property
     def is_one_hot(self) -> bool:
+        """Whether it gives columns of 0 and 1."""
         return isinstance(self.kind, Category) and self.kind.one_hot
 
     @property
@@ -59,62 +75,55 @@ class FittedCategory(Fitted):
 
     @property
     def hot_names(self) -> tuple[str, ...]:
-        if not self.is_one_hot:
-            return ()
         values = [*self.vocabulary.values, *(["missing"] if self.has_missing else [])]
-        return tuple(f"{self.name}={value}" for value in values)
+        return tuple(f"{self.name}={value}" for value in values) if self.is_one_hot else ()
 
     @property
     def summary(self) -> str:
-        return f"{self.vocabulary.size - 1:,} values{', missing' if self.has_missing else ''}"
-
-    def encode(self, frame: pd.DataFrame, target: Target = None) -> Block:
-        source = self.sources[0]
-        codes, labels = _cells.labels_of(self._source(frame), source)
-        gaps = codes < 0
-        _check_id(self.kind, source, gaps)
-        position = {str(value): number for number, value in enumerate(self.vocabulary.values, start=1)}
-        # The last entry is what code -1, a missing value, reads.
-        ids = [*(position.get(str(label), 0) for label in labels), self.vocabulary.size if self.has_missing else 0]
-        encoded = np.array(ids, np.int32)[codes]
-        if not self.is_one_hot:
-            return Block(gaps, ids=encoded)
-        columns = np.arange(1, len(self.hot_names) + 1)
-        return Block(gaps, hot=(encoded[:, None] == columns).astype(np.float32))
-
-    def state(self) -> dict[str, Any]:
-        return {"values": list(self.vocabulary.values), "has_missing": self.has_missing}
-
-    @classmethod
-    def load(cls, name: str, kind: Category | Id, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        return cls(name, kind, flagged, Vocabulary.from_dict(learnt), bool(learnt.get("has_missing")))
+        return f"{len(self.vocabulary.values):,} values{', missing' if self.has_missing else ''}"
 
 
 @dataclass(frozen=True)
 class FittedTags(Fitted):
-    """Several labels, and their vocabulary."""
+    """Several labels, and those that were learnt, in ascending order."""
 
     kind: Tags
-    vocabulary: MultiHotVocabulary
+    labels: tuple[str, ...]
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, name: str, kind: Tags, target: Target) -> Self | str:
-        source = sources_of(name, kind)[0]
-        codes, lists = _cells.tags_of(_cells.pick(frame, source), source, kind.separator)
+    def fit(cls, frame: pd.DataFrame, name: str, kind: Tags, target: FloatArray | None) -> Self | str:
+        codes, lists = _read_tags(frame, name, kind)
         sets = [tuple(sorted(set(labels))) for labels in lists]
         if not any(sets):
             return "no value"
         if len({len(labels) for labels in lists} if kind.count else set(sets)) == 1:
             return "constant"
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for labels, count in zip(sets, np.bincount(codes, minlength=len(sets)).tolist(), strict=True):
-            for label in labels:
-                counts[label] = counts.get(label, 0) + count
+            counts.update(dict.fromkeys(labels, count))
         kept = sorted(label for label, count in counts.items() if count >= kind.min_count)
         if not kept:
             return f"no label has {kind.min_count} rows"
         gaps = np.array([not labels for labels in lists])[codes]
-        return cls(name, kind, is_flagged(kind, gaps), MultiHotVocabulary(tuple(kept)))
+        return cls(name, kind, is_flagged(kind, gaps), tuple(kept))
+
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+        codes, lists = _read_tags(frame, self.name, self.kind)
+        gaps = np.array([not labels for labels in lists], bool)[codes]
+        if self.kind.count:
+            return Block(gaps, numbers=np.array([len(labels) for labels in lists], np.float64)[codes][:, None])
+        position = {label: column for column, label in enumerate(self.labels)}
+        hot = np.zeros((len(lists), len(self.labels)), np.float32)
+        for row, labels in enumerate(lists):
+            hot[row, [position[label] for label in labels if label in position]] = 1
+        return Block(gaps, hot=hot[codes])
+
+    def state(self) -> dict[str, Any]:
+        return {"labels": [*self.labels]}
+
+    @classmethod
+    def load(cls, name: str, kind: Tags, flagged: bool, learnt: Mapping[str, Any]) -> Self:
+        return cls(name, kind, flagged, tuple(_cells.ascending(learnt, "labels", (str,))))
 
     @property
     def number_names(self) -> tuple[str, ...]:
@@ -122,45 +131,81 @@ class FittedTags(Fitted):
 
     @property
     def hot_names(self) -> tuple[str, ...]:
-        return () if self.kind.count else tuple(f"{self.name}={label}" for label in self.vocabulary.labels)
+        return () if self.kind.count else tuple(f"{self.name}={label}" for label in self.labels)
 
     @property
     def summary(self) -> str:
-        return f"{self.vocabulary.size:,} labels"
-
-    def encode(self, frame: pd.DataFrame, target: Target = None) -> Block:
-        codes, lists = _cells.tags_of(self._source(frame), self.sources[0], self.kind.separator)
-        gaps = np.array([not labels for labels in lists], bool)[codes]
-        if self.kind.count:
-            return Block(gaps, numbers=np.array([len(labels) for labels in lists], np.float64)[codes][:, None])
-        return Block(gaps, hot=_cells.multi_hot(lists, self.vocabulary.labels)[codes])
-
-    def state(self) -> dict[str, Any]:
-        return {"labels": list(self.vocabulary.labels)}
-
-    @classmethod
-    def load(cls, name: str, kind: Tags, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        return cls(name, kind, flagged, MultiHotVocabulary.from_dict(learnt))
+        return f"{len(self.labels):,} labels"
 
 
 @dataclass(frozen=True)
 class FittedTargetMean(Fitted):
-    """A category and the mean target of each of its values."""
+    """A category, the smoothed mean target and the count of each of its values, and the mean target of all rows."""
 
     kind: TargetMean
-    means: TargetEncoder
+    values: tuple[str, ...]
+    means: tuple[float, ...]
+    counts: tuple[int, ...]
+    mean: float
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, name: str, kind: TargetMean, target: Target) -> Self | str:
+    def fit(cls, frame: pd.DataFrame, name: str, kind: TargetMean, target: FloatArray | None) -> Self | str:
         if target is None:
             raise ConfigurationError(f"column {name!r}: TargetMean needs the target of the training rows")
-        texts = _cells.texts_of(_cells.pick(frame, sources_of(name, kind)[0]), name)
-        gaps = (texts == "").to_numpy(bool)
-        if gaps.all():
+        texts = _read_texts(frame, name, kind)
+        if (texts == "").all():
             return "no value"
         if texts.nunique() == 1:
             return f"constant, {texts.iloc[0]!r}"
-        return cls(name, kind, is_flagged(kind, gaps), TargetEncoder.fit(texts, target, smoothing=kind.smoothing))
+        return cls._learn(name, kind, texts, target)
+
+    @classmethod
+    def _learn(cls, name: str, kind: TargetMean, texts: pd.Series[str], target: FloatArray) -> Self:
+        mean = float(target.mean())
+        groups = pd.Series(target).groupby(texts.to_numpy()).agg(["sum", "count"])
+        groups = groups[groups.index != ""]
+        means = (groups["sum"] + kind.smoothing * mean) / (groups["count"] + kind.smoothing)
+        flagged = is_flagged(kind, (texts == "").to_numpy(bool))
+        learnt = (tuple(groups.index.tolist()), tuple(means.tolist()), tuple(groups["count"].tolist()))
+        return cls(name, kind, flagged, *learnt, mean)
+
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+        texts = _read_texts(frame, self.name, self.kind)
+        encoded = self._encode(texts) if target is None else self._cross_fit(texts, target)
+        numbers = np.column_stack([encoded[:, 0], np.log1p(encoded[:, 1])]).astype(np.float64)
+        return Block((texts == "").to_numpy(bool), numbers=numbers)
+
+    def _encode(self, texts: pd.Series[str]) -> npt.NDArray[np.float32]:
+        """(rows, 2): the smoothed mean, that of all where the text was not learnt, and its count."""
+        position = pd.Index(self.values, dtype=object).get_indexer(pd.Index(texts, dtype=object))
+        # Position -1, of what was not learnt, is the last entry.
+        means, counts = np.array([*self.means, self.mean]), np.array([*self.counts, 0])
+        return np.column_stack([means[position], counts[position]]).astype(np.float32)
+
+    def _cross_fit(self, texts: pd.Series[str], target: FloatArray) -> npt.NDArray[np.float32]:
+        """Training rows, each as learnt from the folds that it is not in: its own target would give it away."""
+        kind = self.kind
+        if kind.folds > len(texts):
+            limits = f"from 2 to the number of rows, {len(texts)}"
+            raise ConfigurationError(f"column {self.name!r}: folds must be {limits}. Received: folds={kind.folds}")
+        fold = np.random.default_rng(kind.seed).permutation(np.arange(len(texts)) % kind.folds)
+        result = np.empty((len(texts), 2), np.float32)
+        for i in range(kind.folds):
+            inside = fold == i
+            result[inside] = self._learn(self.name, kind, texts[~inside], target[~inside])._encode(texts[inside])
+        return result
+
+    def state(self) -> dict[str, Any]:
+        return {"values": [*self.values], "means": [*self.means], "counts": [*self.counts], "mean": self.mean}
+
+    @classmethod
+    def load(cls, name: str, kind: TargetMean, flagged: bool, learnt: Mapping[str, Any]) -> Self:
+        values, counts = _cells.ascending(learnt, "values", (str,)), _cells.learnt_list(learnt, "counts", (int,))
+        means = _cells.learnt_list(learnt, "means", (int, float))
+        (mean,) = _cells.learnt_list({"mean": [learnt.get("mean")]}, "mean", (int, float))
+        if not len(values) == len(means) == len(counts) or min(counts) < 1:
+            raise DataError("values do not have a mean and a count of 1 or more each", column="values")
+        return cls(name, kind, flagged, tuple(values), tuple(map(float, means)), tuple(counts), float(mean))
 
     @property
     def number_names(self) -> tuple[str, ...]:
@@ -168,28 +213,24 @@ class FittedTargetMean(Fitted):
 
     @property
     def summary(self) -> str:
-        return f"{len(self.means.values):,} values, mean {self.means.mean:.6g}"
-
-    def encode(self, frame: pd.DataFrame, target: Target = None) -> Block:
-        texts = _cells.texts_of(self._source(frame), self.sources[0])
-        if target is None:
-            encoded = self.means.transform(texts)
-        else:
-            kind = self.kind
-            encoded = cross_fit(texts, target, smoothing=kind.smoothing, folds=kind.folds, seed=kind.seed)
-        numbers = np.column_stack([encoded[:, 0], np.log1p(encoded[:, 1])]).astype(np.float64)
-        return Block((texts == "").to_numpy(bool), numbers=numbers)
-
-    def state(self) -> dict[str, Any]:
-        means = self.means
-        lists = {name: list(getattr(means, name)) for name in ("values", "means", "counts")}
-        return {**lists, "mean": means.mean}
-
-    @classmethod
-    def load(cls, name: str, kind: TargetMean, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        return cls(name, kind, flagged, TargetEncoder.from_dict(learnt))
+        return f"{len(self.values):,} values, mean {self.mean:.6g}"
 
 
-def _check_id(kind: Kind, source: str, missing: npt.NDArray[np.bool_]) -> None:
-    if isinstance(kind, Id) and missing.any():
-        raise DataError("an id is missing", row=int(np.argmax(missing)) + 1, column=source)
+def _read_labels(frame: pd.DataFrame, name: str, kind: Category | Id) -> tuple[npt.NDArray[np.int64], list[int | str]]:
+    column = source(frame, name, kind)
+    codes, labels = _cells.labels_of(column, str(column.name))
+    if isinstance(kind, Id) and (codes < 0).any():
+        raise DataError("an id is missing", row=int(np.argmax(codes < 0)) + 1, column=str(column.name))
+    return codes, labels
+
+
+def _read_tags(frame: pd.DataFrame, name: str, kind: Tags) -> tuple[npt.NDArray[np.int64], list[tuple[str, ...]]]:
+    column = source(frame, name, kind)
+    return _cells.tags_of(column, str(column.name), kind.separator)
+
+
+def _read_texts(frame: pd.DataFrame, name: str, kind: TargetMean) -> pd.Series[str]:
+    """Labels as text, "" where missing."""
+    column = source(frame, name, kind)
+    codes, labels = _cells.labels_of(column, str(column.name))
+    return pd.Series(np.array([*map(str, labels), ""], dtype=object)[codes], name=name)

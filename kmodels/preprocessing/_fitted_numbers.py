@@ -9,30 +9,60 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.cluster import KMeans
 
 from kmodels.errors import DataError
-from kmodels.preprocessing import _cells, bins
-from kmodels.preprocessing._columns import list_of
-from kmodels.preprocessing._fitted import Block, Fitted, Target, is_flagged
-from kmodels.preprocessing.columns import Clusters, Date, Number, sources_of
+from kmodels.preprocessing import _cells
+from kmodels.preprocessing._fitted import Block, Fitted, FloatArray, is_flagged, source
+from kmodels.preprocessing.columns import Clusters, Date, Kind, Number
 
 
 @dataclass(frozen=True)
-class FittedNumber(Fitted):
-    """A number and its training median."""
+class _Measured(Fitted):
+    """A column read as numbers, and the training median that fills its gaps."""
 
-    kind: Number
     median: float
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, name: str, kind: Number, target: Target) -> Self | str:
-        values = _read_number(frame, name, kind)
+    def fit(cls, frame: pd.DataFrame, name: str, kind: Any, target: FloatArray | None) -> Self | str:
+        values = cls.read(frame, name, kind)
         gaps = np.isnan(values)
         if gaps.all():
             return "no value"
-        if _is_constant(values):
-            return f"constant, {values[0]:g}"
+        if not gaps.any() and values.min() == values.max():
+            return f"constant, {source(frame, name, kind)[0]}"
         return cls(name, kind, is_flagged(kind, gaps), float(np.median(values[~gaps])))
+
+    @staticmethod
+    def read(frame: pd.DataFrame, name: str, kind: Any) -> FloatArray:
+        """The column's numbers, NaN where missing."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        return {"median": self.median}
+
+    @classmethod
+    def load(cls, name: str, kind: Kind, flagged: bool, learnt: Mapping[str, Any]) -> Self:
+        (median,) = _cells.learnt_list({"median": [learnt.get("median")]}, "median", (int, float))
+        return cls(name, kind, flagged, float(median))
+
+
+@dataclass(frozen=True)
+class FittedNumber(_Measured):
+    """A number."""
+
+    kind: Number
+
+    @staticmethod
+    def read(frame: pd.DataFrame, name: str, kind: Number) -> FloatArray:
+        column = source(frame, name, kind)
+        return _cells.numbers_of(column, str(column.name), least=0 if kind.log else None)
+
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+        values = self.read(frame, self.name, self.kind)
+        gaps = np.isnan(values)
+        filled = np.where(gaps, self.median, values)
+        return Block(gaps, numbers=(np.log1p(filled) if self.kind.log else filled)[:, None])
 
     @property
     def number_names(self) -> tuple[str, ...]:
@@ -46,37 +76,28 @@ class FittedNumber(Fitted):
     def summary(self) -> str:
         return f"median {self.median:.6g}"
 
-    def encode(self, frame: pd.DataFrame, target: Target = None) -> Block:
-        values = _read_number(frame, self.name, self.kind)
-        gaps = np.isnan(values)
-        filled = np.where(gaps, self.median, values)
-        return Block(gaps, numbers=(np.log1p(filled) if self.kind.log else filled)[:, None])
-
-    def state(self) -> dict[str, Any]:
-        return {"median": self.median}
-
-    @classmethod
-    def load(cls, name: str, kind: Number, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        return cls(name, kind, flagged, _number_in(learnt, "median"))
-
 
 @dataclass(frozen=True)
-class FittedDate(Fitted):
-    """A date and its training median in days."""
+class FittedDate(_Measured):
+    """A date, read as days since 1970."""
 
     kind: Date
-    median: float
 
-    @classmethod
-    def fit(cls, frame: pd.DataFrame, name: str, kind: Date, target: Target) -> Self | str:
-        source = sources_of(name, kind)[0]
-        days = _cells.days_of(_cells.pick(frame, source), source)
+    @staticmethod
+    def read(frame: pd.DataFrame, name: str, kind: Date) -> FloatArray:
+        column = source(frame, name, kind)
+        return _cells.days_of(column, str(column.name))
+
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+        days = self.read(frame, self.name, self.kind)
         gaps = np.isnan(days)
-        if gaps.all():
-            return "no value"
-        if _is_constant(days):
-            return "constant"
-        return cls(name, kind, bool(gaps.any()), float(np.median(days[~gaps])))
+        dates = pd.to_datetime(pd.Series(np.where(gaps, 0, np.floor(days))), unit="D")
+        # 1970-01-01 was a Thursday.
+        turns = np.column_stack([(dates.dt.day_of_year.to_numpy() - 1) / 365.25, (np.floor(days) + 3) % 7 / 7])
+        angles = 2 * np.pi * turns
+        waves = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(days), 4)
+        waves[gaps] = 0
+        return Block(gaps, numbers=np.column_stack([np.where(gaps, self.median, days), waves]))
 
     @property
     def number_names(self) -> tuple[str, ...]:
@@ -91,79 +112,53 @@ class FittedDate(Fitted):
     def summary(self) -> str:
         return f"median {pd.Timestamp(0) + pd.Timedelta(days=self.median):%Y-%m-%d}"
 
-    def encode(self, frame: pd.DataFrame, target: Target = None) -> Block:
-        days = _cells.days_of(self._source(frame), self.sources[0])
-        gaps = np.isnan(days)
-        dates = pd.to_datetime(pd.Series(np.where(gaps, 0, np.floor(days))), unit="D")
-        # 1970-01-01 was a Thursday.
-        turns = np.column_stack([(dates.dt.day_of_year.to_numpy() - 1) / 365.25, (np.floor(days) + 3) % 7 / 7])
-        angles = 2 * np.pi * turns
-        waves = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(days), 4)
-        waves[gaps] = 0
-        return Block(gaps, numbers=np.column_stack([np.where(gaps, self.median, days), waves]))
-
-    def state(self) -> dict[str, Any]:
-        return {"median": self.median}
-
-    @classmethod
-    def load(cls, name: str, kind: Date, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        return cls(name, kind, flagged, _number_in(learnt, "median"))
-
 
 @dataclass(frozen=True)
 class FittedClusters(Fitted):
-    """Points and the centres of their clusters."""
+    """Points and the centres of their clusters, in ascending order: their numbers do not depend on the search."""
 
     kind: Clusters
-    centres: bins.Clusters
+    centres: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, name: str, kind: Clusters, target: Target) -> Self | str:
+    def fit(cls, frame: pd.DataFrame, name: str, kind: Clusters, target: FloatArray | None) -> Self | str:
         points = _read_points(frame, kind)
-        known = ~np.isnan(points).any(axis=1)
-        if not known.any():
+        points = points[~np.isnan(points).any(axis=1)]
+        if not len(points):
             return "no value"
-        return cls(name, kind, False, bins.Clusters.fit(points[known], kind.clusters, seed=kind.seed))
+        if (distinct := len(np.unique(points, axis=0))) < kind.clusters:
+            expected = f"{kind.clusters} or more"
+            raise DataError("fewer distinct points than clusters", column=name, expected=expected, received=distinct)
+        found = KMeans(kind.clusters, n_init=10, random_state=kind.seed).fit(points)
+        return cls(name, kind, False, tuple(sorted(map(tuple, found.cluster_centers_.tolist()))))
 
-    @property
-    def hot_names(self) -> tuple[str, ...]:
-        return tuple(f"{self.name}={number}" for number in range(1, self.centres.size + 1))
-
-    @property
-    def summary(self) -> str:
-        return f"{self.centres.size} clusters"
-
-    def encode(self, frame: pd.DataFrame, target: Target = None) -> Block:
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
         points = _read_points(frame, self.kind)
         gaps = np.asarray(np.isnan(points).any(axis=1))
-        hot = np.zeros((len(points), self.centres.size), np.float32)
-        known = np.flatnonzero(~gaps)
-        hot[known, self.centres.transform(points[known])] = 1
+        squares = ((points[~gaps, None, :] - np.array(self.centres)) ** 2).sum(axis=-1)
+        hot = np.zeros((len(points), len(self.centres)), np.float32)
+        hot[np.flatnonzero(~gaps), squares.argmin(axis=1)] = 1
         return Block(gaps, hot=hot)
 
     def state(self) -> dict[str, Any]:
-        return {"centres": [list(centre) for centre in self.centres.centres]}
+        return {"centres": [list(centre) for centre in self.centres]}
 
     @classmethod
     def load(cls, name: str, kind: Clusters, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        return cls(name, kind, flagged, bins.Clusters.from_dict(learnt))
+        rows = _cells.learnt_list(learnt, "centres", (list,))
+        centres = [_cells.learnt_list({"centres": row}, "centres", (int, float)) for row in rows]
+        if not centres or {len(centre) for centre in centres} != {len(kind.of)}:
+            raise DataError("centres do not have a number for each source column", column="centres")
+        return cls(name, kind, flagged, tuple(tuple(map(float, centre)) for centre in centres))
 
+    @property
+    def hot_names(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}={number}" for number in range(1, len(self.centres) + 1))
 
-def _read_number(frame: pd.DataFrame, name: str, kind: Number) -> npt.NDArray[np.float64]:
-    source = sources_of(name, kind)[0]
-    return _cells.numbers_of(_cells.pick(frame, source), source, least=0 if kind.log else None)
+    @property
+    def summary(self) -> str:
+        return f"{len(self.centres)} clusters"
 
 
 def _read_points(frame: pd.DataFrame, kind: Clusters) -> npt.NDArray[np.float64]:
-    return np.column_stack([_cells.numbers_of(_cells.pick(frame, source), source) for source in kind.of])
-
-
-def _is_constant(values: npt.NDArray[np.float64]) -> bool:
-    return not np.isnan(values).any() and bool(values.min() == values.max())
-
-
-def _number_in(learnt: Mapping[str, Any], name: str) -> float:
-    values = list_of({name: [learnt.get(name)]}, name, (int, float))
-    if not np.isfinite(values).all():
-        raise DataError("not a finite number", column=name, received=values[0])
-    return float(values[0])
+    return np.column_stack([_cells.numbers_of(_cells.pick(frame, name), name) for name in kind.of])

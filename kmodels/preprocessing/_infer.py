@@ -48,15 +48,13 @@ def infer_kind(column: pd.Series[Any], name: str) -> Kind | str:
     """The kind of a column, or why it is left out."""
     if column.isna().all():
         return "no value"
-    if pd.api.types.is_bool_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
-        return Category()
     kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind == "boolean" or isinstance(column.dtype, pd.CategoricalDtype):
+        return Category()
     if kind in _NUMBERS:
         return Number()
     if kind in _DATES:
         return Date()
-    if kind == "boolean":
-        return Category()
     if kind == "string":
         return _infer_text(column, name)
     present = column[column.notna()]
@@ -65,14 +63,7 @@ def infer_kind(column: pd.Series[Any], name: str) -> Kind | str:
         return Tags()
     is_text = present.map(lambda cell: isinstance(cell, str))
     if kind in ("mixed", "mixed-integer") and is_text.any() and not is_text.all():
-        row = int(np.argmax(is_text.reindex(column.index, fill_value=False).to_numpy(bool)))
-        raise DataError(
-            "text in a column of numbers; mend it, or name its kind",
-            row=row + 1,
-            column=name,
-            expected="numbers alone, or Number() or Category() in `columns`",
-            received=column.iloc[row],
-        )
+        raise _text_among_numbers(column, name, is_text.reindex(column.index, fill_value=False))
     raise DataError(
         "no kind fits the column; name it in `columns` or `drop`",
         column=name,
@@ -85,14 +76,18 @@ def _infer_text(column: pd.Series[Any], name: str) -> Kind | str:
     present = column[column.notna() & (column != "")]
     reads = pd.to_numeric(present, errors="coerce").notna()
     if reads.mean() >= _DISTINCT and not reads.all() and present.nunique() > _ROWS:
-        row = int(np.argmax(~reads.reindex(column.index, fill_value=True).to_numpy(bool)))
-        raise DataError(
-            "text in a column of numbers; mend it, or name its kind",
-            row=row + 1,
-            column=name,
-            expected="numbers alone, or Number() or Category() in `columns`",
-            received=column.iloc[row],
-        )
+        raise _text_among_numbers(column, name, ~reads.reindex(column.index, fill_value=True))
     if len(present) >= _ROWS and present.nunique() > _DISTINCT * len(present):
         return "nearly every value differs"
     return Category()
+
+
+def _text_among_numbers(column: pd.Series[Any], name: str, is_text: pd.Series[bool]) -> DataError:
+    row = int(np.argmax(is_text.to_numpy(bool)))
+    return DataError(
+        "text in a column of numbers; mend it, or name its kind",
+        row=row + 1,
+        column=name,
+        expected="numbers alone, or Number() or Category() in `columns`",
+        received=column.iloc[row],
+    )

@@ -1,47 +1,64 @@
-"""A set of fitted encoders in one JSON file."""
+"""Fitted encoders as JSON: one in a file, or several by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Self
 
 from kmodels.errors import DataError
 from kmodels.files import read_json, write_json
-from kmodels.preprocessing.bins import Clusters, QuantileBins
-from kmodels.preprocessing.standardizer import Standardizer
-from kmodels.preprocessing.table_encoder import TableEncoder
-from kmodels.preprocessing.target import Target
-from kmodels.preprocessing.target_encoding import TargetEncoder
-from kmodels.preprocessing.vocabulary import MultiHotVocabulary, Vocabulary, check_ids
 
-__all__ = ["Encoder", "MultiHotVocabulary", "Standardizer", "Vocabulary", "check_ids", "load_encoders", "save_encoders"]
+_TYPES: dict[str, type[Encoder]] = {}
 
-Encoder = (
-    TableEncoder | Target | Vocabulary | MultiHotVocabulary | Standardizer | QuantileBins | Clusters | TargetEncoder
-)
-_TYPES: dict[str, type[Encoder]] = {kind.__name__: kind for kind in Encoder.__args__}
+
+class Encoder:
+    """What the encoders share: each is written as plain JSON and reads it back."""
+
+    def __init_subclass__(cls) -> None:
+        _TYPES[cls.__name__] = cls
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was learnt, as plain values for JSON."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Rebuilds the encoder from what `to_dict` gave; `DataError` if it is not that."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Writes the encoder as JSON; an earlier file is replaced whole or not at all."""
+        write_json(path, _entry(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads an equal encoder from what `save` wrote; `DataError` if there is no such file or it is not that."""
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("type") != cls.__name__:
+            raise DataError("the file holds another encoder or none", file=path, expected=cls.__name__)
+        try:
+            return cls.from_dict(content)
+        except DataError as error:
+            raise DataError(str(error), file=path) from error
 
 
 def save_encoders(encoders: Mapping[str, Encoder], path: str | Path) -> None:
-    """Writes encoders to a JSON file (UTF-8); an earlier file is replaced whole or not at all.
+    """Writes encoders to one JSON file (UTF-8); an earlier file is replaced whole or not at all.
 
     Args:
-        encoders: Encoders by name.
+        encoders: `TableEncoder`, `Target` and `Vocabulary` by name.
         path: The file; its folder must exist.
 
     Example:
         >>> import tempfile
+        >>> from kmodels.preprocessing import Vocabulary
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_encoders({"user_id": Vocabulary.fit([3, 1])}, f"{folder}/encoders.json")
         ...     load_encoders(f"{folder}/encoders.json")
         {'user_id': Vocabulary(values=(1, 3))}
     """
-    content = {}
-    for name, encoder in encoders.items():
-        fields = encoder.to_dict() if isinstance(encoder, TableEncoder | Target) else asdict(encoder)
-        content[name] = {"type": type(encoder).__name__, **fields}
-    write_json(path, content)
+    write_json(path, {name: _entry(encoder) for name, encoder in encoders.items()})
 
 
 def load_encoders(path: str | Path) -> dict[str, Encoder]:
@@ -75,3 +92,7 @@ def load_encoders(path: str | Path) -> dict[str, Encoder]:
         except DataError as error:
             raise DataError(f"encoder '{name}': {error}", file=path) from error
     return encoders
+
+
+def _entry(encoder: Encoder) -> dict[str, Any]:
+    return {"type": type(encoder).__name__, **encoder.to_dict()}

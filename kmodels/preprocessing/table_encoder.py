@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +15,6 @@ import pandas as pd
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.features import Categorical, Feature, MultiHot, Numeric
-from kmodels.files import read_json, write_json
 from kmodels.preprocessing import _cells
 from kmodels.preprocessing._fitted import Block, Fitted
 from kmodels.preprocessing._fitted_labels import FittedCategory, FittedTags, FittedTargetMean
@@ -35,9 +33,11 @@ from kmodels.preprocessing.columns import (
     kind_to_dict,
     sources_of,
 )
+from kmodels.preprocessing.encoders import Encoder
 from kmodels.preprocessing.standardizer import Standardizer
 from kmodels.preprocessing.vocabulary import Vocabulary
 
+_MISSING = "missing"
 _FITTED: dict[type, type[Fitted]] = {
     Number: FittedNumber,
     Category: FittedCategory,
@@ -50,7 +50,7 @@ _FITTED: dict[type, type[Fitted]] = {
 
 
 @dataclass(frozen=True)
-class TableEncoder:
+class TableEncoder(Encoder):
     """Encodes the rows of a table as a model's inputs, as it learnt from the training rows.
 
     Use `fit`, or `load` what `save` wrote. `print(encoder)` lists what each column became.
@@ -134,16 +134,16 @@ class TableEncoder:
         used = {source for column in fitted for source in column.sources}
         left = [name for kind_name, kind in kinds.items() for name in sources_of(kind_name, kind) if name not in used]
         unscaled = cls(tuple(fitted), None, numbers, tuple(dict.fromkeys([*ignored, *left])), tuple(notices))
-        joined = unscaled._numbers(unscaled._blocks(frame, outcome))
+        joined = _join_numbers(unscaled._blocks(frame, target))
         return cls(unscaled.columns, _fit_scaler(joined, fitted), numbers, unscaled.ignored, unscaled.notices)
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
-        """The inputs, for builders of models.
+        """The inputs, for builders of models, in the order of the columns.
 
-        In the order of the columns: one `Categorical` for each category or id, one `MultiHot` for each column of tags,
-        one-hot values or clusters, and one `Numeric` with all numbers where the first of them stands; last, the
-        `MultiHot` named "missing" with a column for each column that had gaps in training.
+        One `Categorical` for each category or id, one `MultiHot` for each column of tags, one-hot values or clusters,
+        and one `Numeric` with all numbers where the first of them stands; last, the `MultiHot` named "missing" with a
+        column for each column whose gaps it marks.
         """
         found: dict[str, Feature] = {}
         for column in self.columns:
@@ -154,7 +154,7 @@ class TableEncoder:
                 size = column.size or len(column.hot_names)
                 found[name] = Categorical(name, size) if column.size else MultiHot(name, size)
         if flagged := sum(column.flagged for column in self.columns):
-            found[self._missing] = MultiHot(self._missing, flagged)
+            found[_MISSING] = MultiHot(_MISSING, flagged)
         return tuple(found.values())
 
     @property
@@ -180,8 +180,7 @@ class TableEncoder:
             DataError: A missing column (with the nearest name), or a value that is not of its column's kind (with row
                 and value).
         """
-        frame = self._known(frame)
-        blocks = self._blocks(frame, None if target is None else _outcome(target, len(frame)))
+        blocks = self._blocks(frame, target)
         arrays: dict[str, np.ndarray] = {}
         for column, block in zip(self.columns, blocks, strict=True):
             if block.numbers is None:
@@ -190,10 +189,9 @@ class TableEncoder:
                 arrays[self._inputs[column.name]] = encoded
             elif self.numbers not in arrays:
                 assert self.scaler is not None
-                arrays[self.numbers] = self.scaler.transform(self._numbers(blocks))
-        flags = [block.gaps for column, block in zip(self.columns, blocks, strict=True) if column.flagged]
-        if flags:
-            arrays[self._missing] = np.column_stack(flags).astype(np.float32)
+                arrays[self.numbers] = self.scaler.transform(_join_numbers(blocks))
+        if flags := self._flags(blocks):
+            arrays[_MISSING] = np.hstack(flags).astype(np.float32)
         return arrays
 
     def frame(self, frame: pd.DataFrame, *, target: npt.ArrayLike | None = None) -> pd.DataFrame:
@@ -210,16 +208,15 @@ class TableEncoder:
         Raises:
             DataError: As `transform` raises it.
         """
-        frame = self._known(frame)
-        blocks = self._blocks(frame, None if target is None else _outcome(target, len(frame)))
+        blocks = self._blocks(frame, target)
         matrices: list[np.ndarray] = []
         for block in blocks:
             parts = [part for part in (block.numbers, block.hot) if part is not None]
             matrices.append(parts[0] if parts else np.asarray(block.ids)[:, None])
-        matrices += [block.gaps[:, None] for column, block in zip(self.columns, blocks, strict=True) if column.flagged]
-        names = [name for column in self.columns for name in _frame_names(column)]
-        names += [_flag_name(column) for column in self.columns if column.flagged]
-        return pd.DataFrame(np.hstack(matrices).astype(np.float64), columns=names, index=frame.index)
+        names = [name for column in self.columns for name in column.frame_names]
+        names += [column.flag_name for column in self.columns if column.flagged]
+        encoded = np.hstack([*matrices, *self._flags(blocks)]).astype(np.float64)
+        return pd.DataFrame(encoded, columns=names, index=frame.index)
 
     @property
     def groups(self) -> dict[str, list[str]]:
@@ -227,8 +224,8 @@ class TableEncoder:
         found: dict[str, list[str]] = {}
         for column in self.columns:
             source = column.sources[0] if len(column.sources) == 1 else column.name
-            flags = [_flag_name(column)] if column.flagged else []
-            found.setdefault(source, []).extend([*_frame_names(column), *flags])
+            flags = [column.flag_name] if column.flagged else []
+            found.setdefault(source, []).extend([*column.frame_names, *flags])
         return found
 
     def vocabulary(self, name: str) -> Vocabulary:
@@ -263,7 +260,7 @@ class TableEncoder:
         return self.describe()
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives what was learnt as plain values for JSON."""
+        """Gives what was learnt as plain values for JSON, as `save` writes it."""
         return {
             "numbers": self.numbers,
             "columns": {column.name: column.to_dict() for column in self.columns},
@@ -285,52 +282,19 @@ class TableEncoder:
             raise DataError("the scaler does not fit the columns", column="scaler")
         return encoder
 
-    def save(self, path: str | Path) -> None:
-        """Writes the encoder as JSON; an earlier file is replaced whole or not at all.
-
-        Args:
-            path: The file; its folder must exist.
-        """
-        write_json(path, {"type": "TableEncoder", **self.to_dict()})
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads what `save` wrote.
-
-        Args:
-            path: The file.
-
-        Returns:
-            An equal encoder.
-
-        Raises:
-            DataError: No such file, or content that is not an encoder.
-        """
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("type") != "TableEncoder":
-            raise DataError("not a table encoder", file=path)
-        try:
-            return cls.from_dict(content)
-        except DataError as error:
-            raise DataError(str(error), file=path) from error
-
     @cached_property
     def _inputs(self) -> dict[str, str]:
         """Name of a column without numbers -> name of its input."""
         names: dict[str, str] = {}
-        taken = {self.numbers, self._missing}
+        taken = {self.numbers, _MISSING}
         for column in self.columns:
             if not column.number_names:
                 names[column.name] = _input_name(column.name, taken)
                 taken.add(names[column.name])
         return names
 
-    @property
-    def _missing(self) -> str:
-        return "missing"
-
-    def _known(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The table with text as names; warns of columns that it should not have."""
+    def _blocks(self, frame: pd.DataFrame, target: npt.ArrayLike | None) -> list[Block]:
+        """The encoded columns; warns of columns that the table should not have."""
         frame = _cells.named(frame)
         sources = [source for column in self.columns for source in column.sources]
         for source in sources:
@@ -340,14 +304,16 @@ class TableEncoder:
         if extra:
             self._warned.update(extra)
             warnings.warn(f"columns that the training rows did not have are left out: {', '.join(extra)}", stacklevel=3)
-        return frame
+        outcome = None if target is None else _outcome(target, len(frame))
+        return [column.encode(frame, outcome) for column in self.columns]
 
-    def _blocks(self, frame: pd.DataFrame, target: npt.NDArray[np.float64] | None) -> list[Block]:
-        return [column.encode(frame, target) for column in self.columns]
+    def _flags(self, blocks: Iterable[Block]) -> list[npt.NDArray[np.bool_]]:
+        return [block.gaps[:, None] for column, block in zip(self.columns, blocks, strict=True) if column.flagged]
 
-    def _numbers(self, blocks: Iterable[Block]) -> npt.NDArray[np.float64]:
-        joined = [block.numbers for block in blocks if block.numbers is not None]
-        return np.hstack(joined) if joined else np.empty((0, 0))
+
+def _join_numbers(blocks: Iterable[Block]) -> npt.NDArray[np.float64]:
+    joined = [block.numbers for block in blocks if block.numbers is not None]
+    return np.hstack(joined) if joined else np.empty((0, 0))
 
 
 def _outcome(target: npt.ArrayLike, rows: int) -> npt.NDArray[np.float64]:
@@ -382,14 +348,6 @@ def _kind_text(kind: Kind) -> str:
     """The kind as it is written in `columns`."""
     content = kind_to_dict(kind)
     return f"{content.pop('kind')}({', '.join(f'{name}={value!r}' for name, value in content.items())})"
-
-
-def _frame_names(column: Fitted) -> tuple[str, ...]:
-    return column.number_names or column.hot_names or (column.name,)
-
-
-def _flag_name(column: Fitted) -> str:
-    return f"{column.name} is missing"
 
 
 def _load_column(name: str, content: Any) -> Fitted:

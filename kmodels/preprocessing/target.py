@@ -5,27 +5,26 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.files import read_json, write_json
 from kmodels.preprocessing import _cells
+from kmodels.preprocessing.encoders import Encoder
 from kmodels.preprocessing.standardizer import Standardizer
 
 
 @dataclass(frozen=True)
-class Target:
-    """What a model predicts, as numbers that it can learn; made by `classes` or `amount` from training values.
+class Target(Encoder):
+    """What a model predicts, as numbers that it can learn; made by `classes`, `quantiles` or `amount`.
 
     Attributes:
         labels: The classes in the order of their ids; empty for an amount.
         scaler: Mean and scale of an amount (of its logarithm where `log`); None for classes.
         log: Whether an amount is learnt as log(1 + amount).
+        edges: For `quantiles`, the inner edges of the classes, ascending, in the amounts' own unit.
 
     Example:
         >>> kind = Target.classes(["no", "yes", "no"])
@@ -39,6 +38,7 @@ class Target:
     labels: tuple[int, ...] | tuple[str, ...] = ()
     scaler: Standardizer | None = None
     log: bool = False
+    edges: tuple[float, ...] = ()
 
     @classmethod
     def classes(cls, values: Iterable[Any], labels: Sequence[Any] | None = None) -> Self:
@@ -68,6 +68,42 @@ class Target:
         return target
 
     @classmethod
+    def quantiles(cls, values: npt.ArrayLike, labels: Sequence[str]) -> Self:
+        """Learns classes of an amount that have nearly equally many training rows; a value on an edge is in the lower.
+
+        Args:
+            values: Amounts of the training rows, shape (rows,).
+            labels: Names of the classes from the lowest to the highest, two or more.
+
+        Returns:
+            The target, which transforms amounts to class ids.
+
+        Raises:
+            DataError: No rows, a value that is missing, infinite or no number, or so many equal values that a class
+                would be empty.
+            ConfigurationError: Fewer than two labels.
+
+        Example:
+            >>> level = Target.quantiles([1, 2, 3, 4, 5, 6, 7], ["low", "middle", "high"])
+            >>> level.edges, level.transform([0, 3, 3.5, 99]).tolist()
+            ((3.0, 5.0), [0, 0, 1, 2])
+        """
+        if len(labels) < 2:
+            raise ConfigurationError(f"quantiles need two labels or more. Received: labels={labels!r}")
+        amounts = _read_amounts(values)
+        edges = np.quantile(amounts, np.arange(1, len(labels)) / len(labels))
+        target = cls(labels=tuple(labels), edges=tuple(edges.tolist()))
+        counts = np.bincount(target.transform(amounts), minlength=len(labels))
+        if not counts.all():
+            raise DataError(
+                "too many values are equal to cut them by quantiles",
+                column="target",
+                expected=f"{len(labels)} classes with rows in each",
+                received=f"rows per class {counts.tolist()}",
+            )
+        return target
+
+    @classmethod
     def amount(cls, values: npt.ArrayLike, *, log: bool = False) -> Self:
         """Learns mean and standard deviation.
 
@@ -82,8 +118,6 @@ class Target:
             DataError: No rows, a value that is missing, infinite or no number, or values that are all equal.
         """
         numbers = _read_amounts(values, log)
-        if not len(numbers):
-            raise DataError("there are no amounts to learn from", column="target")
         if numbers.min() == numbers.max():
             raise DataError("the target is constant", expected="amounts that differ", received=float(numbers[0]))
         return cls(scaler=Standardizer.fit(numbers[:, None]), log=log)
@@ -106,7 +140,9 @@ class Target:
             DataError: A missing value, a label that is not among the classes, or an amount that is no finite number.
         """
         if self.scaler is not None:
-            return self.scaler.transform(_read_amounts(values, self.log)[:, None])
+            return self.scaler.transform(_read_amounts(values, self.log, least_rows=0)[:, None])
+        if self.edges:
+            return np.searchsorted(self.edges, _read_amounts(values, least_rows=0), side="left").astype(np.int32)
         codes, found = _read_labels(values)
         position = {str(label): number for number, label in enumerate(self.labels)}
         ids = np.array([position.get(str(label), -1) for label in found], np.int32)[codes]
@@ -135,7 +171,6 @@ class Target:
 
         Raises:
             ConfigurationError: Predictions of another shape, or class ids out of range.
-
         """
         array = np.asarray(predictions)
         if self.scaler is not None:
@@ -158,7 +193,7 @@ class Target:
     def to_dict(self) -> dict[str, Any]:
         """Gives what was learnt as plain values for JSON."""
         if self.scaler is None:
-            return {"labels": [*self.labels]}
+            return {"labels": [*self.labels], **({"edges": [*self.edges]} if self.edges else {})}
         return {"mean": self.scaler.mean[0], "scale": self.scaler.scale[0], "log": self.log}
 
     @classmethod
@@ -170,36 +205,10 @@ class Target:
             return cls(scaler=scaler, log=bool(content.get("log")))
         if not isinstance(labels, list) or len(labels) < 2 or len({type(each) for each in labels} - {int, str}):
             raise DataError("not a list of two classes or more", column="labels")
-        return cls(labels=tuple(labels))
-
-    def save(self, path: str | Path) -> None:
-        """Writes the target as JSON; an earlier file is replaced whole or not at all.
-
-        Args:
-            path: The file; its folder must exist.
-        """
-        write_json(path, {"type": "Target", **self.to_dict()})
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads what `save` wrote.
-
-        Args:
-            path: The file.
-
-        Returns:
-            An equal target.
-
-        Raises:
-            DataError: No such file, or content that is not a target.
-        """
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("type") != "Target":
-            raise DataError("not a target", file=path)
-        try:
-            return cls.from_dict(content)
-        except DataError as error:
-            raise DataError(str(error), file=path) from error
+        edges = _cells.learnt_list({"edges": [], **content}, "edges", (int, float))
+        if edges and (len(edges) != len(labels) - 1 or sorted(edges) != edges):
+            raise DataError("not the edges of these classes in ascending order", column="edges")
+        return cls(labels=tuple(labels), edges=tuple(map(float, edges)))
 
     def _flat(self, array: np.ndarray) -> np.ndarray:
         if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
@@ -208,8 +217,7 @@ class Target:
 
 
 def _read_labels(values: Iterable[Any] | npt.ArrayLike) -> tuple[npt.NDArray[np.int64], list[int | str]]:
-    column = pd.Series(values if hasattr(values, "dtype") else list(values))  # type: ignore[arg-type]
-    codes, labels = _cells.labels_of(column.reset_index(drop=True), "target")
+    codes, labels = _cells.labels_of(_cells.column_of(values), "target")
     if not len(codes):
         raise DataError("there are no rows", column="target")
     if (codes < 0).any():
@@ -217,9 +225,12 @@ def _read_labels(values: Iterable[Any] | npt.ArrayLike) -> tuple[npt.NDArray[np.
     return codes, labels
 
 
-def _read_amounts(values: Iterable[Any] | npt.ArrayLike, log: bool) -> npt.NDArray[np.float64]:
-    column = pd.Series(values if hasattr(values, "dtype") else list(values))  # type: ignore[arg-type]
-    numbers = _cells.numbers_of(column.reset_index(drop=True), "target", least=0 if log else None)
+def _read_amounts(
+    values: Iterable[Any] | npt.ArrayLike, log: bool = False, *, least_rows: int = 1
+) -> npt.NDArray[np.float64]:
+    numbers = _cells.numbers_of(_cells.column_of(values), "target", least=0 if log else None)
     if np.isnan(numbers).any():
         raise DataError("an amount is missing", row=int(np.argmax(np.isnan(numbers))) + 1, column="target")
+    if len(numbers) < least_rows:
+        raise DataError("there are no amounts to learn from", column="target")
     return np.log1p(numbers) if log else numbers

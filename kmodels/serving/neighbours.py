@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing.encoders import Vocabulary
+from kmodels.preprocessing import Vocabulary
 
 Table = npt.NDArray[np.floating]
 # What is held apart from the table: one block of scores, 4 M numbers, and the best so far. Few queries are set against

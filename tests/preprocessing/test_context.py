@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing.context import WINDOWS, nearby_surplus
+from kmodels.preprocessing import nearby_surplus
+from kmodels.preprocessing.context import WINDOWS
 
 
 def surplus(users, items, ratings, timestamps, train, **options):

@@ -1,4 +1,4 @@
-"""Encoders: what they map, what they refuse, and that a saved file reloads to equal encoders."""
+"""Vocabularies and quantiles: what they map and refuse; and that a saved file reloads to equal encoders."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.preprocessing import StandardScaler
 
-from kmodels.errors import DataError
-from kmodels.preprocessing import encoders
-from kmodels.preprocessing.encoders import MultiHotVocabulary, Standardizer, Vocabulary
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.preprocessing import TableEncoder, Target, Vocabulary, load_encoders, save_encoders
 
 
 def test_vocabulary_numbers_sorted_values_from_one():
@@ -95,110 +93,82 @@ def test_inverse_checks_the_range(bad):
         vocabulary.inverse([0, bad])
 
 
-def test_multi_hot_rows():
-    genres = MultiHotVocabulary.fit([["Drama", "Action"], [], ("Sci-Fi",), {"Drama"}])
-    assert genres.labels == ("Action", "Drama", "Sci-Fi")
-    encoded = genres.transform([["Sci-Fi", "Action", "Action"], [], ["Drama"]])
-    assert encoded.dtype == np.float32
-    assert encoded.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+# --- quantiles
 
 
-def test_multi_hot_leaves_out_unknown_labels_and_says_so():
-    genres = MultiHotVocabulary.fit([["Drama"]])
-    with pytest.warns(UserWarning, match="Western"):
-        encoded = genres.transform([["Western", "Drama"]])
-    assert encoded.tolist() == [[1]]
+@pytest.mark.parametrize("bins", [2, 3, 7])
+def test_quantiles_are_those_of_qcut(bins):
+    values = np.random.default_rng(0).lognormal(size=500).round(2)
+    fitted = Target.quantiles(values, [f"level {i}" for i in range(bins)])
+    classes = fitted.transform(values)
+    assert (classes.dtype, fitted.size) == (np.int32, bins)
+    assert classes.tolist() == pd.qcut(values, bins, labels=False).tolist()
 
 
-@pytest.mark.parametrize("lists", [["Drama|Action"], [["Drama"], None], [["Drama", 3]], [[float("nan")]]])
-def test_multi_hot_refuses_rows_that_are_not_lists_of_text(lists):
-    with pytest.raises(DataError, match="not a list of text"):
-        MultiHotVocabulary.fit(lists)
-    with pytest.raises(DataError, match="not a list of text"):
-        MultiHotVocabulary.fit([["Drama"]]).transform(lists)
+def test_amounts_beyond_the_fitted_range_and_on_an_edge():
+    fitted = Target.quantiles([0, 1, 2, 3, 4, 5, 6], ["low", "middle", "high"])
+    assert fitted.edges == (2.0, 4.0)
+    assert fitted.transform([-1e9, 2, 2.0000001, 4, 1e9]).tolist() == [0, 0, 1, 1, 2]
+    assert fitted.transform(np.array([], float)).tolist() == []
+    assert fitted.inverse([2, 0]).tolist() == ["high", "low"]
 
 
-def test_multi_hot_needs_a_label():
-    with pytest.raises(DataError, match="no labels"):
-        MultiHotVocabulary.fit([[], []])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([], "no amounts to learn"),
+        ([1.0, np.nan, 2.0], "row 2, column 'target': an amount is missing"),
+        (pd.Series([1.0, np.inf]), "row 2, column 'target'"),
+        (np.ones((1, 2)), "not a column"),
+        (["a", "b", "c"], "not a number"),
+        ([5.0] * 9, r"expected 3 classes with rows in each; received 'rows per class \[9, 0, 0\]'"),
+        ([1.0] * 8 + [2.0], "too many values are equal"),
+    ],
+)
+def test_quantiles_refuse(values, words):
+    with pytest.raises(DataError, match=words):
+        Target.quantiles(values, ["low", "middle", "high"])
 
 
-def test_standardizer_agrees_with_scikit_learn():
-    rng = np.random.default_rng(0)
-    train, other = rng.normal(50, [1.0, 20.0, 1e6], (200, 3)), rng.normal(size=(5, 3))
-    standardizer = Standardizer.fit(train)
-    expected = StandardScaler().fit(train)
-    assert standardizer.transform(train).dtype == np.float32
-    np.testing.assert_allclose(standardizer.transform(train), expected.transform(train), atol=1e-6)
-    np.testing.assert_allclose(standardizer.transform(other), expected.transform(other), rtol=1e-6)
+def test_one_quantile_is_refused():
+    with pytest.raises(ConfigurationError, match="two labels or more"):
+        Target.quantiles([1.0, 2.0], ["all"])
 
 
-def test_a_constant_column_is_zero_whatever_comes_later():
-    standardizer = Standardizer.fit(pd.DataFrame({"year": [2001, 2001], "age": [1, 3]}))
-    assert standardizer.transform([[2050, 3]]).tolist() == [[0.0, 1.0]]
-    assert Standardizer.fit([[0.1]] * 7).transform([[0.3]]).tolist() == [[0.0]]
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_standardizer_names_the_column_of_a_bad_value(bad):
-    table = pd.DataFrame({"age": [1.0, 2.0], "income": [3.0, bad]})
-    with pytest.raises(DataError, match="row 2, column 'income': a value is missing or infinite"):
-        Standardizer.fit(table)
-    with pytest.raises(DataError, match="row 2, column '1'"):
-        Standardizer.fit([[0.0, 1.0], [1.0, 2.0]]).transform(table.to_numpy())
-
-
-@pytest.mark.parametrize("table", [[1.0, 2.0], [["a"]], np.zeros((0, 2))])
-def test_standardizer_refuses_what_is_not_a_table_of_numbers(table):
-    with pytest.raises(DataError):
-        Standardizer.fit(table)
-
-
-def test_standardizer_refuses_another_number_of_columns():
-    with pytest.raises(DataError, match="expected 1; received 2"):
-        Standardizer.fit([[1.0], [2.0]]).transform([[1.0, 2.0]])
-
-
-def test_check_ids():
-    encoders.check_ids(np.array([[0, 1], [2, 3]]), 4, "bag")
-    encoders.check_ids(np.zeros(0, np.int32), 1, "empty")
-    with pytest.raises(DataError, match=r"row 2, column 'bag': .*expected 0 to 3; received 4"):
-        encoders.check_ids(np.array([[0, 1], [2, 4], [9, 9]]), 4, "bag")
-    with pytest.raises(DataError, match=r"row 3, column 'user_id': .*received -1"):
-        encoders.check_ids(np.array([0, 1, -1], np.int32), 4, "user_id")
-    with pytest.raises(DataError, match="not integers; received 'float64'"):
-        encoders.check_ids(np.array([1.0]), 4, "user_id")
+# --- files
 
 
 def example():
+    frame = pd.DataFrame({"a": [1.0, 2.5, np.nan], "b": ["x", "y", "x"], "tiny": [1e-9, 2e-9, 5e-9]})
     return {
         "user_id": Vocabulary.fit([10, 2, 33]),
         "title": Vocabulary.fit(["Amélie", "東京物語", 'a "quoted" one']),
-        "genres": MultiHotVocabulary.fit([["Drama"], ["Comedy", "Film-Noir"]]),
-        "numbers": Standardizer.fit(np.random.default_rng(0).normal(size=(9, 3)) * [1e-9, 1.0, 1e9]),
-        "constant": Standardizer.fit([[0.1], [0.1]]),
+        "table": TableEncoder.fit(frame),
+        "level": Target.quantiles(np.random.default_rng(0).normal(size=9), ["low", "high"]),
+        "amount": Target.amount([0.1, 0.7]),
     }
 
 
 def test_saved_encoders_reload_equal(tmp_path):
     path = tmp_path / "encoders.json"
-    encoders.save_encoders({"old": Vocabulary.fit([1])}, path)
-    encoders.save_encoders(example(), path)
-    loaded = encoders.load_encoders(path)
+    save_encoders({"old": Vocabulary.fit([1])}, path)
+    save_encoders(example(), path)
+    loaded = load_encoders(path)
     assert loaded == example()
     assert list(loaded) == list(example())
     assert [file.name for file in tmp_path.iterdir()] == ["encoders.json"]
     assert "東京物語" in path.read_text(encoding="utf-8")
-    x = np.random.default_rng(1).normal(size=(4, 3))
-    assert np.array_equal(loaded["numbers"].transform(x), example()["numbers"].transform(x))
+    for name, encoder in example().items():
+        encoder.save(path)
+        assert type(encoder).load(path) == encoder, name
 
 
 def test_a_failed_save_leaves_the_earlier_file(tmp_path):
     path = tmp_path / "encoders.json"
-    encoders.save_encoders(example(), path)
+    save_encoders(example(), path)
     with pytest.raises(ValueError, match="JSON"):
-        encoders.save_encoders({"bad": Standardizer((float("nan"),), (1.0,))}, path)
-    assert encoders.load_encoders(path) == example()
+        save_encoders({"bad": Target(labels=("a", "b"), edges=(float("nan"),))}, path)
+    assert load_encoders(path) == example()
 
 
 @pytest.mark.parametrize(
@@ -215,24 +185,27 @@ def test_a_failed_save_leaves_the_earlier_file(tmp_path):
         '{"x": {"type": "Vocabulary", "values": [1, "a"]}}',
         '{"x": {"type": "Vocabulary", "values": [true]}}',
         '{"x": {"type": "Vocabulary", "values": []}}',
-        '{"x": {"type": "MultiHotVocabulary", "labels": [1]}}',
-        '{"x": {"type": "MultiHotVocabulary", "labels": ["b", "a"]}}',
-        '{"x": {"type": "Standardizer", "mean": [0], "scale": []}}',
-        '{"x": {"type": "Standardizer", "mean": [0], "scale": [-1]}}',
-        '{"x": {"type": "Standardizer", "mean": [NaN], "scale": [1]}}',
+        '{"x": {"type": "Target", "labels": ["a"]}}',
+        '{"x": {"type": "Target", "labels": ["a", "b", "c"], "edges": [1.0]}}',
+        '{"x": {"type": "Target", "labels": ["a", "b", "c"], "edges": [2.0, 1.0]}}',
+        '{"x": {"type": "Target", "labels": ["a", "b"], "edges": ["1"]}}',
+        '{"x": {"type": "Target", "mean": 0}}',
+        '{"x": {"type": "Target", "mean": 0, "scale": -1}}',
+        '{"x": {"type": "Target", "mean": NaN, "scale": 1}}',
+        '{"x": {"type": "TableEncoder", "numbers": "numbers", "columns": {}}}',
     ],
 )
 def test_broken_files_are_refused_by_name(tmp_path, content):
     path = tmp_path / "encoders.json"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"encoders\.json"):
-        encoders.load_encoders(path)
+        load_encoders(path)
 
 
 def test_missing_file_and_wrong_encoding_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"none\.json: cannot be read"):
-        encoders.load_encoders(tmp_path / "none.json")
+        load_encoders(tmp_path / "none.json")
     path = tmp_path / "latin.json"
     path.write_bytes(json.dumps({"é": 1}, ensure_ascii=False).encode("latin-1"))
     with pytest.raises(DataError, match="not valid JSON"):
-        encoders.load_encoders(path)
+        load_encoders(path)

@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.preprocessing import MultiLabelBinarizer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import MultiLabelBinarizer, OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.features import Categorical, MultiHot, Numeric
@@ -21,6 +22,7 @@ from kmodels.preprocessing import (
     Target,
     TargetMean,
     Vocabulary,
+    encode_table,
     load_encoders,
     save_encoders,
 )
@@ -177,6 +179,85 @@ def test_target_means_by_hand_and_out_of_fold_for_training_rows():
     np.testing.assert_allclose(scaled, StandardScaler().fit_transform(training[["a_mean", "a_log_count"]]), atol=1e-6)
     with pytest.raises(ConfigurationError, match="TargetMean needs the target"):
         TableEncoder.fit(frame, columns={"a": TargetMean()})
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 3.0, 10.0])
+def test_smoothed_means_are_scikit_learns(smoothing):
+    rng = np.random.default_rng(0)
+    names, target = np.array(list("abcdefgh"))[rng.integers(0, 8, 300) * rng.integers(0, 2, 300)], rng.random(300) < 0.7
+    columns = {"name": TargetMean(smoothing=smoothing)}
+    encoder = TableEncoder.fit(pd.DataFrame({"name": names}), columns=columns, target=target)
+    oracle = TargetEncoder(smooth=smoothing, target_type="binary").fit(names[:, None], target.astype(int))
+    new = np.array([*"abcdefgh", "unseen"])
+    found = encoder.frame(pd.DataFrame({"name": new}))
+    np.testing.assert_allclose(found["name_mean"], oracle.transform(new[:, None])[:, 0], rtol=1e-6)
+    counts = [np.sum(name == names) for name in new]
+    np.testing.assert_allclose(found["name_log_count"], np.log1p(counts), rtol=1e-6)
+
+
+def test_a_training_row_never_sees_its_own_target():
+    """Changed in one row, the target moves that row's encoding nowhere; and values of one row each tell nothing."""
+    frame, rng = (
+        pd.DataFrame({"a": np.random.default_rng(0).integers(0, 40, 200).astype(str)}),
+        np.random.default_rng(1),
+    )
+    target = rng.random(200)
+
+    def encoded(frame, target, **options):
+        encoder = TableEncoder.fit(frame, columns={"a": TargetMean(**options)}, target=target)
+        return encoder.frame(frame, target=target)["a_mean"].to_numpy(), encoder.frame(frame)["a_mean"].to_numpy()
+
+    before, _ = encoded(frame, target, seed=3)
+    for row in (0, 17, 199):
+        changed = target.copy()
+        changed[row] += 1
+        assert encoded(frame, changed, seed=3)[0][row] == before[row]
+    assert not np.array_equal(encoded(frame, target, seed=4)[0], before)
+    outside, inside = encoded(pd.DataFrame({"a": [f"n{i}" for i in range(200)]}), target, smoothing=1)
+    assert np.corrcoef(inside, target)[0, 1] > 0.99
+    assert len(np.unique(outside)) <= 5  # each fold is encoded as one number, the mean of the others
+    with pytest.raises(ConfigurationError, match="from 2 to the number of rows, 200"):
+        encoded(frame, target, folds=201)
+
+
+@pytest.mark.parametrize("clusters", [1, 3, 4, 5])
+def test_clusters_are_those_of_kmeans_under_numbers_of_their_own(clusters):
+    rng = np.random.default_rng(1)
+    points = rng.uniform(-3, 3, (4, 2))[rng.integers(0, 4, 200)] + rng.normal(0, 0.4, (200, 2))
+    frame, new = pd.DataFrame(points, columns=["x", "y"]), rng.uniform(-5, 5, (300, 2))
+    kind = Clusters(of=("x", "y"), clusters=clusters, seed=3)
+    encoder = TableEncoder.fit(frame, columns={"area": kind})
+    ours = encoder.transform(pd.DataFrame(new, columns=["x", "y"]))["area"].argmax(axis=1)
+    theirs = KMeans(clusters, n_init=10, random_state=3).fit(points).predict(new)
+    assert len(set(zip(ours.tolist(), theirs.tolist(), strict=True))) == len(set(ours.tolist())) <= clusters
+    if clusters == 4:
+        other = TableEncoder.fit(frame, columns={"area": Clusters(of=("x", "y"), clusters=4, seed=9)})
+        same(other.transform(frame), encoder.transform(frame))
+    with pytest.raises(DataError, match="column 'area': fewer distinct points than clusters; expected 300 or more"):
+        TableEncoder.fit(frame, columns={"area": Clusters(of=("x", "y"), clusters=300)})
+
+
+def test_training_rows_do_not_see_their_own_target():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"maker": rng.integers(0, 30, 200).astype(str), "rooms": rng.normal(size=200)})
+    target, train = rng.random(200), np.arange(150)
+    columns = {"maker": TargetMean(), "rooms": Number(), "kind": Category(of="maker")}
+    found = encode_table(table, train, columns=columns, target=target)
+    encoder = TableEncoder.fit(table[:150], columns=columns, target=target[:150])
+    assert found.encoder == encoder
+    own, later = encoder.transform(table[:150], target=target[:150]), encoder.transform(table[150:])
+    for name, array in found.inputs.items():
+        np.testing.assert_array_equal(array[:150], own[name])
+        np.testing.assert_array_equal(array[150:], later[name])
+    pd.testing.assert_frame_equal(found.frame[:150], encoder.frame(table[:150], target=target[:150]))
+    pd.testing.assert_frame_equal(found.frame[150:], encoder.frame(table[150:]))
+    assert not np.array_equal(found.inputs["numbers"][:150], encoder.transform(table[:150])["numbers"])
+
+
+def test_numbers_that_fill_up_to_a_constant_stay_zero():
+    frame = pd.DataFrame({"a": [7.0, None, 7.0], "b": [1.0, 2.0, 3.0]})
+    encoder = TableEncoder.fit(frame)
+    assert encoder.transform(pd.DataFrame({"a": [9.0], "b": [2.0]}))["numbers"].tolist() == [[0, 0]]
 
 
 def test_clusters_are_the_nearest_centres():
@@ -441,6 +522,13 @@ def test_damaged_files_are_refused(tmp_path):
         lambda content: content["columns"]["weight"]["learnt"].update(median="high"),
         lambda content: content["columns"]["price"].update(logarithm=True),
         lambda content: content["columns"]["area"]["learnt"].update(centres=[]),
+        lambda content: content["columns"]["area"]["learnt"].update(centres=[[1.0, 2.0], [1.0]]),
+        lambda content: content["columns"]["area"]["learnt"].update(centres=[["1", 2.0]]),
+        lambda content: content["columns"]["tags"]["learnt"].update(labels=["b", "a"]),
+        lambda content: content["columns"]["tags"]["learnt"].update(labels=[1]),
+        lambda content: content["columns"]["maker"]["learnt"].update(mean="x"),
+        lambda content: content["columns"]["maker"]["learnt"].update(values=["b", "a"]),
+        lambda content: content["scaler"].update(scale=[-1.0] * len(content["scaler"]["scale"])),
         lambda content: content["columns"]["maker"]["learnt"].update(counts=[]),
     ]
     for damage in damages:

@@ -120,10 +120,10 @@ def test_the_model_beats_every_baseline(metrics):
 def test_the_saved_model_gives_the_reported_error(finished, metrics):
     import keras
 
-    from kmodels.preprocessing import encoders
+    from kmodels.preprocessing import load_encoders
 
     model = keras.saving.load_model(finished[0] / "model.keras")
-    known = encoders.load_encoders(finished[0] / "encoders.json")
+    known = load_encoders(finished[0] / "encoders.json")
     assert model.get_layer("user_embedding").input_dim == known["user_id"].size
     assert model.count_params() == metrics["model"]["parameters"]
 
@@ -132,9 +132,9 @@ def test_films_like_another_are_found_by_the_whole_vectors(finished, run_here, c
     """Those with histories and features, not the embedding table's rows alone."""
     import keras
 
-    from kmodels.preprocessing import encoders
+    from kmodels.preprocessing import load_encoders
 
-    known = encoders.load_encoders(finished[0] / "encoders.json")["item_id"]
+    known = load_encoders(finished[0] / "encoders.json")["item_id"]
     with np.load(finished[0] / "vectors.npz") as tables:
         assert set(tables) == {"user_id", "item_id"}
         table = tables["item_id"]
@@ -449,12 +449,11 @@ def by_hand(folder, source) -> float:
 
     from kmodels.datasets import movielens
     from kmodels.datasets import ratings as rating_tables
-    from kmodels.preprocessing import encoders, splits
-    from kmodels.preprocessing.context import nearby_surplus
+    from kmodels.preprocessing import load_encoders, nearby_surplus, splits
 
     data = rating_tables.filter_ratings(movielens.load(source), min_ratings=5)
     model = keras.saving.load_model(folder / "model.keras")
-    known = encoders.load_encoders(folder / "encoders.json")
+    known = load_encoders(folder / "encoders.json")
     users, items, stars = (data.ratings[name] for name in ("user_id", "item_id", "rating"))
     split = splits.random_per_user(users, items, seed=0)
     seen = np.concatenate([split.train, split.validation])

@@ -15,8 +15,7 @@ from kmodels import explain, models, training
 from kmodels.datasets import pois
 from kmodels.features import Numeric
 from kmodels.pipelines import Pictures, picture_statistics, split_batches
-from kmodels.preprocessing import splits
-from kmodels.preprocessing.bins import QuantileBins
+from kmodels.preprocessing import Target, splits
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "poi_engagement.py"
@@ -113,7 +112,7 @@ def test_the_heat_lies_on_the_planted_cue():
     table = pois.load("sample").table
     split = splits.random(len(table), seed=0, validation=0.1, test=0.2)
     score = pois.engagement(table)
-    target = QuantileBins.fit(score[split.train], 3).transform(score)
+    target = Target.quantiles(score[split.train], ["low", "middle", "high"]).transform(score)
     pictures = Pictures(table["image"].tolist(), (64, 64))
     rows = split_batches({}, target, split, parts=lambda rows: [pictures.at(rows)], batch_size=16)
     mean, std = picture_statistics(pictures, split.train)

@@ -155,10 +155,10 @@ def test_similar_users_are_of_the_planted_group(finished):
     import keras
 
     from kmodels import serving
-    from kmodels.preprocessing import encoders
+    from kmodels.preprocessing import load_encoders
 
     model = keras.saving.load_model(finished[0] / "model.keras")
-    users = encoders.load_encoders(finished[0] / "encoders.json")["user_id"]
+    users = load_encoders(finished[0] / "encoders.json")["user_id"]
     found = serving.similar(serving.embedding_table(model, "user_id_embedding"), users, users.values, n=10)
     group = pd.read_csv(SAMPLE / "groups.csv").set_index("User_ID")["Group"]
     assert (group[found["value"]].to_numpy() == group[found["neighbour"]].to_numpy()).mean() >= 0.8

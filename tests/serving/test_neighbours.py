@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from kmodels import models, training
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing.encoders import Vocabulary
+from kmodels.preprocessing import Vocabulary
 from kmodels.serving import embedding_table, neighbours, similar, similar_by_features
 
 RNG = np.random.default_rng(0)
