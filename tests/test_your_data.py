@@ -23,20 +23,22 @@ def run(code: str, folder: Path) -> str:
     return done.stdout
 
 
+def lines_of_library_code(code: str) -> int:
+    """Lines but imports and those that make or read a pandas table."""
+    return len([line for line in IMPORT.sub("", code).splitlines() if line and not re.match(r"\w+ = pd\.", line)])
+
+
 def test_every_section_is_short():
     assert len(CODE) >= 3
     for title, (to_metrics, to_predictions) in CODE.items():
-        lines = [len(IMPORT.sub("", code).strip().splitlines()) for code in (to_metrics, to_predictions)]
-        assert lines[0] <= 10, title
-        assert lines[1] <= 3, title
+        assert lines_of_library_code(to_metrics) <= 10, title
+        assert lines_of_library_code(to_predictions) <= 2, title
 
 
 @pytest.mark.parametrize("title", CODE)
 def test_the_code_runs_and_predicts_in_a_new_process(title, tmp_path):
     imports = "\n".join(IMPORT.findall(PAGE))
     to_metrics, to_predictions = CODE[title]
-    assert re.search(
-        r"'(rmse|accuracy)': 0?\.?\d|'(rmse|accuracy)': (np.float64\()?\d",
-        run(f"{MADE}\n{imports}\n{to_metrics}", tmp_path),
-    )
+    printed = run(f"{MADE}\n{imports}\n{to_metrics}", tmp_path)
+    assert re.search(r"'(rmse|accuracy)': (np\.float64\()?\d", printed)
     assert run(f"{imports}\n{to_predictions}", tmp_path).strip()
