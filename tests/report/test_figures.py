@@ -242,7 +242,10 @@ def test_the_front_holds_those_that_none_beats_in_both():
     errors = {"a": (3.0, 5.0), "b": (2.0, 4.0), "c": (1.0, 4.5)}
     (axes,) = comparison.pareto(errors, "rmse", cost="latency_ms", unit="USD").axes
     assert list(axes.lines[0].get_xdata()) == [1.0, 2.0]
-    assert (axes.get_ylabel(), axes.get_xlabel()) == ("RMSE (USD)", "time of one prediction (ms), less is better")
+    assert (axes.get_ylabel(), axes.get_xlabel()) == (
+        "RMSE (USD)",
+        "time of one prediction (ms), less is better\nline: none is better at both",
+    )
     with pytest.raises(DataError, match="no such figure"):
         compared(POINTS | {"base": (7, None)})
 

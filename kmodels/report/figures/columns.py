@@ -91,7 +91,7 @@ def histogram(
     axes.set(xlabel=label + ("\nouter bars: and beyond" if errors and beyond else ""), ylabel="rows (%)")
     axes.margins(y=0.2)
     few_ticks(axes.xaxis)
-    heading(axes, f"{len(values):,} rows")
+    heading(axes, f"{'Errors of ' if errors else ''}{len(values):,} rows")
     return figure
 
 

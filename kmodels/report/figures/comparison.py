@@ -85,7 +85,7 @@ def bars(
     named = style.with_unit(described.label, unit)
     start = f"\nthe axis starts at {short(stack[-1].get_xlim()[0])}" if close or len(nearer) > 1 else ""
     stack[-1].set_xlabel(named + (f", {better} is better" if better else "") + start)
-    heading(stack[0], named)
+    heading(stack[0], named[0].upper() + named[1:])
     return figure
 
 
@@ -125,7 +125,7 @@ def pareto(
     front = [
         point for row, point in enumerate(by_cost) if all(sign * (point[1] - each[1]) < 0 for each in by_cost[:row])
     ]
-    figure, (axes,) = panels(4.4 + 0.12 * len(known))
+    figure, (axes,) = panels(4.6 + 0.2 * len(known))
     axes.plot(*zip(*front, strict=True), color=GREY, linewidth=1.5, zorder=2)
     handles = []
     for index, (name, point) in enumerate(known.items()):
@@ -138,11 +138,10 @@ def pareto(
     axes.margins(x=0.1, y=0.22)
     axes.xaxis.set_major_formatter(style.tick)
     axes.yaxis.set_major_formatter(style.tick)
-    axes.set_xlabel(f"{cost_label(cost)}, {'fewer' if cost == 'parameters' else 'less'} is better")
+    words = "line: none is better at both" + ("" if chosen is None else "; ★ chosen")
+    axes.set_xlabel(f"{cost_label(cost)}, {'fewer' if cost == 'parameters' else 'less'} is better\n{words}")
     axes.set_ylabel(style.with_unit(described.label, unit))
     heading(axes, f"{described.label} against {cost_label(cost)}")
-    text = "line: none is better at both" + ("" if chosen is None else "\n★ chosen")
-    note(axes, text, "bottom right" if sign < 0 else "top right")
     return figure
 
 

@@ -195,7 +195,7 @@ def _many_histories(histories: Mapping[str, pd.DataFrame], column: str, label: s
     both = all(f"val_{column}" in history for history in histories.values())
     compared, better = f"val_{column}" if both else column, describe(column).better or "lower"
     drawn = [column, compared] if both else [column]
-    figure, stack = panels(2.8 * len(drawn) + 0.12 * len(histories), [1.0] * len(drawn), sharex=True, sharey=True)
+    figure, stack = panels(2.8 * len(drawn) + 0.2 * len(histories), [1.0] * len(drawn), sharex=True, sharey=True)
     worst, handles, values = np.inf if better == "lower" else -np.inf, {}, {}
     for index, (name, history) in enumerate(histories.items()):
         look: Look = {"color": PALETTE[index % 8], "linestyle": STYLES[index // 8 % 3], "linewidth": 1.9, "label": name}
