@@ -10,7 +10,7 @@ import pandas as pd
 
 from kmodels.errors import DataError
 from kmodels.report.metrics import METRICS, Metric, best, by_group, cost_label, describe
-from kmodels.report.record import RunRecord
+from kmodels.report.record import RunRecord, VariantRecord
 
 _NO_CONTEST = ("ece",)  # a model that gives every row the classes' shares is calibrated, and predicts nothing
 
@@ -52,24 +52,26 @@ def contests(record: RunRecord, part: str, heading: str, known: Mapping[str, Met
 
     Below one model's test figures stand its own on validation and training, outside the contest.
     """
-    unit = str(record.data.get("unit", ""))
     found: dict[str, Mapping[str, Any]] = {name: getattr(each, part) for name, each in record.models.items()}
     aside: dict[str, Mapping[str, Any]] = {}
     if part == "test":
         found |= record.baselines
         if record.model:
             aside = {"model on validation": record.model.validation, "model on training": record.model.train}
-    chosen = record.best or record.chosen.name
+    looks = {record.best or record.chosen.name: "model", **dict.fromkeys(aside, "aside")}
     tables = []
     for group, names in by_group([name for each in found.values() for name in each], known=known).items():
         rows = {
-            who: [values.get(name) for name in names]
-            for who, values in {**found, **aside}.items()
-            if any(name in values for name in names)
+            who: [each.get(name) for name in names] for who, each in {**found, **aside}.items() if {*names} & {*each}
         }
-        winners = [_winner(found, name, known) for name in names]
-        columns = [heading, *(metric_label(name, unit, known).removeprefix("Catalogue ") for name in names)]
-        tables.append(Table(columns, rows, group, winners, {chosen: "model", **dict.fromkeys(aside, "aside")}))
+        columns = [heading, *(metric_label(name, record.unit, known).removeprefix("Catalogue ") for name in names)]
+        winners = [
+            best({who: each.get(name) for who, each in found.items()}, describe(name, known=known).better)
+            if name not in _NO_CONTEST
+            else None
+            for name in names
+        ]
+        tables.append(Table(columns, rows, group, winners, looks))
     return tables
 
 
@@ -86,21 +88,21 @@ def costs(record: RunRecord, caption: str = "") -> Table:
     return Table(columns, rows, caption, winners, {str(record.best): "model"})
 
 
-def costs_of(model: Any) -> dict[str, float]:
-    """Cost by name of a `VariantRecord`: parameters, training time, and what its `cost` holds."""
+def costs_of(model: VariantRecord) -> dict[str, float]:
+    """Cost by name: parameters, training time, and what the record's `cost` holds."""
     known = {"parameters": model.parameters, "fit_s": model.timing.fit_s, **model.cost}
     return {name: value for name, value in known.items() if value is not None}
 
 
 def figures(record: RunRecord, metrics: Sequence[str], limits: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """The test figures of models, baselines and limits, and the models' costs, for a terminal."""
-    rows: dict[str, dict[str, Any]] = {}
-    for name, model in record.models.items():
-        rows[name] = {metric: model.test.get(metric) for metric in metrics}
-        rows[name] |= {cost_label(cost): value for cost, value in model.cost.items()}
-    for name, values in {**record.baselines, **limits}.items():
-        rows[name] = {metric: values.get(metric) for metric in metrics}
-    table = pd.DataFrame.from_dict(rows, orient="index").astype(float)
+    prices = {
+        name: {cost_label(cost): each for cost, each in model.cost.items()} for name, model in record.models.items()
+    }
+    rows = {name: {**model.test, **prices[name]} for name, model in record.models.items()}
+    table = pd.DataFrame.from_dict({**rows, **record.baselines, **limits}, orient="index")
+    labels = dict.fromkeys(label for each in prices.values() for label in each)
+    table = table.reindex(columns=[*metrics, *labels]).astype(float)
     return table.dropna(axis="columns", how="all").dropna(axis="index", how="all")
 
 
@@ -132,12 +134,6 @@ def metric_label(name: str, unit: str = "", known: Mapping[str, Metric] = METRIC
     metric = describe(name, unit, known=known)
     arrow = {"lower": "\N{NO-BREAK SPACE}↓", "higher": "\N{NO-BREAK SPACE}↑", None: ""}[metric.better]
     return f"{metric.label} ({metric.unit}){arrow}" if metric.unit else f"{metric.label}{arrow}"
-
-
-def _winner(found: Mapping[str, Mapping[str, Any]], name: str, known: Mapping[str, Metric]) -> str | None:
-    if name in _NO_CONTEST:
-        return None
-    return best({who: values.get(name) for who, values in found.items()}, describe(name, known=known).better)
 
 
 def _rounded(value: float | None) -> object:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from kmodels.evaluation.selection import mean_and_std
-from kmodels.report.metrics import describe
-
-__all__ = ["means_table", "metrics_table", "paired_table", "split_table", "threshold_table"]
+from kmodels.report.metrics import describe, spread
 
 #: Model -> of each fold: part, or "at_threshold" -> metric -> value.
 Folds = Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]
@@ -21,13 +18,7 @@ def means_table(folds: Folds, metrics: Sequence[str]) -> pd.DataFrame:
     rows = {}
     for name, every in folds.items():
         mean, std = mean_and_std([fold["test"] for fold in every])
-        rows[name] = {describe(metric).label: _spread(mean[metric], std[metric]) for metric in metrics}
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def metrics_table(models: Mapping[str, Mapping[str, float]], metrics: Sequence[str]) -> pd.DataFrame:
-    """A row for each model and a column for each metric."""
-    rows = {name: {describe(metric).label: each[metric] for metric in metrics} for name, each in models.items()}
+        rows[name] = {describe(metric).label: spread(mean[metric], std[metric]) for metric in metrics}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -44,11 +35,10 @@ def threshold_table(folds: Folds) -> pd.DataFrame:
     for name, every in folds.items():
         plain, _ = mean_and_std([fold["test"] for fold in every])
         decided, std = mean_and_std([fold["at_threshold"] for fold in every])
-        row: dict[str, object] = {"threshold": _spread(decided["threshold"], std["threshold"])}
-        for metric in decided:
-            if metric != "threshold":
-                label = describe(metric).label
-                row |= {f"{label} at 0.5": plain[metric], f"{label} at the threshold": decided[metric]}
+        row: dict[str, object] = {"threshold": spread(decided.pop("threshold"), std["threshold"])}
+        for metric, value in decided.items():
+            label = describe(metric).label
+            row |= {f"{label} at 0.5": plain[metric], f"{label} at the threshold": value}
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -57,16 +47,9 @@ def split_table(
     folds: Folds, other: Mapping[str, Mapping[str, float]], metrics: Sequence[str], name: str
 ) -> pd.DataFrame:
     """The means over random folds and the test metrics of one other split, column by column."""
-    rows = {}
-    for model, every in folds.items():
-        mean, std = mean_and_std([fold["test"] for fold in every])
-        row: dict[str, object] = {}
-        for metric in metrics:
-            label = describe(metric).label
-            row |= {f"{label}, random": _spread(mean[metric], std[metric]), f"{label}, {name}": other[model][metric]}
-        rows[model] = row
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _spread(mean: float, std: float) -> str:
-    return f"{mean:.4f} ± {std:.4f}" if np.isfinite(std) else f"{mean:.4f}"
+    table = means_table(folds, metrics)
+    for position, metric in enumerate(metrics):
+        label = describe(metric).label
+        values = [other[model][metric] for model in table.index]
+        table.insert(2 * position + 1, f"{label}, {name}", values)
+    return table.rename(columns={describe(metric).label: f"{describe(metric).label}, random" for metric in metrics})

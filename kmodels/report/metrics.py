@@ -106,6 +106,11 @@ def number(value: object, *, like: float | None = None) -> str:
     return str(value)
 
 
+def spread(mean: float, std: float) -> str:
+    """Write a mean with its standard deviation, where there is one."""
+    return f"{number(mean)} ± {number(std, like=mean)}" if math.isfinite(std) else number(mean)
+
+
 def best(values: Mapping[str, float | None], better: Better | None) -> str | None:
     """Name the entry with the best value, the first of equals; None and NaN take no part, nor does no direction."""
     finite = {name: value for name, value in values.items() if value is not None and not math.isnan(value)}

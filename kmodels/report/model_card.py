@@ -26,7 +26,6 @@ from kmodels.report.run_folder import read_config
 __all__ = ["write_model_card"]
 
 CARD = "MODEL_CARD.md"
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def write_model_card(
@@ -92,32 +91,30 @@ def write_model_card(
 
 def _evaluation(record: RunRecord, known: Mapping[str, Metric]) -> list[tuple[str, ...]]:
     """A row per metric: of the model on test and validation, and of each baseline on test."""
-    chosen, unit, rows = record.chosen, str(record.data.get("unit", "")), []
-    for names in by_group([*chosen.test, *chosen.validation], known=known).values():
-        for name in names:
-            each = (chosen.test, chosen.validation, *record.baselines.values())
-            label = metric_label(name, unit, known).replace(_NO_BREAK, " ")
-            rows.append((label, *(number(values.get(name)) for values in each)))
-    return rows
+    parts = (record.chosen.test, record.chosen.validation, *record.baselines.values())
+    names = [name for group in by_group([*parts[0], *parts[1]], known=known).values() for name in group]
+    return [(_label(name, record, known), *(number(each.get(name)) for each in parts)) for name in names]
 
 
 def _variants(record: RunRecord, known: Mapping[str, Metric]) -> dict[str, Any]:
     """Test figures and costs of all variants."""
-    unit = str(record.data.get("unit", ""))
     groups = by_group([name for each in record.variants.values() for name in each.test], known=known)
     metrics = [name for names in groups.values() for name in names]
-    costs = {name: costs_of(each) for name, each in record.variants.items()}
-    kinds = list(dict.fromkeys(cost for values in costs.values() for cost in values))
-    labels = [metric_label(name, unit, known).replace(_NO_BREAK, " ") for name in metrics]
+    prices = {name: costs_of(each) for name, each in record.variants.items()}
+    kinds = list(dict.fromkeys(cost for values in prices.values() for cost in values))
+    columns = ["variant", *(_label(name, record, known) for name in metrics), *map(cost_label, kinds)]
     rows = [
         (
             f"**{name}**" if name == record.best else name,
-            *(number(each.test.get(metric)) for metric in metrics),
-            *(number(costs[name].get(cost)) for cost in kinds),
+            *map(number, (*map(each.test.get, metrics), *map(prices[name].get, kinds))),
         )
         for name, each in record.variants.items()
     ]
-    return {"columns": ["variant", *labels, *map(cost_label, kinds)], "rows": rows}
+    return {"columns": columns, "rows": rows}
+
+
+def _label(name: str, record: RunRecord, known: Mapping[str, Metric]) -> str:
+    return metric_label(name, record.unit, known).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _inline(value: object) -> str:

@@ -26,7 +26,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from markupsafe import Markup, escape
@@ -101,20 +100,19 @@ def write_page(
         "variants": record.variants,
         "figures": list(images),
         "layers": layers or {},
-        "epochs": {name: _epochs(history) for name, history in (histories or {}).items()},
+        "epochs": {name: Table.of(each.set_index("epoch")) for name, each in (histories or {}).items()},
         "command": command,
         "search": search,
         "settings": read_config(folder),
         "environment": {"backend": record.backend, "seed": record.seed, **record.versions},
-        "warnings": _warnings(record),
+        "warnings": record.all_warnings,
         "headline": [name for name in headline if name in record.chosen.test][:4],
         "facts": _facts(record.data),
-        "counts": _counts(record.data),
+        "counts": {name: each for name, each in record.data.items() if name.endswith("_counts")},
         "split": dict(record.data.get("split", {})),
-        "split_caption": f"Split: {record.data['split_name']}" if record.data.get("split_name") else "Split",
         "meanings": _meanings(record, metrics),
         "contents": contents,
-        "anchor": lambda title: contents.setdefault(title, _anchor(title)),
+        "anchor": lambda title: contents.setdefault(title, re.sub(r"[^\w-]+", "-", title.lower()).strip("-")),
         "image_of": lambda name: _found(images, name),
         "headline_of": lambda name: _headline(record, name, metrics),
         "contests": lambda part: contests(record, part, _PARTS[part], metrics),
@@ -182,33 +180,21 @@ def _found(images: Mapping[str, Any], name: str) -> Any:
     return images[name]
 
 
-def _anchor(title: str) -> str:
-    return re.sub(r"[^\w-]+", "-", title.lower()).strip("-")
-
-
-def _warnings(record: RunRecord) -> list[str]:
-    return list(dict.fromkeys([*record.warnings, *(text for each in record.models.values() for text in each.warnings)]))
-
-
 def _headline(record: RunRecord, name: str, known: Mapping[str, Metric]) -> dict[str, Any]:
-    """A metric of the chosen model and of the best baseline."""
-    unit = str(record.data.get("unit", ""))
-    metric, value = describe(name, unit, known=known), record.chosen.test[name]
+    """A metric of the chosen model, and how far it is from the best baseline."""
+    metric, value = describe(name, record.unit, known=known), record.chosen.test[name]
     values = {baseline: each.get(name) for baseline, each in record.baselines.items()}
-    first = best(values, metric.better)
-    found = {"label": metric.label, "unit": metric.unit, "value": value, "gap": None}
-    other = values[first] if first is not None else None
+    baseline = best(values, metric.better)
+    found = {"label": metric.label, "unit": metric.unit, "value": value, "baseline": baseline}
+    other = None if baseline is None else values[baseline]
     if value is None or other is None:
-        return found
-    gap = value - other
-    is_better = gap < 0 if metric.better == "lower" else gap > 0
-    verdict, tone = ("better than", "good") if is_better else ("worse than", "bad")
-    shown = number(abs(gap), like=value) if gap else ""
+        return found | {"baseline": None}
+    gap = (value - other) * (-1 if metric.better == "lower" else 1)
+    tone, verdict = ("good", "better than") if gap > 0 else ("bad", "worse than") if gap else ("even", "equal to")
     return found | {
-        "gap": shown,
+        "gap": number(abs(gap), like=value) if gap else "",
         "verdict": verdict,
-        "tone": tone if gap else "even",
-        "baseline": first,
+        "tone": tone,
         "other": other,
     }
 
@@ -226,14 +212,6 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _counts(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name.removesuffix("_counts").replace("_", " "): values
-        for name, values in data.items()
-        if name.endswith("_counts")
-    }
-
-
 def _meanings(record: RunRecord, known: Mapping[str, Metric]) -> list[tuple[str, str, str]]:
     """Label, name and meaning of each metric on the page."""
     names = [name for each in record.models.values() for name in (*each.test, *each.validation)]
@@ -245,18 +223,6 @@ def _meanings(record: RunRecord, known: Mapping[str, Metric]) -> list[tuple[str,
         metrics = [(describe(name, known=known), name) for name in members]
         entries += [(metric.label, name, metric.meaning) for metric, name in metrics if metric.meaning]
     return entries
-
-
-def _epochs(history: pd.DataFrame) -> Table | None:
-    if not len(history):
-        return None
-    epochs = history["epoch"] if "epoch" in history else pd.Series(np.arange(1, len(history) + 1))
-    values = history.drop(columns="epoch", errors="ignore")
-    rows = {
-        f"{epoch:g}": [plain(value, "history") for value in row]
-        for epoch, row in zip(epochs, values.to_numpy(), strict=True)
-    }
-    return Table(["epoch", *map(str, values.columns)], rows)
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -68,20 +68,19 @@ class VariantRecord:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for group in ("test", "validation", "train", "cost"):
-            _check_numbers(f"{self.name}.{group}", getattr(self, group))
-        _check_texts(f"{self.name}.warnings", self.warnings)
+        metrics = {name: getattr(self, name) for name in ("test", "validation", "train", "cost")}
+        _check(self.name, metrics, self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as `metrics.json` holds it; what is empty is left out."""
-        optional = {"train": dict(self.train), "cost": dict(self.cost)}
+        optional = {"train": self.train, "cost": self.cost}
         return {
             "model": {"name": self.name, "parameters": self.parameters},
-            "test": dict(self.test),
-            "validation": dict(self.validation),
+            "test": self.test,
+            "validation": self.validation,
             "timing": asdict(self.timing),
             **{name: value for name, value in optional.items() if value},
-            "warnings": list(self.warnings),
+            "warnings": self.warnings,
             **self.more,
         }
 
@@ -135,9 +134,7 @@ class RunRecord:
         absent = [name for name in _FACTS if name not in self.data]
         if absent:
             raise DataError("the record lacks facts of the data", file=METRICS, expected=", ".join(absent))
-        for name, values in self.baselines.items():
-            _check_numbers(f"baselines.{name}", values)
-        _check_texts("warnings", self.warnings)
+        _check("baselines", self.baselines, self.warnings)
         if (self.model is None) != bool(self.variants):
             raise DataError("a record is of one model or of variants", file=METRICS, expected="one of the two")
         if self.variants and self.best not in self.variants:
@@ -150,6 +147,17 @@ class RunRecord:
     def models(self) -> dict[str, VariantRecord]:
         """Each model of the run by name: the variants, or the one model."""
         return {self.model.name: self.model} if self.model else dict(self.variants)
+
+    @property
+    def all_warnings(self) -> list[str]:
+        """The warnings of the run and of each model, each once."""
+        own = [text for each in self.models.values() for text in each.warnings]
+        return list(dict.fromkeys([*self.warnings, *own]))
+
+    @property
+    def unit(self) -> str:
+        """The unit of the data's errors, or ""."""
+        return str(self.data.get("unit", ""))
 
     @property
     def chosen(self) -> VariantRecord:
@@ -179,15 +187,13 @@ class RunRecord:
         )
 
 
-def _check_numbers(where: str, values: Metrics) -> None:
-    for name, value in values.items():
-        if value is not None and not isinstance(value, int | float | np.number):
-            raise DataError("not a number", file=METRICS, column=f"{where}.{name}", received=value)
-
-
-def _check_texts(where: str, texts: Sequence[str]) -> None:
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise DataError("not a list of sentences", file=METRICS, column=where, received=texts)
+def _check(where: str, metrics: Mapping[str, Metrics], warnings: Sequence[str]) -> None:
+    for group, values in metrics.items():
+        for name, value in values.items():
+            if value is not None and not isinstance(value, int | float | np.number):
+                raise DataError("not a number", file=METRICS, column=f"{where}.{group}.{name}", received=value)
+    if isinstance(warnings, str) or not all(isinstance(text, str) for text in warnings):
+        raise DataError("warnings are no list of sentences", file=METRICS, column=where, received=warnings)
 
 
 def plain(value: Any, where: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,26 +12,13 @@ from kmodels.errors import DataError
 from kmodels.evaluation import selection
 from kmodels.report import sentences
 from kmodels.report.figures.trials import search_figures
-from kmodels.report.metrics import Better, describe, number
+from kmodels.report.metrics import describe, number, spread
 
 _BEST = 10  # trials on the page
 
 
 def summary(found: Any, payoff: pd.DataFrame, *, algorithm: str) -> dict[str, Any]:
-    """A search in numbers, for `metrics.json`.
-
-    Args:
-        found: A `tuning.Search`.
-        payoff: What `tuning.payoff` gives.
-        algorithm: Name of the algorithm.
-
-    Returns:
-        algorithm, trials and completed (their numbers), objective, best (trial, the objective, each hyper-parameter),
-        seconds (of all trials together), payoff (a list of its rows) and verdict (a sentence).
-
-    Raises:
-        DataError: If no trial was completed.
-    """
+    """A `tuning.Search` and what `tuning.payoff` gives, in numbers for `metrics.json`, and a sentence on both."""
     ranked = _ranked(found)
     return {
         "algorithm": algorithm,
@@ -42,7 +28,7 @@ def summary(found: Any, payoff: pd.DataFrame, *, algorithm: str) -> dict[str, An
         "best": ranked.iloc[0][["trial", found.objective, *found.parameters]].to_dict(),
         "seconds": float(found.trials["seconds"].sum()),
         "payoff": payoff.to_dict("records"),
-        "verdict": verdict(payoff),
+        "verdict": sentences.payoff(_compared(payoff), payoff["seed"].nunique()),
     }
 
 
@@ -53,7 +39,7 @@ def section(found: Any, payoff: pd.DataFrame) -> dict[str, Any]:
     columns = [found.objective, "epoch", "epochs", "seconds", *found.parameters]
     best = ranked.head(_BEST).astype({"epoch": "Int64", "epochs": "Int64"})
     return {
-        "verdict": verdict(payoff),
+        "verdict": sentences.payoff(_compared(payoff), payoff["seed"].nunique()),
         "payoff": differences(payoff),
         "trials": len(trials),
         "failed": [f"trial {row.trial}: {row.reason}" for row in failed.itertuples()],
@@ -68,18 +54,13 @@ def figures(found: Any, *, seed: int = 0) -> dict[str, Figure]:
     return search_figures(found.trials, found.parameters, found.objective, direction=found.direction, seed=seed)
 
 
-def verdict(payoff: pd.DataFrame) -> str:
-    """Whether a search paid by the payoff's first metric, in one sentence."""
-    return sentences.payoff(_compared(payoff), payoff["seed"].nunique())
-
-
 def differences(payoff: pd.DataFrame) -> pd.DataFrame:
     """Both settings and their difference as text, a row per metric."""
     rows = {}
     for metric, row in _compared(payoff).iterrows():
         gap, low, high = (number(row[name], like=row["tuned_mean"]) for name in ("difference", "low", "high"))
         rows[sentences.metric_label(str(metric))] = {
-            **{f"{name} settings": _spread(row, name) for name in ("default", "tuned")},
+            **{f"{name} settings": spread(row[f"{name}_mean"], row[f"{name}_std"]) for name in ("default", "tuned")},
             "difference": gap,
             "95 % interval": f"{low} to {high}" if np.isfinite(row["low"]) else "–",
             "tuned is better in": f"{row['better_in']} of {len(payoff) // 2}",
@@ -88,17 +69,8 @@ def differences(payoff: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(payoff: pd.DataFrame) -> pd.DataFrame:
-    directions: dict[str, Better] = {}
-    for name in payoff.columns:
-        better = describe(str(name).removeprefix("validation_")).better
-        if better is not None:
-            directions[str(name)] = better
-    return selection.payoff_summary(payoff, directions)
-
-
-def _spread(row: Mapping[Any, Any] | pd.Series, name: str) -> str:
-    mean, std = row[f"{name}_mean"], row[f"{name}_std"]
-    return f"{number(mean)} ± {number(std, like=mean)}" if np.isfinite(std) else number(mean)
+    better = {name: describe(name.removeprefix("validation_")).better for name in map(str, payoff)}
+    return selection.payoff_summary(payoff, {name: each for name, each in better.items() if each is not None})
 
 
 def _ranked(found: Any) -> pd.DataFrame:

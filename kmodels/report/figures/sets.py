@@ -40,7 +40,7 @@ def comparison_figures(
     Returns:
         variants, pareto, time_and_size, and `<metric>_curves` and loss_curves where every history has them.
     """
-    unit = describe(metric, str(record.data.get("unit", ""))).unit
+    unit = describe(metric, record.unit).unit
     variants = record.variants
     values = {name: each.test.get(metric) for name, each in variants.items()}
     baselines = {name: each[metric] for name, each in record.baselines.items() if metric in each}
