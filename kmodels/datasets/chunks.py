@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from kmodels.datasets.columns import NumberColumn, decode, field_count_error
+from kmodels.datasets.columns import NumberColumn, clear_errors, decode, field_count_error
 from kmodels.errors import ConfigurationError, DataError
 
 #: Bytes of a text file that are parsed at once. The peak of memory beyond the result is about eight times that.
@@ -110,13 +110,8 @@ def open_table(
     quoted: bool = True,
 ) -> TableFile:
     """Opens a Parquet file (``.parquet``, ``.pq``) or UTF-8 text; `names` are those of the header unless given."""
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except FileNotFoundError:
-        raise DataError("the file is missing", file=path) from None
-    except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror})", file=path) from error
+    with clear_errors(path), path.open("rb") as file:
+        empty = not file.read(1)
     if empty:
         raise DataError("the file is empty", file=path)
     if path.suffix.lower() in (".parquet", ".pq"):

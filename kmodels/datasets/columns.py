@@ -6,7 +6,8 @@ import csv
 import difflib
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,17 @@ class NumberColumn:
         if math.isnan(value) or "_" in text:
             return "not a number"
         return None if self.low <= value <= self.high else "out of range"
+
+
+@contextmanager
+def clear_errors(path: Path) -> Iterator[None]:
+    """Says of a file that it is missing or why it cannot be read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError("the file is missing", file=path) from None
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({error.strerror})", file=path) from error
 
 
 def decode(data: bytes, path: Path, encoding: str = "utf-8", first_line: int = 1) -> str:

@@ -29,7 +29,7 @@ __all__ = ["AGE_BANDS", "GENRES", "KNOWN_NAMES", "OCCUPATIONS", "SCALE", "load"]
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 
-# None: the file changes with each release, and its checksum stands beside it.
+# None: the file changes with each release, and its checksum is published next to it.
 _CHECKSUMS: dict[str, str | None] = {
     "ml-100k": "sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
     "ml-1m": "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",

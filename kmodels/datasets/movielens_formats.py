@@ -191,31 +191,29 @@ def read_splits(folder: Path, ratings: pd.DataFrame) -> dict[str, np.ndarray]:
     names = {file.stem for kind in ("base", "test") for file in folder.glob(f"*.{kind}")}
     masks = {}
     for name in sorted(names):
-        counts = np.zeros((2, len(ratings)), np.int64)
-        for count, kind in zip(counts, ("base", "test"), strict=True):
+        found = []
+        for kind in ("base", "test"):
             part = _read_ratings(folder / f"{name}.{kind}", "\t")
-            found = rows.get_indexer(pd.MultiIndex.from_frame(part.table[["user_id", "item_id"]]))
-            if (found < 0).any():
-                bad = int(np.argmax(found < 0))
-                user, item = part.table[["user_id", "item_id"]].iloc[bad]
-                raise DataError(
-                    "the split holds a rating that is not in u.data",
-                    file=part.file,
-                    row=part.first_line + bad,
-                    received=f"user {user:.0f}, item {item:.0f}",
-                )
-            np.add.at(count, found, 1)
-        if (counts.sum(axis=0) != 1).any():
-            bad = int(np.argmax(counts.sum(axis=0) != 1))
-            user, item = ratings[["user_id", "item_id"]].iloc[bad]
+            found.append(rows.get_indexer(pd.MultiIndex.from_frame(part.table[["user_id", "item_id"]])))
+            if (found[-1] < 0).any():
+                bad, message = int(np.argmax(found[-1] < 0)), "the split holds a rating that is not in u.data"
+                received = _pair(part.table, bad)
+                raise DataError(message, file=part.file, row=part.first_line + bad, received=received)
+        counts = np.bincount(np.concatenate(found), minlength=len(ratings))
+        if (counts != 1).any():
+            bad = int(np.argmax(counts != 1))
             raise DataError(
                 f"{name}.base and {name}.test do not divide the ratings between them",
                 file=folder / f"{name}.test",
-                expected=f"user {user:.0f}, item {item:.0f} once",
-                received=f"{counts[:, bad].sum()} times",
+                expected=f"{_pair(ratings, bad)} once",
+                received=f"{counts[bad]} times",
             )
-        masks[name] = counts[1] == 1
+        masks[name] = np.isin(np.arange(len(ratings)), found[1])
     return masks
+
+
+def _pair(ratings: pd.DataFrame, row: int) -> str:
+    return f"user {ratings['user_id'].iloc[row]}, item {ratings['item_id'].iloc[row]}"
 
 
 def _read_ratings(file: Path, separator: str, header: list[str] | None = None) -> Ratings:

@@ -54,7 +54,7 @@ class Movies:
             float64 (nan where missing) and `release_date` datetime64[s] (NaT where missing).
         dropped: Why rows of the file are not in the table -> number of them: ``"no budget"``, ``"no revenue"``,
             ``"repeated"``.
-        noted: What else was seen -> number of rows: ``"two-digit year"`` (or one after 2029, made of two digits by some
+        noted: What else is odd -> number of rows: ``"two-digit year"`` (or one after 2029, made of two digits by some
             program; read as 1930 to 2029), and ``"missing …"`` for each column with gaps.
     """
 

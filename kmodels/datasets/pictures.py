@@ -1,12 +1,12 @@
 """Picture files: found inside the data folder, checked, and decoded to RGB in one way for every use.
 
-What a decoder must settle, and how it is settled here:
+What a decoder must settle, and its answer here:
 
 - EXIF orientation is applied, so a picture stands as its camera meant it.
 - Grey, bilevel, palette and CMYK pictures become RGB; colour profiles are not applied.
 - Transparent parts show white; of an animation, the first frame is taken.
 - 16 bits a channel become 8 by their high byte. 32-bit integers and floats have no known range: refused.
-- Resizing stretches to the asked size, bilinear and antialiased.
+- Resizing stretches to the size wanted, bilinear and antialiased.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stat import S_ISREG
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kmodels.errors import ConfigurationError, DataError
 
@@ -34,19 +34,6 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 
 # Bytes of a file that is read at once.
 _SMALL = 2**18
-
-# EXIF's orientations 2 to 8 and what makes each upright; 1 is upright, anything else says nothing.
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_ON_SIDE = (5, 6, 7, 8)
 
 
 def find_picture(name: str | Path, root: str | Path) -> Path:
@@ -135,17 +122,12 @@ def _opened(path: str | Path) -> BytesIO | str | Path:
 
 def _decode(image: Image.Image, height: int, width: int) -> npt.NDArray[np.uint8]:
     """Turns an opened file into RGB pixels, upright, of the size asked for."""
-    orientation = image.getexif().get(_ORIENTATION)
-    least = (2 * height, 2 * width) if orientation in _ON_SIDE else (2 * width, 2 * height)
-    if image.width >= 2 * least[0] and image.height >= 2 * least[1]:
-        image.draft(None, least)  # which takes its time also where there is nothing to leave out
-    image.load()
-    if image.format == "TIFF":  # of which Pillow applies the orientation itself while loading, and then forgets it
-        orientation = image.getexif().get(_ORIENTATION)
+    least = 2 * max(height, width)
+    if min(image.size) >= 2 * least:
+        image.draft(None, (least, least))  # which takes its time also where there is nothing to leave out
+    ImageOps.exif_transpose(image, in_place=True)
     # Before resizing: Pillow resizes palettes without antialiasing, and transparent pixels would bleed.
     picture = _to_rgb(image)
-    if orientation in _TURNS:
-        picture = picture.transpose(_TURNS[orientation])
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     # Not np.array(picture), which copies twice.

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.columns import NumberColumn, decode, field_count_error, parse_columns
+from kmodels.datasets.columns import NumberColumn, clear_errors, decode, field_count_error, parse_columns
 from kmodels.errors import DataError
 
 __all__ = ["parse_columns"]
@@ -131,12 +131,8 @@ def read_table(
 
 def _read_bytes(path: Path) -> bytes:
     """The file with every line ending turned into one newline and none at the end."""
-    try:
+    with clear_errors(path):
         data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError("the file is missing", file=path) from None
-    except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror})", file=path) from error
     data = data.removeprefix(b"\xef\xbb\xbf")
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -6,7 +6,7 @@ with settings chosen on validation rows alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,7 +65,7 @@ class RatingBaseline:
         return self.mean + bias + self.user_factors[user] @ self.item_factors.T
 
 
-class _Train(NamedTuple):
+class Train(NamedTuple):
     """Training rows as sparse tables (n_users, n_items): how many ratings, and their sum above the mean."""
 
     mean: float
@@ -110,33 +110,25 @@ def fit_rating_baselines(
         ([3.1666666666666665], {'regularisation': 2.0})
     """
     train, held_out = ((users[rows], items[rows], ratings[rows]) for rows in split[:2])
+    tables = training_tables(*train, n_users, n_items)
     return {
-        "global_mean": fit_global_mean(*train, n_users, n_items),
-        "biases": fit_biases(*train, n_users, n_items, validation=held_out),
-        "matrix_factorization": fit_matrix_factorization(*train, n_users, n_items, validation=held_out),
+        "global_mean": fit_global_mean(tables),
+        "biases": fit_biases(tables, held_out),
+        "matrix_factorization": fit_matrix_factorization(tables, held_out),
     }
 
 
-def fit_global_mean(
-    users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike, n_users: int, n_items: int
-) -> RatingBaseline:
+def fit_global_mean(train: Train) -> RatingBaseline:
     """Predicts the mean training rating for every row."""
-    train = _tables(users, items, ratings, n_users, n_items)
+    n_users, n_items = train.counts.shape
     return _baseline(train, np.zeros((n_users, 1)), np.zeros((n_items, 1)), {})
 
 
 def fit_biases(
-    users: npt.ArrayLike,
-    items: npt.ArrayLike,
-    ratings: npt.ArrayLike,
-    n_users: int,
-    n_items: int,
-    *,
-    validation: Rows | None = None,
-    regularisations: Sequence[float] = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0),
+    train: Train, validation: Rows | None = None, *, regularisations: Sequence[float] = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 ) -> RatingBaseline:
     """Minimises Σ (r - mean - b_u - b_i)² + λ (Σ b_u² + Σ b_i²) by turns; λ is chosen on the validation rows."""
-    train = _tables(users, items, ratings, n_users, n_items)
+    n_users, n_items = train.counts.shape
     user_count, item_count = train.counts.sum(axis=1), train.counts.sum(axis=0)
     user_sum, item_sum = train.sums.sum(axis=1), train.sums.sum(axis=0)
     active_users, active_items = user_count > 0, item_count > 0
@@ -165,23 +157,17 @@ def fit_biases(
 
 
 def fit_matrix_factorization(
-    users: npt.ArrayLike,
-    items: npt.ArrayLike,
-    ratings: npt.ArrayLike,
-    n_users: int,
-    n_items: int,
-    *,
+    train: Train,
     validation: Rows | None = None,
+    *,
     regularisations: Sequence[float] = (4.0, 6.0, 8.0, 11.0, 15.0),
     dimensions: Sequence[int] = (8, 16),
     sweeps: int = 30,
-    seed: int = 0,
 ) -> RatingBaseline:
     """Fits mean + b_u + b_i + p_u · q_i by alternating least squares; λ, then the dimension by validation rows."""
-    train = _tables(users, items, ratings, n_users, n_items)
 
     def fit(dimension: int, regularisation: float) -> tuple[float, RatingBaseline]:
-        return _alternate(train, dimension, regularisation, sweeps, seed, lambda it: _error(it, validation))
+        return _alternate(train, dimension, regularisation, sweeps, validation)
 
     found = [fit(dimensions[0], regularisation) for regularisation in regularisations]
     chosen = min(found, key=lambda it: it[0])[1].settings["regularisation"]
@@ -190,16 +176,11 @@ def fit_matrix_factorization(
 
 
 def _alternate(
-    train: _Train,
-    dimension: int,
-    regularisation: float,
-    sweeps: int,
-    seed: int,
-    error: Callable[[RatingBaseline], float],
+    train: Train, dimension: int, regularisation: float, sweeps: int, validation: Rows | None
 ) -> tuple[float, RatingBaseline]:
-    """The best sweep by `error` (the last one where it is NaN) and its error; three worse ones end the search."""
+    """The least validation error and its sweep (the last without such rows); three worse ones end the search."""
     by_item, item_sums = train.counts.T.tocsr(), train.sums.T.tocsr()
-    items = np.random.default_rng(seed).normal(0, 0.1, (by_item.shape[0], dimension + 1))
+    items = np.random.default_rng(0).normal(0, 0.1, (by_item.shape[0], dimension + 1))
     items[:, -1] = 0
     best: tuple[float, RatingBaseline] | None = None
     for sweep in range(1, sweeps + 1):
@@ -207,7 +188,7 @@ def _alternate(
         items = _half_sweep(by_item, item_sums, users, regularisation)
         settings = {"regularisation": float(regularisation), "dimension": dimension, "sweeps": sweep}
         fitted = _baseline(train, users, items, settings)
-        current = error(fitted)
+        current = _error(fitted, validation)
         if best is None or not current >= best[0]:
             best = current, fitted
         elif sweep - best[1].settings["sweeps"] >= 3:
@@ -242,7 +223,10 @@ def _half_sweep(
     return solved
 
 
-def _tables(users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike, n_users: int, n_items: int) -> _Train:
+def training_tables(
+    users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike, n_users: int, n_items: int
+) -> Train:
+    """The training rows, checked."""
     user, item = _columns.ids(users, "users", n_users), _columns.ids(items, "items", n_items)
     rating = _columns.numbers(ratings, "ratings")
     _columns.same_length(users=user, items=item, ratings=rating)
@@ -251,10 +235,10 @@ def _tables(users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike, 
     pairs, shape = (user[known], item[known]), (n_users, n_items)
     counts = sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=shape).tocsr()
     sums = sparse.coo_array((rating[known] - mean, pairs), shape=shape).tocsr()
-    return _Train(mean, float(rating.min()), float(rating.max()), counts, sums)
+    return Train(mean, float(rating.min()), float(rating.max()), counts, sums)
 
 
-def _baseline(train: _Train, users: FloatArray, items: FloatArray, settings: dict[str, float]) -> RatingBaseline:
+def _baseline(train: Train, users: FloatArray, items: FloatArray, settings: dict[str, float]) -> RatingBaseline:
     """From (factors, bias) of users and items."""
     return RatingBaseline(
         mean=train.mean,

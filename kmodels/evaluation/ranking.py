@@ -104,26 +104,33 @@ def rated_ranking(
     if (lowest := float(rating.min())) < zero:
         row = int(np.argmin(rating)) + 1
         raise DataError("below the scale", row=row, column="ratings", expected=f"{zero:g} or more", received=lowest)
-    order = np.lexsort((-score, user))
-    user, rating, score = user[order], rating[order], score[order]
-    starts = np.flatnonzero(_changes(user))
-    n_items = np.diff(starts, append=len(user))
-    number = np.repeat(np.arange(len(starts)), n_items)
-    rank = np.arange(len(user)) - starts[number] + 1
+    rows = pd.DataFrame({"user_id": user, "rating": rating, "score": score})
+    rows = rows.sort_values(["user_id", "score"], ascending=[True, False], ignore_index=True)
+    by_user = rows.groupby("user_id")
+    rows["rank"] = by_user.cumcount() + 1
+    rows["relevant"] = (rows["rating"] >= relevant_from(scale)).astype(np.int64)
+    rows["gain"] = np.exp2((rows["rating"] - zero) * (5 / (scale[1] - zero))) - 1
+    rows["before"] = by_user["relevant"].cumsum() - rows["relevant"]
+    of_ties = rows.groupby(["user_id", "score"], sort=False)
+    first = rows["rank"] <= k
+    ties = _Ties(
+        rows["rank"][first].to_numpy(),
+        (of_ties["rank"].transform("min") - 1)[first].to_numpy(),
+        of_ties["rank"].transform("size")[first].to_numpy(),
+        of_ties["relevant"].transform("sum")[first].to_numpy(),
+        of_ties["before"].transform("min")[first].to_numpy(),
+    )
+    number, n_items = by_user.ngroup()[first], by_user.size()
 
-    def total(values: npt.NDArray[Any], within: npt.NDArray[np.bool_]) -> FloatArray:
-        return np.bincount(number[within], values, len(starts)).astype(np.float64)
+    def total(values: npt.ArrayLike) -> FloatArray:
+        return np.bincount(number, values, len(n_items)).astype(np.float64)
 
-    relevant = rating >= relevant_from(scale)
-    n_relevant = np.add.reduceat(relevant.astype(np.int64), starts)
-    gain = np.exp2((rating - zero) * (5 / (scale[1] - zero))) - 1
-    ties, group_gain = _rated_ties(rank, starts[number], _changes(user) | _changes(score), relevant, gain)
-    first = rank <= k
     # Users keep their order in the table when their rows are sorted anew, so rank and number still fit.
-    ideal = total(gain[np.lexsort((-rating, user))][first] / np.log2(rank[first] + 1), first)
-    ties = _Ties(*(column[first] for column in ties))
-    table = _metrics(ties, group_gain[first], ideal, lambda values: total(values, first), n_items, n_relevant, k)
-    return pd.DataFrame(table, index=pd.Index(user[starts], name="user_id"))
+    best_first = rows.sort_values(["user_id", "rating"], ascending=[True, False])["gain"].to_numpy()
+    ideal = total(best_first[first] / np.log2(ties.rank + 1))
+    gain, n_relevant = of_ties["gain"].transform("mean")[first].to_numpy(), by_user["relevant"].sum()
+    table = _metrics(ties, gain, ideal, total, np.asarray(n_items), np.asarray(n_relevant), k)
+    return pd.DataFrame(table, index=n_items.index)
 
 
 def mean_ranking(per_user: pd.DataFrame) -> dict[str, float]:
@@ -284,33 +291,6 @@ def _none_so_far(ties: _Ties, positions: npt.NDArray[Any]) -> FloatArray:
     spare = np.where(enough, left - ties.relevant, 0)
     log = (gammaln(left + 1) - gammaln(spare + 1)) + (gammaln(ties.size - ties.relevant + 1) - gammaln(ties.size + 1))
     return np.where(enough, np.exp(np.where(enough, log, 0.0)), 0.0)
-
-
-def _rated_ties(
-    rank: IntArray,
-    user_start: IntArray,
-    new_group: npt.NDArray[np.bool_],
-    relevant: npt.NDArray[np.bool_],
-    gain: FloatArray,
-) -> tuple[_Ties, FloatArray]:
-    """The groups of rows sorted by user and score, and the mean gain in each row's group."""
-    group_start = np.flatnonzero(new_group)
-    group = np.cumsum(new_group) - 1
-    size = np.diff(group_start, append=len(rank))
-    counted = np.concatenate([[0], np.cumsum(relevant)])
-    before = counted[group_start] - counted[user_start[group_start]]
-    ties = _Ties(
-        rank,
-        (group_start - user_start[group_start])[group],
-        size[group],
-        np.add.reduceat(relevant.astype(np.int64), group_start)[group],
-        before[group],
-    )
-    return ties, (np.add.reduceat(gain, group_start) / size)[group]
-
-
-def _changes(column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    return np.concatenate([[True], column[1:] != column[:-1]])
 
 
 def _or_nan(count: npt.NDArray[Any]) -> FloatArray:

@@ -118,9 +118,6 @@ def rate(
     Returns:
         The metrics, those of ranking as means over users, and the table of `ranking.rated_ranking`.
 
-    Raises:
-        DataError: If arrays differ in length or a prediction is not finite.
-
     Example:
         >>> metrics, _ = rate([1, 1, 2], [5.0, 3.0, 4.0], [4.5, 3.0, 4.0])
         >>> round(metrics["rmse"], 3), metrics["ndcg_at_10"]

@@ -14,6 +14,11 @@ from kmodels.evaluation.regression import rmse
 N_USERS, N_ITEMS = 41, 31
 
 
+def fit(name, users, items, ratings, n_users, n_items, **settings):
+    train = baselines.training_tables(users, items, ratings, n_users, n_items)
+    return getattr(baselines, f"fit_{name}")(train, **settings)
+
+
 def planted(seed=0, rows=700, noise=0.3):
     """Distinct pairs of a rank-2 model with biases; the last user and the last item are without rows."""
     rng = np.random.default_rng(seed)
@@ -31,7 +36,7 @@ def parts(columns, *cuts):
 
 def test_global_mean():
     users, items, ratings = planted()
-    mean = baselines.fit_global_mean(users, items, ratings, N_USERS, N_ITEMS)
+    mean = fit("global_mean", users, items, ratings, N_USERS, N_ITEMS)
     np.testing.assert_allclose(mean.predict(users, items), ratings.mean())
     np.testing.assert_allclose(mean.scores([0, 3]), np.full((2, N_ITEMS), ratings.mean()))
 
@@ -39,7 +44,7 @@ def test_global_mean():
 @pytest.mark.parametrize("regularisation", [0.5, 5.0])
 def test_biases_solve_the_dense_ridge_regression(regularisation):
     users, items, ratings = planted()
-    fitted = baselines.fit_biases(users, items, ratings, N_USERS, N_ITEMS, regularisations=[regularisation])
+    fitted = fit("biases", users, items, ratings, N_USERS, N_ITEMS, regularisations=[regularisation])
     design = np.zeros((len(users), N_USERS + N_ITEMS))
     design[np.arange(len(users)), users] = 1
     design[np.arange(len(users)), N_USERS + items] = 1
@@ -52,8 +57,16 @@ def test_biases_solve_the_dense_ridge_regression(regularisation):
 
 def test_matrix_factorization_ends_where_every_row_is_its_ridge_regression():
     users, items, ratings = planted()
-    fitted = baselines.fit_matrix_factorization(
-        users, items, ratings, N_USERS, N_ITEMS, regularisations=[2.0], dimensions=[3], sweeps=400
+    fitted = fit(
+        "matrix_factorization",
+        users,
+        items,
+        ratings,
+        N_USERS,
+        N_ITEMS,
+        regularisations=[2.0],
+        dimensions=[3],
+        sweeps=400,
     )
     user_side = (fitted.user_factors, fitted.user_bias)
     item_side = (fitted.item_factors, fitted.item_bias)
@@ -74,8 +87,8 @@ def test_blocks_of_rows_are_put_together():
     users = np.repeat(np.arange(1, 5001), 3)
     items = np.tile([1, 2, 3], 5000)
     ratings = np.tile([5.0, 3.0, 1.0, 1.0, 3.0, 5.0], 2500)
-    fitted = baselines.fit_matrix_factorization(
-        users, items, ratings, 5001, 4, regularisations=[1.0], dimensions=[2], sweeps=3
+    fitted = fit(
+        "matrix_factorization", users, items, ratings, 5001, 4, regularisations=[1.0], dimensions=[2], sweeps=3
     )
     table = np.column_stack([fitted.user_factors, fitted.user_bias])
     np.testing.assert_allclose(table[1::2], np.broadcast_to(table[1], (2500, 3)))
@@ -86,10 +99,16 @@ def test_blocks_of_rows_are_put_together():
 def test_each_baseline_beats_the_simpler_one_on_planted_factors():
     train, validation, test = parts(planted(rows=1000), 700, 850)
     fits = (
-        baselines.fit_global_mean(*train, N_USERS, N_ITEMS),
-        baselines.fit_biases(*train, N_USERS, N_ITEMS, validation=validation),
-        baselines.fit_matrix_factorization(
-            *train, N_USERS, N_ITEMS, validation=validation, regularisations=[0.5, 2.0], dimensions=[2, 4]
+        fit("global_mean", *train, N_USERS, N_ITEMS),
+        fit("biases", *train, N_USERS, N_ITEMS, validation=validation),
+        fit(
+            "matrix_factorization",
+            *train,
+            N_USERS,
+            N_ITEMS,
+            validation=validation,
+            regularisations=[0.5, 2.0],
+            dimensions=[2, 4],
         ),
     )
     mean, biases, factors = (rmse(test[2], fitted.predict(*test[:2])) for fitted in fits)
@@ -104,21 +123,26 @@ def test_settings_are_those_of_the_least_validation_error():
     def error(fitted):
         return rmse(validation[2], fitted.predict(*validation[:2]))
 
-    alone = [baselines.fit_biases(*train, *sizes, regularisations=[value]) for value in grid]
-    chosen = baselines.fit_biases(*train, *sizes, validation=validation, regularisations=grid)
+    alone = [fit("biases", *train, *sizes, regularisations=[value]) for value in grid]
+    chosen = fit("biases", *train, *sizes, validation=validation, regularisations=grid)
     assert chosen.settings == {"regularisation": 3.0}
     assert error(chosen) == min(map(error, alone))
 
-    chosen = baselines.fit_matrix_factorization(
-        *train, *sizes, validation=validation, regularisations=grid, dimensions=[2, 6], sweeps=12
+    chosen = fit(
+        "matrix_factorization",
+        *train,
+        *sizes,
+        validation=validation,
+        regularisations=grid,
+        dimensions=[2, 6],
+        sweeps=12,
     )
     for value in grid:
         for sweeps in range(1, 4):
-            fitted = baselines.fit_matrix_factorization(
-                *train, *sizes, regularisations=[value], dimensions=[2], sweeps=sweeps
-            )
+            fitted = fit("matrix_factorization", *train, *sizes, regularisations=[value], dimensions=[2], sweeps=sweeps)
             assert error(chosen) <= error(fitted)
-    again = baselines.fit_matrix_factorization(
+    again = fit(
+        "matrix_factorization",
         *train,
         *sizes,
         regularisations=[chosen.settings["regularisation"]],
@@ -132,15 +156,15 @@ def test_a_fit_that_turns_for_the_worse_keeps_its_best_sweep():
     train, validation = parts(planted(noise=1.5), 500)
     settings = {"regularisations": [0.05], "dimensions": [6]}
 
-    def fit(**more):
-        return baselines.fit_matrix_factorization(*train, N_USERS, N_ITEMS, **settings, **more)
+    def tried(**more):
+        return fit("matrix_factorization", *train, N_USERS, N_ITEMS, **settings, **more)
 
     def error(fitted):
         return rmse(validation[2], fitted.predict(*validation[:2]))
 
-    chosen = fit(validation=validation, sweeps=40)
+    chosen = tried(validation=validation, sweeps=40)
     kept = int(chosen.settings["sweeps"])
-    errors = [error(fit(sweeps=sweeps)) for sweeps in range(1, kept + 4)]
+    errors = [error(tried(sweeps=sweeps)) for sweeps in range(1, kept + 4)]
     assert kept < 37
     assert error(chosen) == min(errors) == errors[kept - 1]
     assert errors[-1] > min(errors) + 1e-4
@@ -148,9 +172,9 @@ def test_a_fit_that_turns_for_the_worse_keeps_its_best_sweep():
 
 def every_baseline(columns):
     return [
-        baselines.fit_global_mean(*columns, N_USERS, N_ITEMS),
-        baselines.fit_biases(*columns, N_USERS, N_ITEMS, regularisations=[2.0]),
-        baselines.fit_matrix_factorization(*columns, N_USERS, N_ITEMS, regularisations=[2.0], dimensions=[2], sweeps=5),
+        fit("global_mean", *columns, N_USERS, N_ITEMS),
+        fit("biases", *columns, N_USERS, N_ITEMS, regularisations=[2.0]),
+        fit("matrix_factorization", *columns, N_USERS, N_ITEMS, regularisations=[2.0], dimensions=[2], sweeps=5),
     ]
 
 
@@ -179,30 +203,27 @@ def test_scores_are_predictions_before_clipping():
 
 
 def test_predictions_stay_in_the_range_of_the_training_ratings():
-    fitted = baselines.fit_biases([1, 1, 2, 2], [1, 2, 1, 2], [5, 4, 4, 1], 3, 3, regularisations=[0.01])
+    fitted = fit("biases", [1, 1, 2, 2], [1, 2, 1, 2], [5, 4, 4, 1], 3, 3, regularisations=[0.01])
     assert fitted.scores([1]).max() > 5
     assert fitted.predict([1], [1])[0] == 5
 
 
 def test_results_are_frozen():
-    fitted = baselines.fit_global_mean([1], [1], [3.0], 2, 2)
+    fitted = fit("global_mean", [1], [1], [3.0], 2, 2)
     with pytest.raises(dataclasses.FrozenInstanceError):
         fitted.mean = 0.0
 
 
 def test_ids_and_ratings_are_checked():
-    for fit in (baselines.fit_global_mean, baselines.fit_biases, baselines.fit_matrix_factorization):
-        settings = {} if fit is baselines.fit_global_mean else {"regularisations": [1.0]}
-        settings |= {"dimensions": [2]} if fit is baselines.fit_matrix_factorization else {}
-        with pytest.raises(DataError, match="row 2, column 'users': an id is out of range"):
-            fit([1, 3], [1, 1], [3.0, 4.0], 3, 2, **settings)
-        with pytest.raises(DataError, match=r"column 'items'.*received -1"):
-            fit([1, 2], [1, -1], [3.0, 4.0], 3, 2, **settings)
-        with pytest.raises(DataError, match="row 2, column 'ratings'"):
-            fit([1, 2], [1, 1], [3.0, np.nan], 3, 2, **settings)
-        with pytest.raises(DataError, match="no rows"):
-            fit([], [], [], 3, 2, **settings)
-    fitted = baselines.fit_global_mean([1], [1], [3.0], 2, 2)
+    with pytest.raises(DataError, match="row 2, column 'users': an id is out of range"):
+        fit("global_mean", [1, 3], [1, 1], [3.0, 4.0], 3, 2)
+    with pytest.raises(DataError, match=r"column 'items'.*received -1"):
+        fit("biases", [1, 2], [1, -1], [3.0, 4.0], 3, 2)
+    with pytest.raises(DataError, match="row 2, column 'ratings'"):
+        fit("matrix_factorization", [1, 2], [1, 1], [3.0, np.nan], 3, 2)
+    with pytest.raises(DataError, match="no rows"):
+        fit("global_mean", [], [], [], 3, 2)
+    fitted = fit("global_mean", [1], [1], [3.0], 2, 2)
     with pytest.raises(DataError, match=r"column 'users'.*received -1"):
         fitted.predict([-1], [1])
     with pytest.raises(DataError, match=r"column 'users'.*received 2"):
@@ -219,9 +240,9 @@ def test_the_baselines_of_a_split_are_those_of_its_training_and_validation_rows(
     other[split[2]] += 100  # test rows must not matter
     found = baselines.fit_rating_baselines(users, items, other, split, n_users=61, n_items=51)
     alone = {
-        "global_mean": baselines.fit_global_mean(*train, 61, 51),
-        "biases": baselines.fit_biases(*train, 61, 51, validation=held_out),
-        "matrix_factorization": baselines.fit_matrix_factorization(*train, 61, 51, validation=held_out),
+        "global_mean": fit("global_mean", *train, 61, 51),
+        "biases": fit("biases", *train, 61, 51, validation=held_out),
+        "matrix_factorization": fit("matrix_factorization", *train, 61, 51, validation=held_out),
     }
     assert list(found) == list(alone)
     for name, each in alone.items():
