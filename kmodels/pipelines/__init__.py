@@ -1,6 +1,6 @@
 """Arrays to batches, in a seeded order that is the same on every backend and engine."""
 
-from kmodels.pipelines.batches import Batches, Lookup, raise_original_errors
+from kmodels.pipelines.batches import Batches, Lookup
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.histories import HistoryBags, HistoryRows, history_table
 from kmodels.pipelines.id_dropout import IdDropout
@@ -21,7 +21,6 @@ __all__ = [
     "check_inputs",
     "history_table",
     "picture_statistics",
-    "raise_original_errors",
     "split_batches",
     "tf_data",
 ]

@@ -96,11 +96,7 @@ class Batches(keras.utils.PyDataset):
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Takes the order of an epoch; without shuffling there is only one.
-
-        Args:
-            epoch: Number of the epoch, from 0.
-        """
+        """Takes the order of an epoch, counted from 0; without shuffling there is only one."""
         order = np.arange(self.rows)
         if self.shuffle:
             np.random.default_rng((self.seed, epoch)).shuffle(order)
@@ -149,29 +145,7 @@ class Batches(keras.utils.PyDataset):
 
 @contextmanager
 def raise_original_errors(*batches: Batches) -> Iterator[None]:
-    """Raises what the making of a batch raised, where an engine has wrapped it in an error of its own.
-
-    TensorFlow and tf.data make batches inside their own machinery, out of which every error comes as one of theirs,
-    with forty lines of C++ around the one sentence that matters.
-
-    Args:
-        *batches: The batches that are used inside.
-
-    Raises:
-        DataError: Or whatever else a part raised.
-
-    Example:
-        >>> def bad(rows):
-        ...     raise DataError("damaged", file="a.jpg")
-        >>> batches = Batches({"x": np.zeros(2)}, parts=[bad])
-        >>> with raise_original_errors(batches):
-        ...     try:
-        ...         batches[0]
-        ...     except DataError as error:
-        ...         raise RuntimeError("INTERNAL: ...") from error
-        Traceback (most recent call last):
-        kmodels.errors.DataError: a.jpg: damaged
-    """
+    """Raises what the making of a batch raised, where TensorFlow or tf.data has wrapped it in an error of its own."""
     for each in batches:
         each.failure = None
     try:
@@ -186,8 +160,6 @@ def raise_original_errors(*batches: Batches) -> Iterator[None]:
 @dataclass(frozen=True)
 class Lookup:
     """A part of `Batches`: inputs that belong to an entity, found by its row in small tables.
-
-    A million ratings of 3,000 items then hold the items' tags once, not a million times.
 
     Args:
         index: (rows,) integers: for each row of the data, the row in the tables.
@@ -212,13 +184,6 @@ class Lookup:
                 )
 
     def __call__(self, rows: np.ndarray) -> Arrays:
-        """Gives the inputs of some rows.
-
-        Args:
-            rows: int64 (batch,), row numbers of the data.
-
-        Returns:
-            Name of the input -> array of shape (batch, ...).
-        """
+        """Gives the inputs of some rows of the data."""
         entities = self.index[rows]
         return {name: table[entities] for name, table in self.tables.items()}

@@ -81,14 +81,7 @@ class HistoryRows:
     members: np.ndarray | None = None
 
     def __call__(self, rows: np.ndarray) -> Arrays:
-        """Gives the histories of some rows.
-
-        Args:
-            rows: int64 (batch,), row numbers of the data.
-
-        Returns:
-            `name` -> float32 (batch, 2 · n_members).
-        """
+        """Gives float32 (batch, 2 · n_members) under `name`, for some rows of the data."""
         members, width = None if self.members is None else self.members[rows], self.table.shape[1]
         entry, row, kept, n = _entries(self.table, self.owners[rows], members)
         weight = (1 / np.sqrt(n + 1)).astype(np.float32)[row] * kept
@@ -102,7 +95,7 @@ class HistoryRows:
 
 @dataclass(frozen=True)
 class HistoryBags:
-    """A part of `Batches`: histories as padded ids and weights, for a `features.Bag`; for large catalogues.
+    """A part of `Batches`: histories as padded ids and weights 1/√(n + 1), for a `features.Bag`; for large catalogues.
 
     Args:
         name: Name of the feature.
@@ -127,15 +120,7 @@ class HistoryBags:
     members: np.ndarray | None = None
 
     def __call__(self, rows: np.ndarray) -> Arrays:
-        """Gives the bags of some rows.
-
-        Args:
-            rows: int64 (batch,), row numbers of the data.
-
-        Returns:
-            `name` -> int32 (batch, length), 0 pads; `name`_weights -> float32 (batch, length), 1/√(n + 1) for each of
-            the history's n entries, 0 for padding.
-        """
+        """Gives int32 ids, 0 padding, under `name`, and float32 weights under `name`_weights; both (batch, length)."""
         members = None if self.members is None else self.members[rows]
         entry, row, kept, n = _entries(self.table, self.owners[rows], members)
         entry, row = entry[kept], row[kept]

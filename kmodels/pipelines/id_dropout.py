@@ -46,13 +46,6 @@ class IdDropout:
             raise ConfigurationError(f"rate must be from 0 to below 1. Received: rate={self.rate}")
 
     def __call__(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Gives the ids of some rows.
-
-        Args:
-            rows: int64 (batch,), row numbers of the data.
-
-        Returns:
-            Name of the input -> array of shape (batch,) in the dtype of its ids.
-        """
+        """Gives the ids of some rows of the data, each in its own dtype."""
         rng = np.random.default_rng((self.seed, zlib.crc32(np.ascontiguousarray(rows).tobytes())))
         return {name: values[rows] * (rng.random(len(rows)) >= self.rate) for name, values in self.ids.items()}

@@ -30,22 +30,7 @@ class MemoryStore:
     """Decoded pictures in one array of bounded size; the first ones to come stay.
 
     Each epoch asks for every picture once, in another order: any rule that replaces pictures would find no more of
-    them again than this one, and copy more.
-
-    Attributes:
-        pixels: (slots, height, width, 3), uint8.
-        slot: (rows,) int64, where in `pixels` each picture is; negative for one that is not there.
-
-    Args:
-        rows: Number of pictures.
-        size: Their height and width.
-        memory: Bytes that the array may take.
-
-    Example:
-        >>> store = MemoryStore(2, (1, 1), memory=3)
-        >>> store.put(np.array([1, 0]), np.array([[[[1, 1, 1]]], [[[0, 0, 0]]]], np.uint8), np.array([0, 1]))
-        >>> store.slot.tolist()
-        [-1, 0]
+    them again than this one, and copy more. `slot` says where in `pixels` a picture is; it is negative for others.
     """
 
     def __init__(self, rows: int, size: tuple[int, int], memory: int) -> None:
@@ -59,21 +44,11 @@ class MemoryStore:
         self._used, self._lock = 0, Lock()
 
     def find(self, row: int) -> Pixels | None:
-        """Gives a picture of which `slot` knows nothing: never one in memory.
-
-        Args:
-            row: Its row.
-        """
+        """Gives a picture of which `slot` knows nothing: never one in memory."""
         return None
 
     def put(self, rows: npt.NDArray[np.int64], batch: Pixels, at: npt.NDArray[np.int64]) -> None:
-        """Keeps pictures of a batch as far as there is room.
-
-        Args:
-            rows: int64 (n,), their rows; a row may come more than once.
-            batch: (batch, height, width, 3), uint8.
-            at: int64 (n,), which pictures of the batch they are.
-        """
+        """Keeps the pictures at some positions of a batch, those of `rows`, as far as there is room."""
         new = []
         with self._lock:
             first = self._used
@@ -96,32 +71,9 @@ class DiskStore:
     for the paths and the size, CONTENT for the files' sizes and times of change and the versions of what decoded
     them; a file of the same identity and another content is stale and is removed.
 
-    A picture counts as there when its checksum is right, and is checked when a process first uses it. So no run that
-    was killed, no crash of the machine and no two processes writing at once can make it give wrong pixels.
-
-    Attributes:
-        pixels: (rows, height, width, 3), uint8, read-only.
-        slot: (rows,) int64, the row itself for a picture that is there and checked; -1 for others.
-        file: The file.
-
-    Args:
-        paths: The picture files.
-        size: Height and width of the decoded pictures.
-        folder: Where the file is kept; made if it is missing. The system holds in memory as much of it as has room.
-
-    Raises:
-        DataError: If a picture file is missing.
-        ConfigurationError: If the folder cannot be written to, or the disk has no room for all the pictures.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "a.png").write_bytes(b"...")
-        ...     store = DiskStore([f"{folder}/a.png"], (1, 1), folder)
-        ...     store.put(np.array([0]), np.full((1, 1, 1, 3), 7, np.uint8), np.array([0]))
-        ...     later = DiskStore([f"{folder}/a.png"], (1, 1), folder)
-        ...     later.find(0).tolist()
-        [[[7, 7, 7]]]
+    A picture counts as there when its checksum is right, and is checked when a process first uses it; `slot` then
+    holds its row, and -1 before. So no run that was killed, no crash of the machine and no two processes writing at
+    once can make it give wrong pixels.
     """
 
     def __init__(self, paths: Sequence[str | Path], size: tuple[int, int], folder: str | Path) -> None:
@@ -178,14 +130,7 @@ class DiskStore:
         return file
 
     def find(self, row: int) -> Pixels | None:
-        """Gives a picture if the file holds it whole.
-
-        Args:
-            row: Its row.
-
-        Returns:
-            (height, width, 3), uint8, read-only; None if the picture is not there.
-        """
+        """Gives a picture, read-only, if the file holds it whole."""
         picture = self.pixels[row]
         if self._sums[row] == 0 or self._sums[row] != _checksum(picture):
             return None
@@ -193,16 +138,7 @@ class DiskStore:
         return picture
 
     def put(self, rows: npt.NDArray[np.int64], batch: Pixels, at: npt.NDArray[np.int64]) -> None:
-        """Keeps pictures of a batch, but none whose file is no longer the one that the store was made for.
-
-        Args:
-            rows: int64 (n,), their rows.
-            batch: (batch, height, width, 3), uint8, decoded from the files.
-            at: int64 (n,), which pictures of the batch they are.
-
-        Raises:
-            DataError: If a file is gone, or the store cannot be written.
-        """
+        """Keeps the pictures at some positions of a batch, but none whose file has changed since the store was made."""
         for row, i in zip(rows.tolist(), at.tolist(), strict=True):
             picture = batch[i]
             if _mark(self._paths[row]) != self._marks[row]:

@@ -97,9 +97,6 @@ class Pictures:
         Args:
             rows: (n,) integers, 0 to len(self) - 1, in any order; a row may come more than once.
 
-        Returns:
-            Pictures whose row i is row `rows[i]` of this one.
-
         Raises:
             DataError: If a row is out of range or not an integer.
         """
@@ -118,26 +115,11 @@ class Pictures:
         return result
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Arrays:
-        """Gives the pictures of some rows.
-
-        Args:
-            rows: int64 (batch,), row numbers.
-
-        Returns:
-            `name` -> uint8 (batch, height, width, 3).
-        """
+        """Gives `name` -> uint8 (batch, height, width, 3), the pictures of some row numbers."""
         return self.begin(rows)()
 
     def begin(self, rows: npt.NDArray[np.int64]) -> Callable[[], Arrays]:
-        """Starts to decode the pictures of some rows, those that are not kept yet, in the background.
-
-        Args:
-            rows: int64 (batch,), row numbers.
-
-        Returns:
-            A function that waits for them and returns `name` -> uint8 (batch, height, width, 3). It raises the error
-            of the first bad picture of these rows.
-        """
+        """Starts to decode those that are not kept; the result waits for them and raises the error of a bad one."""
         rows = self._rows[rows]
         slot = self._store.slot[rows]
         missing = np.flatnonzero(slot < 0)

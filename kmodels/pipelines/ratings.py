@@ -66,10 +66,8 @@ class Ratings:
     split: Split
     scale: tuple[float, float]
     context: Mapping[str, npt.NDArray[np.float32]]
-    _users: Side = field(repr=False)
-    _items: Side = field(repr=False)
-    _user_rows: npt.NDArray[np.int64] = field(repr=False)
-    _item_rows: npt.NDArray[np.int64] = field(repr=False)
+    _sides: Mapping[str, Side] = field(repr=False)  # "user" and "item"
+    _rows: Mapping[str, npt.NDArray[np.int64]] = field(repr=False)  # of each row in the side's tables
 
     @classmethod
     def fit(
@@ -87,8 +85,8 @@ class Ratings:
         """Learns ids and side features of the training rows and encodes all rows.
 
         Args:
-            ratings: Columns user_id and item_id (integers or text) and rating (numbers); other columns are left out.
-                Of `datasets.ratings.RatingTables`, their users, items and scale are the defaults of these arguments.
+            ratings: Columns user_id and item_id (integers or text) and rating (numbers); or `RatingTables`, whose
+                users, items and scale are the defaults of these arguments.
             split: Positions of the training, validation and test rows.
             users: Column user_id, each id once, and what is known of each user; a user that is not in it has missing
                 values. Default None.
@@ -125,37 +123,28 @@ class Ratings:
         if not scale[0] < scale[1]:
             raise DataError("all ratings are alike", column="rating", received=scale[0])
         features = {name: _context(name, values, len(ratings)) for name, values in (context or {}).items()}
-        user_side = Side.fit("user", ratings["user_id"].iloc[train], users, user_columns)
-        item_side = Side.fit("item", ratings["item_id"].iloc[train], items, item_columns)
-        return cls(
-            user_side.vocabulary.transform(ratings["user_id"]),
-            item_side.vocabulary.transform(ratings["item_id"]),
-            rating,
-            split,
-            scale,
-            features,
-            user_side,
-            item_side,
-            user_side.rows_of(ratings["user_id"]),
-            item_side.rows_of(ratings["item_id"]),
-        )
+        tables = {"user": (users, user_columns), "item": (items, item_columns)}
+        ids = {name: ratings[f"{name}_id"] for name in tables}
+        sides = {name: Side.fit(name, ids[name].iloc[train], *table) for name, table in tables.items()}
+        user_id, item_id = (side.vocabulary.transform(ids[name]) for name, side in sides.items())
+        rows = {name: side.rows_of(ids[name]) for name, side in sides.items()}
+        return cls(user_id, item_id, rating, split, scale, features, sides, rows)
 
     @property
     def n_users(self) -> int:
         """Rows of a table of users by `user_id`, row 0 for the unknown included."""
-        return self._users.vocabulary.size
+        return self._sides["user"].vocabulary.size
 
     @property
     def n_items(self) -> int:
         """Rows of a table of items by `item_id`, row 0 for the unknown included."""
-        return self._items.vocabulary.size
+        return self._sides["item"].vocabulary.size
 
     @property
     def encoders(self) -> dict[str, Vocabulary | TableEncoder]:
         """`user_id` and `item_id`, and `users` and `items` where there are side tables."""
-        tables = {"users": self._users.encoder, "items": self._items.encoder}
-        ids = {"user_id": self._users.vocabulary, "item_id": self._items.vocabulary}
-        return ids | {name: encoder for name, encoder in tables.items() if encoder is not None}
+        ids = {f"{name}_id": side.vocabulary for name, side in self._sides.items()}
+        return ids | {f"{name}s": side.encoder for name, side in self._sides.items() if side.encoder is not None}
 
     @property
     def user_features(self) -> tuple[Feature, ...]:
@@ -206,30 +195,15 @@ class Ratings:
         """Predicted targets as ratings, clipped to the scale."""
         return np.clip(np.asarray(target) * self.highest, *self.scale)
 
-    def batches(
-        self,
-        model: keras.Model,
-        rows: npt.NDArray[np.int64],
-        *,
-        batch_size: int = 4096,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_remainder: bool = False,
-    ) -> Batches:
-        """Makes batches of some rows with their targets; see `Batches` for the options."""
-        user, item = self.user_id[rows], self.item_id[rows]
-        parts = self._parts(model, user, item, self._user_rows[rows], self._item_rows[rows])
+    def batches(self, model: keras.Model, rows: npt.NDArray[np.int64], **options: Any) -> Batches:
+        """Makes batches of some rows with their targets; takes the options of `Batches`, batch_size being 4096."""
+        self._check(model)
+        ids = {"user": self.user_id[rows], "item": self.item_id[rows]}
+        parts = self._parts(model, ids, {name: at[rows] for name, at in self._rows.items()})
         if context := {name: values for name, values in self.context.items() if name in _names(model)}:
             parts.append(Lookup(rows, context))
-        return Batches(
-            {"user_id": user, "item_id": item},
-            self.target(rows),
-            parts=parts,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_remainder=drop_remainder,
-        )
+        inputs = {"user_id": ids["user"], "item_id": ids["item"]}
+        return Batches(inputs, self.target(rows), parts=parts, **{"batch_size": 4096, **options})
 
     def split_batches(self, model: keras.Model, *, batch_size: int = 512, seed: int = 0) -> SplitBatches:
         """Makes the batches of the three parts: training rows shuffled in batches of equal size, others in order."""
@@ -251,23 +225,21 @@ class Ratings:
         Returns:
             The batches, in the order of the pairs, without targets.
         """
-        user, item = (side.vocabulary.transform(pairs[f"{side.name}_id"]) for side in (self._users, self._items))
-        rows = (side.rows_of(pairs[f"{side.name}_id"]) for side in (self._users, self._items))
+        self._check(model)
+        columns = {name: pairs[f"{name}_id"] for name in self._sides}
+        ids = {name: side.vocabulary.transform(columns[name]) for name, side in self._sides.items()}
+        rows = {name: side.rows_of(columns[name]) for name, side in self._sides.items()}
         given = {name: _context(name, values, len(pairs)) for name, values in (context or {}).items()}
-        inputs = {"user_id": user, "item_id": item} | self._neutral(model, len(pairs)) | given
-        return Batches(inputs, parts=self._parts(model, user, item, *rows), batch_size=4096)
+        inputs = {"user_id": ids["user"], "item_id": ids["item"]} | self._neutral(model, len(pairs)) | given
+        return Batches(inputs, parts=self._parts(model, ids, rows), batch_size=4096)
 
     def user_batches(self, model: keras.Model) -> Batches:
         """Makes one row for each user id from 0 on, with neutral context."""
-        ids = np.arange(self.n_users, dtype=np.int32)
-        parts = self._side_parts(model, self._users, self._users.rows_of_vocabulary(), ids, None)
-        return Batches({"user_id": ids} | self._neutral(model, len(ids)), parts=parts)
+        return self._entity_batches(model, "user", self._neutral(model, self.n_users))
 
     def item_batches(self, model: keras.Model) -> Batches:
         """Makes one row for each item id from 0 on."""
-        ids = np.arange(self.n_items, dtype=np.int32)
-        parts = self._side_parts(model, self._items, self._items.rows_of_vocabulary(), ids, None)
-        return Batches({"item_id": ids}, parts=parts)
+        return self._entity_batches(model, "item", {})
 
     def save(self, folder: str | Path) -> None:
         """Writes what `load` needs to feed a model in a new process: `encoders.json` and `ratings.npz`.
@@ -279,7 +251,8 @@ class Ratings:
         arrays: dict[str, Any] = {"scale": np.array(self.scale), "rating": self.rating[train]}
         arrays |= {"user_id": self.user_id[train], "item_id": self.item_id[train]}
         arrays |= {f"context.{name}": np.empty((0, values.shape[1])) for name, values in self.context.items()}
-        arrays |= self._users.arrays() | self._items.arrays()
+        for side in self._sides.values():
+            arrays |= side.arrays()
         save_encoders(self.encoders, Path(folder) / _ENCODERS)
         with files.atomic(Path(folder) / _ARRAYS) as temporary:
             np.savez_compressed(temporary, **arrays)
@@ -300,8 +273,8 @@ class Ratings:
         path = Path(folder) / _ARRAYS
         encoders, arrays = load_encoders(Path(folder) / _ENCODERS), read_arrays(path)
         try:
-            users, items = (Side.of_arrays(name, encoders, arrays) for name in ("user", "item"))
-            rows = [side.rows_of_vocabulary()[arrays[f"{side.name}_id"]] for side in (users, items)]
+            sides = {name: Side.of_arrays(name, encoders, arrays) for name in ("user", "item")}
+            rows = {name: side.rows_of_vocabulary()[arrays[f"{name}_id"]] for name, side in sides.items()}
             context = {
                 name.removeprefix("context."): np.zeros((len(arrays["rating"]), values.shape[1]), np.float32)
                 for name, values in arrays.items()
@@ -312,40 +285,35 @@ class Ratings:
         except (KeyError, IndexError) as error:
             raise DataError(f"not the ratings of these encoders ({error})", file=path) from error
         none = np.array([], np.int64)
-        return cls(*ids, Split(np.arange(len(ids[0])), none, none), scale, context, users, items, *rows)
+        return cls(*ids, Split(np.arange(len(ids[0])), none, none), scale, context, sides, rows)
 
     @cached_property
     def _inputs(self) -> dict[str, dict[str, tuple[str, Feature]]]:
         """For "user" and "item", what `Side.inputs` gives."""
         own = {"user_id", "item_id", "user_history", "item_history", *self.context}
-        encoded = [{f.name for f in side.encoder.features} for side in (self._users, self._items) if side.encoder]
+        encoded = [{f.name for f in side.encoder.features} for side in self._sides.values() if side.encoder]
         shared = encoded[0] & encoded[1] if len(encoded) == 2 else set()
-        return {side.name: side.inputs(own | shared) for side in (self._users, self._items)}
+        return {name: side.inputs(own | shared) for name, side in self._sides.items()}
 
     @cached_property
     def _user_history(self) -> sparse.csr_array:
-        """(n_users, n_items): the users' training ratings less their mean, on a scale whose highest value is 5."""
-        ids = self.user_id[self.split.train], self.item_id[self.split.train]
-        return history_table(*ids, self._above, n_owners=self.n_users, n_members=self.n_items)
+        return self._history(self.user_id, self.item_id, self.n_users, self.n_items)
 
     @cached_property
     def _item_history(self) -> sparse.csr_array:
-        ids = self.item_id[self.split.train], self.user_id[self.split.train]
-        return history_table(*ids, self._above, n_owners=self.n_items, n_members=self.n_users)
+        return self._history(self.item_id, self.user_id, self.n_items, self.n_users)
 
-    @property
-    def _above(self) -> npt.NDArray[np.float32]:
-        values = self.rating[self.split.train] * np.float32(FULL / self.highest)
-        return values - values.mean()
+    def _history(
+        self, owners: npt.NDArray[np.int32], members: npt.NDArray[np.int32], n_owners: int, n_members: int
+    ) -> sparse.csr_array:
+        """Each owner's training ratings less the mean of all, on a scale whose highest value is 5."""
+        train = self.split.train
+        values = self.rating[train] * np.float32(FULL / self.highest)
+        above = values - values.mean()
+        return history_table(owners[train], members[train], above, n_owners=n_owners, n_members=n_members)
 
-    def _parts(
-        self,
-        model: keras.Model,
-        user: npt.NDArray[np.int32],
-        item: npt.NDArray[np.int32],
-        user_rows: npt.NDArray[np.int64],
-        item_rows: npt.NDArray[np.int64],
-    ) -> list[Part]:
+    def _check(self, model: keras.Model) -> None:
+        """Refuses a model with inputs that are not made here."""
         made = {"user_id", "item_id", "user_history", "item_history", *self.context}
         made |= {name for inputs in self._inputs.values() for name in inputs}
         if lacking := sorted(_names(model) - made):
@@ -353,27 +321,30 @@ class Ratings:
                 f"the model has inputs that these ratings do not make: {', '.join(lacking)}; they make "
                 f"{', '.join(sorted(made))}"
             )
-        parts = self._side_parts(model, self._users, user_rows, user, item)
-        return parts + self._side_parts(model, self._items, item_rows, item, user)
 
-    def _side_parts(
+    def _parts(
         self,
         model: keras.Model,
-        side: Side,
-        rows: npt.NDArray[np.int64],
-        owners: npt.NDArray[np.int32],
-        members: npt.NDArray[np.int32] | None,
+        ids: Mapping[str, npt.NDArray[np.int32]],
+        rows: Mapping[str, npt.NDArray[np.int64]],
     ) -> list[Part]:
-        """The side features and the history of a row's user or item, without the other one's rating."""
-        names, history = _names(model), f"{side.name}_history"
-        encoded = {name: encoder_name for name, (encoder_name, _) in self._inputs[side.name].items() if name in names}
-        parts: list[Part] = []
-        if encoded:
-            parts.append(Lookup(rows, {name: side.tables[encoder_name] for name, encoder_name in encoded.items()}))
-        if history in names:
-            table = self._user_history if side.name == "user" else self._item_history
-            parts.append(HistoryRows(history, table, owners, members))
+        """Side features and histories of users, items or both: a pair's own rating is in neither of its histories."""
+        names, parts = _names(model), list[Part]()
+        for name, owners in ids.items():
+            tables = self._sides[name].tables
+            encoded = {made: tables[own] for made, (own, _) in self._inputs[name].items() if made in names}
+            if encoded:
+                parts.append(Lookup(rows[name], encoded))
+            if (history := f"{name}_history") in names:
+                table = self._user_history if name == "user" else self._item_history
+                parts.append(HistoryRows(history, table, owners, ids.get("item" if name == "user" else "user")))
         return parts
+
+    def _entity_batches(self, model: keras.Model, name: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Batches:
+        side = self._sides[name]
+        ids = np.arange(side.vocabulary.size, dtype=np.int32)
+        parts = self._parts(model, {name: ids}, {name: side.rows_of_vocabulary()})
+        return Batches({f"{name}_id": ids, **inputs}, parts=parts)
 
     def _neutral(self, model: keras.Model, rows: int) -> dict[str, npt.NDArray[np.float32]]:
         """Context of nothing known."""

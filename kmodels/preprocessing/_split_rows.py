@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -60,25 +59,6 @@ def draw_stratified(rows: IntArray, n_drawn: int, classes: npt.NDArray[Any], see
         )
     others, drawn = train_test_split(rows, test_size=n_drawn, random_state=seed, stratify=classes[rows])
     return np.sort(others), np.sort(drawn)
-
-
-def check_class_sizes(classes: npt.NDArray[Any], needed: int) -> None:
-    """Refuses a class with fewer rows than folds."""
-    kinds, count = np.unique(classes, return_counts=True)
-    if not len(kinds) or count.min() < needed:
-        rarest = f"class {kinds[count.argmin()]!s} with {count.min()} rows" if len(kinds) else "no row"
-        raise DataError("too few rows for the folds", expected=f"{needed} rows of each class or more", received=rarest)
-
-
-def mark_ids(codes: list[IntArray], share: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Marks the rows of a random share of each column's distinct ids."""
-    if not codes:
-        raise DataError("there is no column of ids to split by")
-    marked = np.zeros(len(codes[0]), bool)
-    for column in codes:
-        distinct = np.unique(column)
-        marked |= np.isin(column, rng.permutation(distinct)[: ceil(share * len(distinct))])
-    return marked
 
 
 def sorted_codes(column: pd.Series[Any]) -> IntArray:
@@ -170,24 +150,17 @@ def time_order(
     return user_ids, order
 
 
-def group_starts(sorted_users: IntArray) -> tuple[npt.NDArray[np.intp], IntArray]:
-    """Where each user's rows start, and for every row the number of rows of its user."""
-    starts = np.flatnonzero(np.r_[True, sorted_users[1:] != sorted_users[:-1]])
-    sizes = np.diff(np.r_[starts, len(sorted_users)])
-    return starts, np.repeat(sizes, sizes)
-
-
-def rank_and_count(sorted_users: IntArray) -> tuple[IntArray, IntArray]:
-    """For every row its rank within its user from 0, and the number of rows of its user."""
-    starts, count = group_starts(sorted_users)
-    return np.arange(len(sorted_users)) - np.repeat(starts, count[starts]), count
+def ranks_of(sorted_users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """For every row the number of its user, its rank within its user from 0, and the rows of its user."""
+    _, starts, user, sizes = np.unique(sorted_users, return_index=True, return_inverse=True, return_counts=True)
+    return user, np.arange(len(sorted_users)) - starts[user], sizes[user]
 
 
 def cut_each_user(
     users: IntArray, names: npt.NDArray[Any], order: npt.NDArray[np.intp], train: Fraction, until_test: Fraction
 ) -> Parts:
     """Cuts each user's ordered rows by exact shares; `names` has the users' ids as given, for the message."""
-    rank, count = rank_and_count(users[order])
+    _, rank, count = ranks_of(users[order])
     n_train = count * train.numerator // train.denominator
     check_train_rows(names[order], n_train, count, needed=-(-train.denominator // train.numerator))
     n_before_test = count * until_test.numerator // until_test.denominator

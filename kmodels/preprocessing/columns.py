@@ -8,7 +8,7 @@ from typing import Any
 
 from kmodels.errors import ConfigurationError, DataError
 
-__all__ = ["Category", "Clusters", "Date", "Id", "Kind", "Number", "Tags", "TargetMean", "kind_from_dict"]
+__all__ = ["Category", "Clusters", "Date", "Id", "Number", "Tags", "TargetMean"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Number:
     Args:
         log: Whether to encode log(1 + x); values must then be 0 or more. Default False.
         scale: Whether to standardise by the training rows. Default True.
-        flag_missing: Whether the input `missing` marks gaps. None: where training rows have some. Default None.
-        of: Source column. None: the column of the key's name. Default None.
+        flag_missing: Whether the input `missing` marks gaps. Default None, if training rows have some.
+        of: Source column. Default None, the column of the key's name.
 
     Example:
         >>> Number(log=True, of="price")
@@ -42,7 +42,7 @@ class Category:
     Args:
         min_count: Training rows that a value needs to be learnt, 1 or more. Default 1.
         one_hot: Whether to give a column of 0 and 1 for each value instead of ids. Default False.
-        of: Source column. None: the column of the key's name. Default None.
+        of: Source column. Default None, the column of the key's name.
 
     Raises:
         ConfigurationError: `min_count` below 1.
@@ -65,7 +65,7 @@ class Id:
     """An identifier of a user, an item or the like: as `Category`, but never missing and never left out.
 
     Args:
-        of: Source column. None: the column of the key's name. Default None.
+        of: Source column. Default None, the column of the key's name.
 
     Example:
         >>> Id()
@@ -85,8 +85,8 @@ class Tags:
         separator: What stands between the labels where a cell is text. Default "|".
         min_count: Training rows that a label needs to be learnt, 1 or more. Default 1.
         count: Whether to give the number of labels, standardised, instead of columns. Default False.
-        flag_missing: Whether the input `missing` marks gaps. None: where training rows have some. Default None.
-        of: Source column. None: the column of the key's name. Default None.
+        flag_missing: Whether the input `missing` marks gaps. Default None, if training rows have some.
+        of: Source column. Default None, the column of the key's name.
 
     Raises:
         ConfigurationError: An empty separator, or `min_count` below 1.
@@ -129,15 +129,16 @@ class Date:
 class TargetMean:
     """A category with many values as two numbers: the mean target of its training rows, and log(1 + their number).
 
-    The mean is drawn towards the mean of all (see `TargetEncoder`). Training rows are encoded by the folds that they
-    are not in: `transform(frame, target=y)`.
+    A value with n training rows of mean m has (n · m + smoothing · mean) / (n + smoothing), `mean` being that of all
+    rows, which is also what missing and other values have (Micci-Barreca, SIGKDD Explorations 3 (1), 2001). Training
+    rows are encoded by the folds that they are not in, lest they see their own target: `transform(frame, target=y)`.
 
     Args:
         smoothing: Rows of the mean target that are added to each value, 0 or more. Default 10.
         folds: Folds for the training rows, 2 or more. Default 5.
         seed: Seed of the folds, 0 or more. Default 0.
-        flag_missing: Whether the input `missing` marks gaps. None: where training rows have some. Default None.
-        of: Source column. None: the column of the key's name. Default None.
+        flag_missing: Whether the input `missing` marks gaps. Default None, if training rows have some.
+        of: Source column. Default None, the column of the key's name.
 
     Raises:
         ConfigurationError: A number out of range.
@@ -188,9 +189,7 @@ class Clusters:
 
 
 Kind = Number | Category | Id | Tags | Date | TargetMean | Clusters
-_KINDS: dict[str, type[Kind]] = {
-    kind.__name__: kind for kind in (Number, Category, Id, Tags, Date, TargetMean, Clusters)
-}
+_KINDS: dict[str, type[Kind]] = {kind.__name__: kind for kind in Kind.__args__}
 
 
 def sources_of(name: str, kind: Kind) -> tuple[str, ...]:

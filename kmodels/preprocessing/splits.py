@@ -1,14 +1,16 @@
 """Splits of a table's rows into training, validation and test: at random, by class, by time, by user, or as given.
 
 Each function returns a `Split` of row positions. `random`, `stratified`, `by_time`, `folds` and `kept_back` split rows
-that stand alone; the others split the rows of each user, so that every user has training rows. Shares that are negative
-or leave nothing for training raise `ConfigurationError`.
+that stand alone; the others split the rows of each user, so that every user has training rows. Of n rows (of a user),
+floor(n · (1 − validation − test)) are for training, those up to floor(n · (1 − test)) for validation, the rest for the
+test. Shares that are negative or leave nothing for training raise `ConfigurationError`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,13 +65,10 @@ def make(
         method: "random", "time", "leave-last-out" or "given": `random_per_user`, `by_time_per_user`,
             `leave_last_out`, `given`.
         users: Id of each row's user, integers or text, shape (rows,).
-        items: Id of each row's item, integers or text, shape (rows,).
+        items: Id of each row's item, likewise.
         timestamps: Time of each row, shape (rows,), for "time" and "leave-last-out". Default None.
         seed: Any integer.
         in_test: For "given", whether each row is in the test, shape (rows,). Default None.
-
-    Returns:
-        The split.
 
     Raises:
         DataError: As the method raises it.
@@ -79,34 +78,27 @@ def make(
         >>> [len(part) for part in make("time", [1] * 20, range(20), range(20), seed=0)]
         [14, 3, 3]
     """
-    if method not in METHODS:
-        raise ConfigurationError(f"unknown split; expected one of {', '.join(METHODS)}; received {method!r}")
     if method == "random":
         return random_per_user(users, items, seed=seed)
     if method == "given":
         if in_test is None:
             raise ConfigurationError("split 'given' needs in_test, which marks the test rows")
         return given(users, items, in_test, seed=seed)
+    if method not in METHODS:
+        raise ConfigurationError(f"unknown split; expected one of {', '.join(METHODS)}; received {method!r}")
     if timestamps is None:
         raise ConfigurationError(f"split {method!r} needs timestamps, which the data does not have")
-    per_user = by_time_per_user if method == "time" else leave_last_out
-    return per_user(users, items, timestamps)
+    return (by_time_per_user if method == "time" else leave_last_out)(users, items, timestamps)
 
 
 def random(rows: int, *, seed: int, validation: float = 0.15, test: float = 0.15) -> Split:
     """Splits rows at random.
 
-    Of n rows, floor(n · (1 − validation − test)) are for training, those up to floor(n · (1 − test)) for validation,
-    the rest for the test.
-
     Args:
         rows: Number of rows.
         seed: Any integer from 0. The split depends on the order of the rows.
-        validation: Share of the rows, 0 or more. Default 0.15.
-        test: Share of the rows, 0 or more. Default 0.15.
-
-    Returns:
-        The split.
+        validation: Share of the rows. Default 0.15.
+        test: Share of the rows. Default 0.15.
 
     Raises:
         DataError: Too few rows to leave one for training.
@@ -126,11 +118,8 @@ def stratified(labels: npt.ArrayLike, *, seed: int, validation: float = 0.15, te
     Args:
         labels: Class of each row, integers or text, shape (rows,).
         seed: Any integer from 0. The split depends on the order of the rows.
-        validation: Share of the rows, 0 or more. Default 0.15.
-        test: Share of the rows, 0 or more. Default 0.15.
-
-    Returns:
-        The split; the sizes of its parts are those of `random`.
+        validation: Share of the rows. Default 0.15.
+        test: Share of the rows. Default 0.15.
 
     Raises:
         DataError: Too few rows to leave one for training, or a class with too few rows for every part.
@@ -150,20 +139,18 @@ def stratified(labels: npt.ArrayLike, *, seed: int, validation: float = 0.15, te
 def folds(labels: npt.ArrayLike, *, seed: int, n_folds: int = 5, validation: float = 0.1) -> list[Split]:
     """Makes a split for each of several stratified folds, which is its test.
 
-    Of the other rows, floor(rows · validation) are drawn for validation, class by class.
-
     Args:
         labels: Class of each row, integers or text, shape (rows,).
         seed: Any integer from 0. The splits depend on the order of the rows.
         n_folds: Number of folds, 2 or more. Default 5.
-        validation: Share of all rows that validate in each split, 0 or more. Default 0.1.
+        validation: Share of all rows, rounded down, that validate in each split, drawn class by class. Default 0.1.
 
     Returns:
         A split for each fold. Every row is in exactly one test.
 
     Raises:
         DataError: A class with fewer rows than folds, or too few rows for every part.
-        ConfigurationError: Fewer than two folds, or a share that is negative or leaves nothing for training.
+        ConfigurationError: Fewer than two folds.
 
     Example:
         >>> labels = np.array([0] * 60 + [1] * 40)
@@ -174,7 +161,11 @@ def folds(labels: npt.ArrayLike, *, seed: int, n_folds: int = 5, validation: flo
     if n_folds < 2:
         raise ConfigurationError(f"n_folds must be 2 or more. Received: n_folds={n_folds}")
     rows_of.exact_shares(validation, 1 / n_folds)
-    rows_of.check_class_sizes(classes, n_folds)
+    kinds, count = np.unique(classes, return_counts=True)
+    if not len(kinds) or count.min() < n_folds:
+        rarest = f"class {kinds[count.argmin()]!s} with {count.min()} rows" if len(kinds) else "no row"
+        expected = f"{n_folds} rows of each class or more"
+        raise DataError("too few rows for the folds", expected=expected, received=rarest)
     n_validation = int(len(classes) * Fraction(validation).limit_denominator(10**6))
     cut = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(classes)), classes)
     return [
@@ -188,12 +179,9 @@ def by_time(times: npt.ArrayLike, *, validation: float = 0.15, test: float = 0.1
 
     Args:
         times: Time of each row, shape (rows,): numbers or datetime64. Ties keep the order of the rows.
-        validation: Share of the rows, 0 or more. Default 0.15.
-        test: Share of the rows, 0 or more. Default 0.15.
+        validation: Share of the rows. Default 0.15.
+        test: Share of the rows. Default 0.15.
         skip_missing: Whether rows without a time are in no part; False, the default, refuses them.
-
-    Returns:
-        The split; the sizes of its parts are those of `random`.
 
     Raises:
         DataError: No rows with a time, missing times, or too few rows to leave one for training.
@@ -221,18 +209,14 @@ def kept_back(
 ) -> Split:
     """Splits rows at random, and keeps all rows of some ids of each column for the test.
 
-    The test then holds rows with ids that have training rows, and rows with ids that have none. The rows that are not
-    kept back are split as by `random`.
+    The test then holds rows with ids that have training rows, and rows with ids that have none.
 
     Args:
         ids: Columns of ids, each of shape (rows,): a frame, or name -> column.
         seed: Any integer from 0. The split depends on the order of the rows.
-        validation: Share of the other rows, 0 or more. Default 0.1.
-        test: Share of the other rows, 0 or more. Default 0.1.
+        validation: Share of the rows that are not kept back. Default 0.1.
+        test: Share of the rows that are not kept back. Default 0.1.
         unseen: Share of each column's distinct ids to keep back, rounded up, from 0 to below 1. Default 0.02.
-
-    Returns:
-        The split.
 
     Raises:
         DataError: No column, or no row is left for training.
@@ -247,8 +231,12 @@ def kept_back(
     if not 0 <= unseen < 1:
         raise ConfigurationError(f"the share of unseen ids must be from 0 to below 1. Received: unseen={unseen}")
     codes = [rows_of.sorted_codes(pd.Series(ids[name])) for name in ids]
-    rng = np.random.default_rng(seed)
-    back = rows_of.mark_ids(codes, unseen, rng)
+    if not codes:
+        raise DataError("there is no column of ids to split by")
+    rng, back = np.random.default_rng(seed), np.zeros(len(codes[0]), bool)
+    for column in codes:
+        distinct = np.unique(column)
+        back |= np.isin(column, rng.permutation(distinct)[: ceil(unseen * len(distinct))])
     order = rng.permutation(np.flatnonzero(~back))
     n_train, n_before_test = (len(order) * share.numerator // share.denominator for share in shares)
     if n_train < 1:
@@ -262,18 +250,12 @@ def random_per_user(
 ) -> Split:
     """Splits each user's rows at random, in the order of a hash of (seed, user, item).
 
-    Of a user's n rows, floor(n · (1 − validation − test)) are for training, those up to floor(n · (1 − test)) for
-    validation, the rest for the test.
-
     Args:
         users: Id of each row's user, integers or text, shape (rows,).
-        items: Id of each row's item, integers or text, shape (rows,); a (user, item) pair occurs once.
+        items: Id of each row's item, likewise; a (user, item) pair occurs once.
         seed: Any integer. The same seed gives the same split, whatever the order of the rows.
-        validation: Share of each user's rows, 0 or more. Default 0.15.
-        test: Share of each user's rows, 0 or more. Default 0.15.
-
-    Returns:
-        The split.
+        validation: Share of each user's rows. Default 0.15.
+        test: Share of each user's rows. Default 0.15.
 
     Raises:
         DataError: No rows, different lengths, missing ids, a pair that occurs twice, or a user with too few rows to
@@ -303,13 +285,10 @@ def by_time_per_user(
 
     Args:
         users: Id of each row's user, integers or text, shape (rows,).
-        items: Id of each row's item, integers or text, shape (rows,); it orders a user's rows of one time.
+        items: Id of each row's item, likewise; it orders a user's rows of one time.
         timestamps: Time of each row, shape (rows,): numbers or datetime64, none missing.
-        validation: Share of each user's rows, 0 or more. Default 0.15.
-        test: Share of each user's rows, 0 or more. Default 0.15.
-
-    Returns:
-        The split; the sizes of its parts are those of `random_per_user`.
+        validation: Share of each user's rows. Default 0.15.
+        test: Share of each user's rows. Default 0.15.
 
     Raises:
         DataError: No rows, different lengths, missing ids or times, two rows alike in user, item and time, or a user
@@ -334,22 +313,19 @@ def leave_last_out(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.A
         [[1], [2], [0]]
     """
     codes, order = rows_of.time_order(users, items, timestamps)
-    rank, count = rows_of.rank_and_count(codes[order])
+    _, rank, count = rows_of.ranks_of(codes[order])
     rows_of.check_train_rows(np.asarray(users)[order], count - 2, count, needed=3)
     return Split(*rows_of.parts_of(order, rank < count - 2, rank == count - 1))
 
 
 def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *, seed: int) -> Split:
-    """Takes the test rows as given, and a tenth of each user's other rows, at random, for validation.
+    """Takes the test rows as given, and a tenth of each user's other rows, rounded down, at random for validation.
 
     Args:
         users: Id of each row's user, integers or text, shape (rows,).
-        items: Id of each row's item, integers or text, shape (rows,); a (user, item) pair occurs once.
+        items: Id of each row's item, likewise; a (user, item) pair occurs once.
         in_test: Whether the row is a test row, bool, shape (rows,).
         seed: Any integer. The same seed gives the same split, whatever the order of the rows.
-
-    Returns:
-        The split. Of a user's n rows outside the test, floor(n / 10) are for validation.
 
     Raises:
         DataError: No rows, different lengths, missing ids, marks that are not boolean, no row in the test, a pair that
@@ -370,19 +346,18 @@ def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *,
     # A user's test rows come last, so that the rank of a training row is its rank among the training rows.
     order = np.lexsort((item_ids, rows_of.hashed(seed, user_ids, item_ids), marks, user_ids))
     rows_of.check_distinct(np.lexsort((item_ids, user_ids)), users=users, items=items)
-    starts, count = rows_of.group_starts(user_ids[order])
-    remaining = np.repeat(np.add.reduceat((~marks[order]).astype(np.int64), starts), count[starts])
+    user, rank, count = rows_of.ranks_of(user_ids[order])
+    remaining = np.bincount(user, ~marks[order]).astype(np.int64)[user]
     rows_of.check_train_rows(np.asarray(users)[order], remaining, count, needed=1, kind="rows outside the test")
-    rank = np.arange(len(order)) - np.repeat(starts, count[starts])
     return Split(*rows_of.parts_of(order, rank < remaining - remaining // 10, marks[order]))
 
 
 def require_classes(labels: npt.ArrayLike, split: Split, names: Sequence[str]) -> None:
-    """Checks that every class has a row in every part of a split, as metrics and training need.
+    """Checks that every class has a row in every part of a split that has rows, as metrics and training need.
 
     Args:
         labels: Class of each row, integers from 0, shape (rows,).
-        split: The split; a part without rows is passed over.
+        split: The split.
         names: Name of each class, for the message.
 
     Raises:

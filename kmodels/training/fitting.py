@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError, TrainingError
-from kmodels.pipelines import Batches, check_inputs, raise_original_errors, tf_data
+from kmodels.pipelines import Batches, check_inputs, tf_data
+from kmodels.pipelines.batches import raise_original_errors
 
 # The state of a Keras callback apart from its settings; all of it comes back when a run is resumed.
 _CALLBACK_STATE = {
