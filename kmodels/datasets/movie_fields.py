@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import datetime
-import json
 import re
 from typing import Any
+
+from kmodels.datasets.tables import parse_records
 
 _MISSING = frozenset(("", "-", "--", "?", "n/a", "na", "nan", "nat", "null", "none", "unknown", "\\n"))
 _CURRENCY = r"(?:[A-Z]{1,3} ?)?[$€£¥₹]|[A-Z]{3}"
@@ -105,20 +105,6 @@ def parse_names(text: str, separator: str) -> tuple[str, ...]:
     if not all(isinstance(name, str) for name in names):
         raise ValueError("not a list of names")
     return tuple(dict.fromkeys(name.strip() for name in names if not is_missing(name)))
-
-
-def parse_records(text: str) -> list[Any]:
-    """Reads a list written as JSON or as Python writes it; nothing is executed."""
-    try:
-        content = json.loads(text)
-    except ValueError:
-        try:
-            content = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise ValueError("not a list") from None
-    if not isinstance(content, list):
-        raise ValueError("not a list")
-    return content
 
 
 def director_of(crew: str) -> str:

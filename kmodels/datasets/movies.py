@@ -188,13 +188,7 @@ def _parse(text: Table, separator: str) -> tuple[pd.DataFrame, dict[str, int]]:
 
 
 def _read_column(text: Table, column: str, parse: Callable[[str], Any], missing: Any, expected: str) -> list[Any]:
-    values = []
-    for row, field in enumerate(text.frame[column]):
-        try:
-            values.append(missing if fields.is_missing(field) else parse(field))
-        except ValueError as error:
-            raise text.error(str(error), row, column, expected) from error
-    return values
+    return text.parse(column, lambda field: missing if fields.is_missing(field) else parse(field), expected)
 
 
 def _positive(field: str) -> float:

@@ -13,7 +13,6 @@ The table is a CSV file with a header and these columns, in any order (others ar
 
 from __future__ import annotations
 
-import ast
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from kmodels.datasets.chunks import sha256
 from kmodels.datasets.columns import NumberColumn, match_columns
 from kmodels.datasets.download import resolve
 from kmodels.datasets.pictures import check_picture
-from kmodels.datasets.tables import Table, read_table
+from kmodels.datasets.tables import Table, parse_records, read_table
 from kmodels.errors import ConfigurationError, DataError
 
 _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "pois-sample"
@@ -163,7 +162,7 @@ def _tidy(raw: Table) -> pd.DataFrame:
     raw.text("id")
     raw.require_unique("id", columns["id"])
     for name in ("categories", "tags"):
-        columns[name] = _to_lists(raw, name)
+        columns[name] = pd.Series(raw.parse(name, _labels, "such as ['a', 'b']"), dtype=object)
     for column in _NUMBERS:
         table = raw
         if column.dtype == "int64":
@@ -174,18 +173,15 @@ def _tidy(raw: Table) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _to_lists(raw: Table, name: str) -> pd.Series[Any]:
-    """Parses a column of stringified lists into tuples of text."""
-    parsed = []
-    for row, text in enumerate(raw.frame[name]):
-        try:
-            labels = ast.literal_eval(text.strip()) if text.strip() else []
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            labels = None
-        if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
-            raise raw.error("not a list of text", row, name, "such as ['a', 'b']")
-        parsed.append(tuple(label.strip() for label in labels))
-    return pd.Series(parsed, dtype=object)
+def _labels(text: str) -> tuple[str, ...]:
+    """Parses a stringified list of text."""
+    try:
+        labels = parse_records(text.strip() or "[]")
+    except ValueError:
+        labels = [None]
+    if not all(isinstance(label, str) and label.strip() for label in labels):
+        raise ValueError("not a list of text")
+    return tuple(label.strip() for label in labels)
 
 
 def _check_pictures(raw: Table, *, skip: bool) -> tuple[list[str], list[str | None]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,16 @@ class Table:
             if problem is not None:
                 raise self.error(problem, row, column.name, column.expected)
         return np.array(texts, dtype=object).astype(column.dtype)
+
+    def parse(self, name: str, read: Callable[[str], Any], expected: str) -> list[Any]:
+        """Each field of a column as `read` makes it; a ValueError becomes the error of the field."""
+        values = []
+        for row, text in enumerate(self.frame[name]):
+            try:
+                values.append(read(text))
+            except ValueError as error:
+                raise self.error(str(error), row, name, expected) from error
+        return values
 
     def text(self, name: str) -> pd.Series[Any]:
         """One column whose fields must not be empty."""
@@ -161,6 +172,20 @@ def _quoted(text: str, file: Path, separator: str) -> list[tuple[int, list[str]]
     finally:
         csv.field_size_limit(limit)
     return records
+
+
+def parse_records(text: str) -> list[Any]:
+    """Reads a list written as JSON or as Python writes it; nothing is executed."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            content = ast.literal_eval(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            raise ValueError("not a list") from None
+    if not isinstance(content, list):
+        raise ValueError("not a list")
+    return content
 
 
 def _from_json(text: str, file: Path) -> Table:
