@@ -19,6 +19,18 @@ from typing import Any, NoReturn
 from kmodels.datasets import download
 from kmodels.errors import KModelsError
 
+__all__ = [
+    "add_search_flags",
+    "at_least",
+    "choose_backend",
+    "parser",
+    "positive",
+    "run",
+    "settings",
+    "share",
+    "some_of",
+]
+
 # In this order where the user names none: JAX trains small dense and embedding networks fastest on a CPU.
 BACKENDS = ("jax", "torch", "tensorflow")
 SAMPLE_NOTICE = "This is the bundled sample: synthetic data, made to be learnt from, not to draw conclusions from."
@@ -28,14 +40,12 @@ def choose_backend(*, small_operations: bool = False) -> str:
     """Makes sure that Keras finds a backend; call it before anything imports keras.
 
     Takes `KERAS_BACKEND` where it is set, else the first installed one of jax, torch, tensorflow, and says which. What
-    JAX compiles is kept in the cache folder (see `datasets.download.cache_folder`) for later runs, unless
-    `JAX_COMPILATION_CACHE_DIR` says where.
+    JAX compiles is kept in the cache folder, unless `JAX_COMPILATION_CACHE_DIR` says where.
 
     Args:
-        small_operations: For networks of small matrices: whether TensorFlow should run operations beside each other,
-            a thread each, and not split every one between threads, and XLA should optimise its programs at level 2,
-            not 3. `TF_NUM_INTRAOP_THREADS` and `XLA_FLAGS`, where they are set, go first. See also `run`.
-            Default False.
+        small_operations: For networks of small matrices: TensorFlow runs each operation in one thread, and XLA
+            optimises at level 2, unless `TF_NUM_INTRAOP_THREADS` and `XLA_FLAGS` are set. See also `run`. Default
+            False.
 
     Returns:
         "jax", "torch" or "tensorflow".
@@ -48,15 +58,15 @@ def choose_backend(*, small_operations: bool = False) -> str:
         >>> choose_backend() in BACKENDS
         True
     """
-    asked = os.environ.get("KERAS_BACKEND")
+    wanted = os.environ.get("KERAS_BACKEND")
     installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
-    if asked and asked not in BACKENDS:
-        _stop(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}. Received: KERAS_BACKEND={asked}")
-    if asked and asked not in installed:
-        _stop(f"KERAS_BACKEND={asked}, but {asked} is not installed: pip install -e '.[{asked}]'")
+    if wanted and wanted not in BACKENDS:
+        _stop(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}. Received: KERAS_BACKEND={wanted}")
+    if wanted and wanted not in installed:
+        _stop(f"KERAS_BACKEND={wanted}, but {wanted} is not installed: pip install -e '.[{wanted}]'")
     if not installed:
         _stop("no backend is installed, install one of them: pip install -e '.[jax]'")
-    os.environ["KERAS_BACKEND"] = asked or installed[0]
+    os.environ["KERAS_BACKEND"] = wanted or installed[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").addFilter(_is_news)
     if small_operations:
@@ -64,11 +74,9 @@ def choose_backend(*, small_operations: bool = False) -> str:
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=2")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(download.cache_folder() / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    if not asked:
-        print(
-            f"Backend: {installed[0]} (of those installed: {', '.join(installed)}; KERAS_BACKEND chooses)",
-            file=sys.stderr,
-        )
+    if not wanted:
+        known = ", ".join(installed)
+        print(f"Backend: {installed[0]} (of those installed: {known}; KERAS_BACKEND chooses)", file=sys.stderr)
     return os.environ["KERAS_BACKEND"]
 
 
@@ -116,16 +124,10 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     result.add_argument("--epochs", type=at_least(1), help="epochs of training; default: the model's own")
     result.add_argument("--batch-size", type=at_least(1), default=512, help="rows of a batch; default: %(default)s")
     result.add_argument("--seed", type=at_least(0), default=0, help="seed of split, weights and order; default: 0")
-    result.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs") / name,
-        metavar="DIR",
-        help="run folder; default: %(default)s",
-    )
-    result.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out from its last finished epoch"
-    )
+    out = Path("runs") / name
+    result.add_argument("--out", type=Path, default=out, metavar="DIR", help="run folder; default: %(default)s")
+    resume = "go on with the run in --out from its last finished epoch"
+    result.add_argument("--resume", action="store_true", help=resume)
     return result
 
 
@@ -169,34 +171,13 @@ def settings(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> d
 
 
 def searched(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `tuning.search` takes of the flags; its folder is `search` in the run folder.
-
-    Args:
-        arguments: What a parser with `add_search_flags` gave.
-
-    Returns:
-        algorithm, trials, workers, epochs, seed and directory.
-
-    Example:
-        >>> flags = parser("prices", "Predicts prices.")
-        >>> add_search_flags(flags)
-        >>> searched(flags.parse_args(["--tune", "random", "--out", "runs/a"]))["directory"].as_posix()
-        'runs/a/search'
-    """
+    """What `tuning.search` takes of the flags; its folder is `search` in the run folder."""
     kept = {name: getattr(arguments, name) for name in ("trials", "workers", "epochs", "seed")}
     return {"algorithm": arguments.tune, **kept, "directory": arguments.out / "search"}
 
 
 def command() -> str:
-    """The command that runs the recipe once more, for its report.
-
-    Returns:
-        One line, with the backend that `choose_backend` chose.
-
-    Example:
-        >>> choose_backend() in command()
-        True
-    """
+    """The command that runs the recipe once more on the chosen backend, for its report."""
     return f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} {shlex.join(['python', *sys.argv])}"
 
 
@@ -211,9 +192,8 @@ def run(
     Args:
         main: The recipe.
         arguments: What its parser gave.
-        small_operations: As `choose_backend` takes it: a process that runs TensorFlow on Linux becomes a batch job
-            (SCHED_BATCH), and says so, unless it has a policy of its own. Its threads do not preempt each other when
-            they wake, and a step does not wait for the system's next tick. Default False.
+        small_operations: As `choose_backend` takes it: TensorFlow on Linux runs as a batch job (SCHED_BATCH), whose
+            threads do not preempt each other, and says so. Default False.
 
     Raises:
         SystemExit: With code 0, 2, 130 or 141.
@@ -242,8 +222,8 @@ def run(
     finally:
         gc.unfreeze()  # for a process that runs several recipes
     if code == 130:
-        again = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
-        print(f"\nInterrupted. To go on from the last finished epoch: {again}", file=sys.stderr)
+        resumed = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
+        print(f"\nInterrupted. To go on from the last finished epoch: {resumed}", file=sys.stderr)
         # Here the interrupt is forgotten, and with it the frames that held TensorFlow's iterators. Those that are left
         # in cycles go now: their threads call Python, and would wait for ever in the interpreter's last clean-up.
         gc.collect()
@@ -252,19 +232,7 @@ def run(
 
 @contextmanager
 def timed(timing: dict[str, float], name: str) -> Iterator[None]:
-    """Writes down how long a step took.
-
-    Args:
-        timing: Where it is written, in seconds.
-        name: The key, such as "load_s".
-
-    Example:
-        >>> timing = {}
-        >>> with timed(timing, "load_s"):
-        ...     pass
-        >>> timing["load_s"] < 1
-        True
-    """
+    """Writes down how many seconds a step took."""
     start = time.perf_counter()
     yield
     timing[name] = time.perf_counter() - start
@@ -283,21 +251,23 @@ def at_least(minimum: int) -> Callable[[str], int]:
         >>> at_least(1)("12")
         12
     """
-
-    def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, not {text!r}")
-        return value
-
-    return number
+    rule = f"a whole number of at least {minimum}"
+    return lambda text: _number(text, int, lambda value: value >= minimum, rule)
 
 
 def some_of(names: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
-    """Makes the type of a flag that takes 'all' or some names, joined by commas; none twice."""
+    """Makes the type of a flag that takes 'all' or some names, joined by commas; none twice.
+
+    Args:
+        names: The names allowed.
+
+    Returns:
+        What `add_argument` takes as `type`.
+
+    Example:
+        >>> some_of(["small", "large"])("all")
+        ('small', 'large')
+    """
     known = tuple(names)
 
     def chosen(text: str) -> tuple[str, ...]:
@@ -316,19 +286,13 @@ def share(text: str) -> float:
         text: What the user gave.
 
     Returns:
-        The number, from 0 to 1.
-
-    Raises:
-        argparse.ArgumentTypeError: If it is none.
+        The number, from 0 to 1; `argparse` reports the error for any other text.
 
     Example:
         >>> share("0.25")
         0.25
     """
-    value = _number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text!r}")
-    return value
+    return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
 def positive(text: str) -> float:
@@ -338,26 +302,20 @@ def positive(text: str) -> float:
         text: What the user gave.
 
     Returns:
-        The number.
-
-    Raises:
-        argparse.ArgumentTypeError: If it is none.
+        The number; `argparse` reports the error for any other text.
 
     Example:
         >>> positive("3e-3")
         0.003
     """
-    value = _number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-    return value
+    return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+def _number(text: str, kind: Callable[[str], Any], is_allowed: Callable[[Any], bool], what: str) -> Any:
+    with suppress(ValueError):
+        if is_allowed(value := kind(text)):
+            return value
+    raise argparse.ArgumentTypeError(f"must be {what}, not {text!r}")
 
 
 def _stop(message: str) -> NoReturn:

@@ -8,16 +8,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from kmodels.errors import ConfigurationError
+
+__all__ = ["Bag", "Categorical", "MultiHot", "Numeric"]
 
 # "." in a layer's name crashes Keras on torch, "/" separates the levels of a weight's path.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Numeric:
+class _Feature:
+    name: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                "a feature's name holds letters, digits and underscores and starts with no digit. "
+                f"Received: {self.name!r}"
+            )
+        for what, size in ((field.name, getattr(self, field.name)) for field in fields(self)[1:]):
+            if size < 1:
+                raise ConfigurationError(f"{what} of feature {self.name!r} must be at least 1. Received: {what}={size}")
+
+
+@dataclass(frozen=True)
+class Numeric(_Feature):
     """Real numbers, best standardised: float32 of shape (batch, size).
 
     Args:
@@ -32,61 +49,49 @@ class Numeric:
         Numeric(name='age', size=1)
     """
 
-    name: str
     size: int = 1
-
-    def __post_init__(self) -> None:
-        _check(self.name, size=self.size)
 
 
 @dataclass(frozen=True)
-class Categorical:
+class Categorical(_Feature):
     """One id of a vocabulary: int32 of shape (batch,), from 0 (unknown) to size - 1.
 
     Args:
-        name: Name of the input; letters, digits and underscores.
+        name: Name of the input, as of `Numeric`.
         size: Rows of the embedding table, the row 0 of unknown values included.
 
     Raises:
-        ConfigurationError: If the name cannot name a Keras layer or the size is below 1.
+        ConfigurationError: As `Numeric`.
 
     Example:
         >>> Categorical("occupation", size=22)
         Categorical(name='occupation', size=22)
     """
 
-    name: str
     size: int
-
-    def __post_init__(self) -> None:
-        _check(self.name, size=self.size)
 
 
 @dataclass(frozen=True)
-class MultiHot:
+class MultiHot(_Feature):
     """A weight for each member of a vocabulary: float32 of shape (batch, size), most often zeros and ones.
 
     Args:
-        name: Name of the input; letters, digits and underscores.
+        name: Name of the input, as of `Numeric`.
         size: Number of columns.
 
     Raises:
-        ConfigurationError: If the name cannot name a Keras layer or the size is below 1.
+        ConfigurationError: As `Numeric`.
 
     Example:
         >>> MultiHot("labels", size=18)
         MultiHot(name='labels', size=18)
     """
 
-    name: str
     size: int
-
-    def __post_init__(self) -> None:
-        _check(self.name, size=self.size)
 
 
 @dataclass(frozen=True)
-class Bag:
+class Bag(_Feature):
     """A list of ids of varying length with a weight each, padded: two inputs of shape (batch, length).
 
     The input `name` holds int32 ids (0 pads), the input `weights_name` float32 weights (0 for padding). A model takes
@@ -94,24 +99,20 @@ class Bag:
     from a `MultiHot` row of weights (a matrix product); a bag is for larger ones.
 
     Args:
-        name: Name of the input; letters, digits and underscores.
+        name: Name of the input, as of `Numeric`.
         size: Rows of the embedding table, the row 0 of padding included.
         length: Ids that one row can hold.
 
     Raises:
-        ConfigurationError: If the name cannot name a Keras layer or a number is below 1.
+        ConfigurationError: As `Numeric`.
 
     Example:
         >>> Bag("history", size=1000, length=50).weights_name
         'history_weights'
     """
 
-    name: str
     size: int
     length: int
-
-    def __post_init__(self) -> None:
-        _check(self.name, size=self.size, length=self.length)
 
     @property
     def weights_name(self) -> str:
@@ -123,29 +124,9 @@ Feature = Numeric | Categorical | MultiHot | Bag
 
 
 def check_distinct(names: Iterable[str]) -> None:
-    """Refuses a list of input names in which one stands twice.
-
-    Args:
-        names: The names of all inputs of a model.
-
-    Raises:
-        ConfigurationError: If a name stands twice.
-
-    Example:
-        >>> check_distinct(["user_id", "item_id"])
-    """
+    """Refuses a list of input names in which one stands twice."""
     known: set[str] = set()
     for name in names:
         if name in known:
             raise ConfigurationError(f"every input needs a name of its own. Received twice: {name!r}")
         known.add(name)
-
-
-def _check(name: str, **sizes: int) -> None:
-    if not _NAME.fullmatch(name):
-        raise ConfigurationError(
-            f"a feature's name holds letters, digits and underscores and starts with no digit. Received: {name!r}"
-        )
-    for what, size in sizes.items():
-        if size < 1:
-            raise ConfigurationError(f"{what} of feature {name!r} must be at least 1. Received: {what}={size}")

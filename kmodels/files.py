@@ -1,39 +1,24 @@
-"""Files that are written whole or not at all, and JSON that is read and written with clear errors."""
+"""Files that are written whole or not at all; JSON and arrays that are read and written with clear errors."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kmodels.errors import DataError
+import numpy as np
 
-__all__ = ["atomic", "read_json", "write_atomically", "write_json"]
+from kmodels.errors import DataError
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path of the same suffix; what the block writes there replaces `path` when it ends.
-
-    If the block raises, the temporary file is deleted and `path` stays as it was.
-
-    Args:
-        path: The file; its folder must exist.
-
-    Yields:
-        The temporary path, in the same folder.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "vectors.npz"
-        >>> with atomic(path) as temporary:
-        ...     _ = temporary.write_bytes(b"...")
-        >>> path.read_bytes()
-        b'...'
-    """
+    """Yields a temporary path of the same suffix; what the block writes there replaces `path`, unless it raises."""
     path = Path(path)
     temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -46,40 +31,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Writes text (as UTF-8) or bytes to a file; an earlier file is replaced whole or not at all.
-
-    Args:
-        path: The file; its folder must exist.
-        content: The text or the bytes.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "note.txt"
-        >>> write_atomically(path, "kept")
-        >>> path.read_text()
-        'kept'
-    """
+    """Writes text (as UTF-8) or bytes to a file."""
     with atomic(path) as temporary:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Writes a value as indented JSON (UTF-8); an earlier file is replaced whole or not at all.
-
-    Args:
-        path: The file; its folder must exist.
-        content: What JSON can hold.
-
-    Raises:
-        DataError: If JSON cannot hold it, as NaN, infinities and other objects.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "settings.json"
-        >>> write_json(path, {"seed": 1})
-        >>> read_json(path)
-        {'seed': 1}
-    """
+    """Writes a value as indented JSON (UTF-8); NaN and infinities are refused."""
     try:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -88,26 +46,29 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Reads a JSON file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content.
-
-    Raises:
-        DataError: If there is no such file, it cannot be read, or it is not JSON in UTF-8.
-
-    Example:
-        >>> read_json("missing.json")
-        Traceback (most recent call last):
-        ...
-        kmodels.errors.DataError: missing.json: cannot be read (No such file or directory)
-    """
+    """Reads a JSON file."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
     except ValueError as error:
         raise DataError(f"not valid JSON ({error})", file=path) from error
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Writes arrays by name to a NumPy archive (.npz)."""
+    with atomic(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads a NumPy archive that holds no pickles."""
+    try:
+        with zipfile.ZipFile(path):  # of other files NumPy says that they might be pickles
+            pass
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"not a NumPy archive ({error})", file=path) from error

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from kmodels import models, serving, training, workflow
+from kmodels import files, models, serving, training, workflow
 from kmodels.datasets import movielens, ratings
 from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
     fitted = fit(run, encoded, settings)
     model, unit = fitted.model, "" if data.format == "table" else "stars"
     users, items = encoded.user_batches(model), encoded.item_batches(model)
-    serving.save_vectors(serving.vectors_of(model, users, items), run.folder / "vectors.npz")
+    files.write_arrays(run.folder / "vectors.npz", serving.vectors_of(model, users, items))
     with run.timed("evaluate_s"):
         predicted = {part: predict(encoded, model, part) for part in ("validation", "test")}
         scores = serving.catalogue_scores(model, users, items)

@@ -18,7 +18,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kmodels import serving
+from kmodels import files, serving
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import Vocabulary, load_encoders
 
@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def vectors(run: Path, column: str) -> np.ndarray:
-    if (kept := run / "vectors.npz").is_file() and column in (tables := serving.load_vectors(kept)):
+    if (kept := run / "vectors.npz").is_file() and column in (tables := files.read_arrays(kept)):
         return tables[column]
     path = run / "model.keras"
     try:

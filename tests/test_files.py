@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from kmodels import files
@@ -62,3 +63,28 @@ def test_a_damaged_file_is_named(tmp_path, content):
 def test_a_folder_is_no_json(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         files.read_json(tmp_path)
+
+
+def test_what_was_saved_is_what_is_loaded(tmp_path):
+    tables = {name: np.random.default_rng(0).normal(size=(4, 3)).astype("float32") for name in ("user_id", "item_id")}
+    files.write_arrays(tmp_path / "vectors.npz", {"user_id": np.zeros((9, 9))})
+    files.write_arrays(tmp_path / "vectors.npz", tables)  # replaces the earlier one
+    found = files.read_arrays(tmp_path / "vectors.npz")
+    assert set(found) == set(tables)
+    for name, table in tables.items():
+        np.testing.assert_array_equal(found[name], table)
+    assert [file.name for file in tmp_path.iterdir()] == ["vectors.npz"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "other", "cut", "flipped", "empty"])
+def test_a_file_that_holds_no_arrays_is_named(damage, tmp_path):
+    path = tmp_path / "vectors.npz"
+    files.write_arrays(path, {"user_id": np.ones((50, 8), "float32")})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    left = {"other": b"not an archive", "cut": path.read_bytes()[:300], "flipped": bytes(content), "empty": b""}
+    path.unlink()
+    if damage in left:
+        path.write_bytes(left[damage])
+    with pytest.raises(DataError, match=r"vectors\.npz: (cannot be read|not a NumPy archive)"):
+        files.read_arrays(path)

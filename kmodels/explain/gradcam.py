@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-import matplotlib
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError, DataError
@@ -37,8 +35,8 @@ def grad_cam(
             It is run as in inference, channels last.
         inputs: What the model takes: a dict of arrays by input name, a list in the order of its inputs, or the one
             array; n rows each.
-        layer: Name of the layer, which may stand inside a model that is a layer. None, the default, takes the last
-            one whose output is a map of more than one position.
+        layer: Name of the layer, which may stand inside a model that is a layer. None, the default, takes the one
+            that `split_at_layer` does.
         class_index: The class, or one for each row, shape (n,). None, the default, takes what is predicted.
         batch_size: Rows at a time, which bounds the memory. Default 32.
 
@@ -77,105 +75,6 @@ def grad_cam(
         chosen = None if classes is None else classes[rows]
         maps.append(_maps(before, after, batch, chosen)[: n_rows - start])
     return np.concatenate(maps)
-
-
-def resize(maps: npt.ArrayLike, size: tuple[int, int]) -> FloatArray:
-    """Brings maps to the size of their pictures, bilinearly.
-
-    Args:
-        maps: (n, h, w), real numbers.
-        size: (height, width) in pixels.
-
-    Returns:
-        float32 (n, height, width), within the range of the maps.
-
-    Raises:
-        DataError: If the maps' shape is another.
-
-    Example:
-        >>> resize([[[0.0, 1.0]]], (1, 4)).round(2).tolist()
-        [[[0.0, 0.25, 0.75, 1.0]]]
-    """
-    stack = _stack(maps)
-    width_height = (size[1], size[0])
-    resized = [np.asarray(Image.fromarray(one).resize(width_height, Image.Resampling.BILINEAR)) for one in stack]
-    return np.asarray(resized, dtype=np.float32).reshape(len(stack), *size)
-
-
-def overlay(
-    pictures: npt.ArrayLike, maps: npt.ArrayLike, alpha: float = 0.45, *, colormap: str = "inferno"
-) -> npt.NDArray[np.uint8]:
-    """Lays heat maps over their pictures in colour: the hotter a position, the less of the picture shows through.
-
-    Args:
-        pictures: uint8 (n, height, width, 3), or 1 channel for grey.
-        maps: (n, h, w), 0 to 1, of any size.
-        alpha: Share of the colour where the heat is 1; where it is 0, the picture stays as it is. Default 0.45.
-        colormap: Name of a matplotlib colour map. Default "inferno".
-
-    Returns:
-        uint8 (n, height, width, 3).
-
-    Raises:
-        DataError: If shapes, lengths or the pictures' dtype do not fit, or the heat is not from 0 to 1.
-        ConfigurationError: If alpha is not from 0 to 1.
-
-    Example:
-        >>> overlay(np.zeros((1, 2, 2, 1), "uint8"), [[[0.0]]]).max()
-        np.uint8(0)
-    """
-    if not 0 <= alpha <= 1:
-        raise ConfigurationError(f"alpha must be from 0 to 1. Received: alpha={alpha}")
-    below, stack = np.asarray(pictures), _stack(maps)
-    if below.dtype != np.uint8 or below.ndim != 4 or below.shape[-1] not in (1, 3) or len(below) != len(stack):
-        raise DataError(
-            "not a picture for each map",
-            expected=f"uint8 ({len(stack)}, height, width, 3 or 1)",
-            received=f"{below.dtype} {below.shape}",
-        )
-    if stack.size and not (stack.min() >= 0 and stack.max() <= 1):
-        raise DataError("heat is from 0 to 1", received=f"{stack.min()} to {stack.max()}")
-    heat = resize(stack, below.shape[1:3])
-    colour = matplotlib.colormaps[colormap](heat)[..., :3] * 255
-    share = alpha * heat[..., None]
-    return np.round((1 - share) * below + share * colour).astype(np.uint8)
-
-
-def heat_in_box(heat: npt.ArrayLike, box: Sequence[float]) -> float:
-    """Says what share of a map's heat lies in a box; the box's share of the area is what chance would give.
-
-    Args:
-        heat: (height, width), 0 or more; best `resize`d to the picture's size, so that the box is in its pixels.
-        box: (left, top, right, bottom) in positions of the map, right and bottom excluded, as Pillow has it. Parts of a
-            position count by their share.
-
-    Returns:
-        0 to 1; NaN for a map without any heat.
-
-    Raises:
-        DataError: If the map has another shape or negative heat, or the box is empty or leaves the map.
-
-    Example:
-        >>> heat_in_box([[1.0, 3.0], [0.0, 0.0]], (1, 0, 2, 2))
-        0.75
-    """
-    values = np.asarray(heat, dtype=np.float64)
-    if values.ndim != 2 or not (values >= 0).all():
-        raise DataError("not a map of heat", expected="shape (height, width), 0 or more", received=values.shape)
-    left, top, right, bottom = (float(edge) for edge in box)
-    height, width = values.shape
-    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-        expected = f"(left, top, right, bottom) within (0, 0, {width}, {height})"
-        raise DataError("the box does not lie in the map", expected=expected, received=tuple(box))
-    inside = np.outer(_covered(top, bottom, height), _covered(left, right, width))
-    total = values.sum()
-    return float((values * inside).sum() / total) if total > 0 else float("nan")
-
-
-def _covered(start: float, end: float, size: int) -> npt.NDArray[np.float64]:
-    """How much of each position, 0 to 1, lies between start and end."""
-    positions = np.arange(size)
-    return np.clip(np.minimum(positions + 1, end) - np.maximum(positions, start), 0, 1)
 
 
 def _maps(
@@ -222,10 +121,3 @@ def _classes(class_index: int | npt.ArrayLike, n_rows: int, n_classes: int) -> n
     if given.size and (given.min() < 0 or given.max() >= n_classes):
         raise ConfigurationError(f"class_index is from 0 to {n_classes - 1}. Received: {given.tolist()}")
     return np.broadcast_to(given, (n_rows,)).astype(np.int32)
-
-
-def _stack(maps: npt.ArrayLike) -> FloatArray:
-    stack = np.asarray(maps, dtype=np.float32)
-    if stack.ndim != 3 or 0 in stack.shape[1:]:
-        raise DataError("not maps", expected="shape (n, height, width)", received=stack.shape)
-    return stack

@@ -18,17 +18,10 @@ _BLOCK = 16_384  # rows predicted at a time, which bounds the memory
 
 
 class ShapValues(NamedTuple):
-    """What each group adds to each output of each row: base + sum over the groups = the prediction.
+    """What each group adds to each output of each row: base + sum over the groups = the prediction."""
 
-    Attributes:
-        values: float64 (rows, groups, outputs), in the unit of the prediction.
-        base: float64 (rows, outputs): mean prediction with the columns of the background rows.
-        names: Names of the groups, in order.
-    """
-
-    values: FloatArray
-    base: FloatArray
-    names: list[str]
+    values: FloatArray  # (rows, groups, outputs), in the unit of the prediction
+    base: FloatArray  # (rows, outputs): mean prediction with the columns of the background rows
 
 
 def shap_values(
@@ -60,7 +53,8 @@ def shap_values(
         seed: Seed of the choice where not all are tried. Default 0.
 
     Returns:
-        Values, base and names.
+        `values`, float64 (rows, groups, outputs), in the unit of the prediction, and `base`, (rows, outputs), the mean
+        prediction with the columns of the background rows.
 
     Raises:
         ConfigurationError: If `shap` is not installed, `name` is no input, the groups do not hold each column once,
@@ -97,7 +91,7 @@ def shap_values(
             base.append(explainer.expected_value)
     finally:
         np.random.set_state(state)
-    return ShapValues(np.stack(values), np.stack(base), list(groups))
+    return ShapValues(np.stack(values), np.stack(base))
 
 
 def _mixture(

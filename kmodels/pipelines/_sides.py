@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -97,16 +94,3 @@ def _encoded(encoder: TableEncoder, table: pd.DataFrame) -> Arrays:
     missing = table.iloc[:1].reindex([-1])
     rows, last = encoder.transform(table), encoder.transform(missing)
     return {name: np.concatenate([values, last[name]]) for name, values in rows.items()}
-
-
-def read_arrays(path: Path) -> Arrays:
-    """Reads a NumPy archive that holds no pickles."""
-    try:
-        with zipfile.ZipFile(path):  # of other files NumPy says that they might be pickles
-            pass
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except OSError as error:
-        raise DataError(f"the ratings cannot be read ({error.strerror})", file=path) from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"the ratings are no NumPy archive ({error})", file=path) from error

@@ -18,7 +18,7 @@ from kmodels import files
 from kmodels.datasets.ratings import RatingTables
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.features import Feature, Numeric
-from kmodels.pipelines._sides import Side, read_arrays
+from kmodels.pipelines._sides import Side
 from kmodels.pipelines.batches import Batches, Lookup
 from kmodels.pipelines.histories import HistoryRows, history_table
 from kmodels.pipelines.split_batches import Part, SplitBatches
@@ -271,7 +271,7 @@ class Ratings:
             DataError: If a file is missing or damaged.
         """
         path = Path(folder) / _ARRAYS
-        encoders, arrays = load_encoders(Path(folder) / _ENCODERS), read_arrays(path)
+        encoders, arrays = load_encoders(Path(folder) / _ENCODERS), files.read_arrays(path)
         try:
             sides = {name: Side.of_arrays(name, encoders, arrays) for name in ("user", "item")}
             rows = {name: side.rows_of_vocabulary()[arrays[f"{name}_id"]] for name, side in sides.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -48,8 +48,7 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
     """Finds the n users (or items) whose vectors point in the direction most like that of some users.
 
     Exact: every row is looked at, in blocks, so that apart from the table only some 100 MB are held, however long it
-    is.
-    A vector of zeros is like no other: its cosine is 0.
+    is. A vector of zeros is like no other: its cosine is 0.
 
     Args:
         table: (rows, dim), what `embedding_table` gives; row 0 is of unknown ids and is never found.
@@ -64,8 +63,7 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
 
     Raises:
         ConfigurationError: If n is below 1 or there are not n others.
-        DataError: If the table is not finite or not the vocabulary's, or a user is unknown: `similar_by_features`
-            answers for those.
+        DataError: If the table is not finite or not the vocabulary's, or a user is unknown.
 
     Example:
         >>> table = np.array([[0, 0], [1, 0], [0, 1], [2, 1], [1, 0]], "float32")
@@ -78,88 +76,43 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
     ids = vocabulary.transform(values)
     if (unknown := np.flatnonzero(ids == 0)).size:
         raise DataError(
-            "an id did not occur in training, so it has no vector of its own; similar_by_features answers by its "
-            "other columns",
+            "an id did not occur in training, so it has no vector of its own",
             row=int(unknown[0]) + 1,
             received=values[unknown[0]],
         )
-    _check(table, vocabulary, n, others=len(vocabulary.values) - 1)
-    rows, similarity = search(table, table[ids], ids, n)
-    return _frame(vocabulary, values, rows, similarity)
-
-
-def similar_by_features(
-    table: Table, vocabulary: Vocabulary, features: pd.DataFrame, wanted: Mapping[str, Any], n: int = 10
-) -> pd.DataFrame:
-    """Finds who is most like a user who did not occur in training, by their other columns.
-
-    The unknown user is given the mean direction of all known users with the same features.
-
-    Args:
-        table: (rows, dim), as for `similar`.
-        vocabulary: The ids' encoder.
-        features: What is known of users, indexed by id as the data names them; ids outside the vocabulary are left
-            aside.
-        wanted: Column of `features` -> the unknown user's value. Columns left out may be anything.
-        n: How many to find, 1 or more. Default 10.
-
-    Returns:
-        n rows: `rank`, `neighbour` and `similarity`, as `similar` gives them.
-
-    Raises:
-        ConfigurationError: If n is below 1 or above the number of known users.
-        DataError: If a column is missing, or no known user has these features.
-
-    Example:
-        >>> table = np.array([[0, 0], [1, 0], [0, 1], [2, 1]], "float32")
-        >>> users = pd.DataFrame({"age": ["18-25", "55+", "18-25"]}, index=[101, 102, 103])
-        >>> similar_by_features(table, Vocabulary.fit([101, 102, 103]), users, {"age": "18-25"}, n=2)
-           rank  neighbour  similarity
-        0     1        101    0.973249
-        1     2        103    0.973249
-    """
-    _check(table, vocabulary, n, others=len(vocabulary.values))
-    if missing := [column for column in wanted if column not in features]:
-        raise DataError("there is no such column", column=missing[0], expected=", ".join(map(str, features.columns)))
-    alike = np.ones(len(features), bool)
-    for column, value in wanted.items():
-        alike &= (features[column] == value).to_numpy()
-    ids = vocabulary.transform(features.index[alike])
-    if not (ids := ids[ids > 0]).size:
-        raise DataError("no known id has these features", received=dict(wanted))
-    vectors = table[ids].astype(np.float64)
-    vectors *= _inverse(np.linalg.norm(vectors, axis=1))[:, None]
-    rows, similarity = search(table, vectors.mean(axis=0, keepdims=True), np.zeros(1, np.int64), n)
-    return _frame(vocabulary, [None], rows, similarity).drop(columns="value")
-
-
-def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
-    """What `similar` found as a table for readers: a column for each value, rows by rank, similarities in brackets."""
-    cells = found["neighbour"].astype(str) + found["similarity"].map(" ({:.2f})".format)
-    table = found.assign(cell=cells).pivot(index="rank", columns="value", values="cell")
-    return table.rename(columns=str).rename_axis(columns=None)
-
-
-def _check(table: Table, vocabulary: Vocabulary, n: int, *, others: int) -> None:
+    others = len(vocabulary.values) - 1
     if not 1 <= n <= others:
         raise ConfigurationError(f"n must be from 1 to {others}, the number of others there are. Received: n={n}")
     if table.ndim != 2 or len(table) != vocabulary.size:
-        raise DataError(
-            "the table is not of this vocabulary", expected=f"shape ({vocabulary.size}, dim)", received=table.shape
-        )
-
-
-def _frame(
-    vocabulary: Vocabulary, values: list[Any], rows: npt.NDArray[np.int64], similarity: npt.NDArray[np.float64]
-) -> pd.DataFrame:
-    queries, n = rows.shape
+        expected = f"shape ({vocabulary.size}, dim)"
+        raise DataError("the table is not of this vocabulary", expected=expected, received=table.shape)
+    rows, similarity = search(table, table[ids], ids, n)
     content = {
         "value": np.repeat(np.array(values, dtype=object), n),
-        "rank": np.tile(np.arange(1, n + 1), queries),
+        "rank": np.tile(np.arange(1, n + 1), len(values)),
         "neighbour": vocabulary.inverse(rows.ravel()),
         "similarity": similarity.ravel(),
     }
     return pd.DataFrame(content).infer_objects()
+
+
+def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
+    """Lays out what `similar` found for readers.
+
+    Args:
+        found: The table of `similar`.
+
+    Returns:
+        A column of texts for each queried value, rows by rank, similarities in brackets.
+
+    Example:
+        >>> found = pd.DataFrame({"value": [102], "rank": [1], "neighbour": [103], "similarity": [0.447]})
+        >>> side_by_side(found).to_dict("list")
+        {'102': ['103 (0.45)']}
+    """
+    cells = found["neighbour"].astype(str) + found["similarity"].map(" ({:.2f})".format)
+    table = found.assign(cell=cells).pivot(index="rank", columns="value", values="cell")
+    return table.rename(columns=str).rename_axis(columns=None)
 
 
 def search(

@@ -1,9 +1,8 @@
-"""Heat maps against their closed form in NumPy, and the pictures made of them."""
+"""Heat maps against their closed form in NumPy."""
 
 from __future__ import annotations
 
 import keras
-import matplotlib
 import numpy as np
 import pytest
 from keras import layers
@@ -106,7 +105,7 @@ def test_heat_lies_on_what_the_model_looks_for():
     picture = np.full((1, 16, 16, 3), 0.5, "float32")
     picture[0, 4:8, 10:15] = [1, 0, 0]
     heat = explain.grad_cam(model, picture, class_index=1)[0]
-    assert explain.heat_in_box(heat, (10, 4, 15, 8)) == 1.0
+    assert heat[4:8, 10:15].sum() == heat.sum() > 0
     # Nothing speaks for the other class there; what is not red speaks for it a little, negatively: no heat at all.
     blank = explain.grad_cam(model, np.zeros((1, 16, 16, 3), "float32"))
     assert (blank == 0).all()
@@ -132,55 +131,3 @@ def test_what_does_not_fit_is_refused():
         explain.grad_cam(model, {"picture": PICTURES, "ages": AGES[:2]})
     with pytest.raises(DataError, match="at least one"):
         explain.grad_cam(model, {"picture": PICTURES[:0], "ages": AGES[:0]})
-
-
-def test_resize_is_bilinear_and_stays_in_range():
-    ramp = np.linspace(0, 1, 4, dtype="float32")[None, None, :].repeat(3, axis=1)
-    wide = explain.resize(ramp, (6, 16))
-    assert wide.shape == (1, 6, 16)
-    # Centres of pixels: 16 places lie at (i + 0.5) / 4 - 0.5 of the four, held at the ends.
-    expected = np.interp((np.arange(16) + 0.5) / 4 - 0.5, np.arange(4), ramp[0, 0])
-    np.testing.assert_allclose(wide[0, 3], expected, atol=1e-6)
-    assert explain.resize(np.zeros((0, 2, 2)), (4, 5)).shape == (0, 4, 5)
-    with pytest.raises(DataError, match="height, width"):
-        explain.resize(ramp[0], (4, 4))
-
-
-def test_overlay_is_the_picture_where_there_is_no_heat_and_colour_where_there_is():
-    pictures = RNG.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(explain.overlay(pictures, np.zeros((2, 4, 4))), pictures)
-    hottest = np.round(np.array(matplotlib.colormaps["inferno"](1.0)[:3]) * 255)
-    np.testing.assert_allclose(
-        explain.overlay(pictures, np.ones((2, 4, 4)), alpha=1.0), np.broadcast_to(hottest, pictures.shape)
-    )
-    half = explain.overlay(pictures[..., :1], np.ones((2, 4, 4)), alpha=0.5)
-    np.testing.assert_allclose(half, (pictures[..., :1] + hottest) / 2, atol=1)
-
-
-@pytest.mark.parametrize(
-    ("pictures", "maps", "error", "message"),
-    [
-        (np.zeros((1, 4, 4, 3)), np.zeros((1, 2, 2)), DataError, "uint8"),
-        (np.zeros((1, 4, 4, 4), np.uint8), np.zeros((1, 2, 2)), DataError, "3 or 1"),
-        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros((1, 2, 2)), DataError, "uint8 .1,"),
-        (np.zeros((1, 4, 4, 3), np.uint8), np.full((1, 2, 2), 1.5), DataError, "0 to 1"),
-        (np.zeros((1, 4, 4, 3), np.uint8), np.full((1, 2, 2), np.nan), DataError, "0 to 1"),
-    ],
-)
-def test_overlay_refuses_what_is_no_picture_or_heat(pictures, maps, error, message):
-    with pytest.raises(error, match=message):
-        explain.overlay(pictures, maps)
-    with pytest.raises(ConfigurationError, match="alpha=2"):
-        explain.overlay(pictures, maps, alpha=2)
-
-
-def test_heat_in_box_counts_parts_of_places():
-    heat = np.ones((4, 5))
-    assert explain.heat_in_box(heat, (0, 0, 5, 4)) == 1
-    assert explain.heat_in_box(heat, (1.5, 1, 3, 2.5)) == pytest.approx(1.5 * 1.5 / 20)
-    assert np.isnan(explain.heat_in_box(np.zeros((4, 5)), (0, 0, 1, 1)))
-    for box in ((0, 0, 6, 4), (2, 2, 2, 3), (-1, 0, 2, 2), (3, 0, 1, 2)):
-        with pytest.raises(DataError, match="does not lie in the map"):
-            explain.heat_in_box(heat, box)
-    with pytest.raises(DataError, match="not a map"):
-        explain.heat_in_box(-heat, (0, 0, 1, 1))

@@ -5,7 +5,7 @@ import pytest
 from kmodels import models, training
 from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import Batches
-from kmodels.serving import catalogue_scores
+from kmodels.serving import catalogue_scores, vectors_of
 
 USERS, ITEMS = 5, 7
 RNG = np.random.default_rng(0)
@@ -62,3 +62,48 @@ def test_no_user_gives_no_score():
         build("plain"), Batches({"user_id": OF_USERS["user_id"]}), Batches({"item_id": OF_ITEMS["item_id"]})
     )
     assert score(np.array([], int)).shape == (0, ITEMS)
+
+
+def inputs_of(model, seed=0):
+    """All users and all items, as this model takes them."""
+    rng, users, items = np.random.default_rng(seed), {}, {}
+    for tensor in model.inputs:
+        side, rows = (items, ITEMS) if tensor.name in ("item_id", "item_history", "genres") else (users, USERS)
+        if tensor.name in ("user_id", "item_id"):
+            side[tensor.name] = np.arange(rows, dtype="int32")
+        elif tensor.dtype == "int32":
+            side[tensor.name] = rng.integers(0, 3, rows).astype("int32")
+        else:
+            side[tensor.name] = rng.normal(size=(rows, tensor.shape[1])).astype("float32")
+    return users, items
+
+
+def test_vectors_hold_histories_and_features():
+    features = {"user_features": [Categorical("job", 3)], "item_features": [MultiHot("genres", 4)]}
+    features["context_features"] = [Numeric("session", 3)]
+    model = models.neumf(USERS, ITEMS, **features, **models.presets.NEUMF["session"])
+    training.initialize(model, 1)
+    users, items = inputs_of(model)
+    found = vectors_of(model, Batches(users, batch_size=2), Batches(items, batch_size=3))
+    weights = {f"{layer.name}/{w.name}": keras.ops.convert_to_numpy(w) for layer in model.layers for w in layer.weights}
+    p = weights["user_embedding/embeddings"] + weights["user_side_job/embeddings"][users["job"]]
+    p = p + users["user_history"] @ weights["user_side_user_history/kernel"] + weights["user_side_user_history/bias"]
+    q = weights["item_embedding/embeddings"] + items["genres"] @ weights["item_side_genres/kernel"]
+    q = q + items["item_history"] @ weights["item_side_item_history/kernel"] + weights["item_side_item_history/bias"]
+    assert set(found) == {"user_id", "item_id"}
+    np.testing.assert_allclose(found["user_id"], p, atol=1e-5)
+    np.testing.assert_allclose(found["item_id"], q, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["enhanced", "plain"])
+def test_vectors_without_such_inputs_are_the_tables_rows(name):
+    if name == "enhanced":
+        model = models.neumf(USERS, ITEMS, **ENHANCED, **models.presets.NEUMF["enhanced"])
+    else:
+        model = models.neumf(USERS, ITEMS, dim=3, hidden=(), product=True, biases=True)
+    training.initialize(model, 1)
+    users, items = inputs_of(model)
+    found = vectors_of(model, Batches(users), Batches(items))
+    for side in ("user", "item"):
+        table = model.get_layer(f"{side}_embedding").get_weights()[0]
+        np.testing.assert_allclose(found[f"{side}_id"], table, atol=1e-6)

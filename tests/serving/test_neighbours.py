@@ -1,14 +1,13 @@
 import tracemalloc
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from kmodels import models, training
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import Vocabulary
-from kmodels.serving import embedding_table, neighbours, similar, similar_by_features
+from kmodels.serving import embedding_table, neighbours, similar
 
 RNG = np.random.default_rng(0)
 
@@ -82,8 +81,8 @@ def test_an_n_that_cannot_be_is_refused(n):
         similar(table_of(6), Vocabulary.fit(range(1, 6)), [3], n=n)
 
 
-def test_an_id_never_seen_is_named_and_points_to_its_features():
-    with pytest.raises(DataError, match=r"row 2: .*similar_by_features.*received 77"):
+def test_an_id_that_did_not_occur_is_named():
+    with pytest.raises(DataError, match=r"row 2: an id did not occur in training.*received 77"):
         similar(table_of(6), Vocabulary.fit(range(1, 6)), [3, 77], n=2)
 
 
@@ -94,35 +93,6 @@ def test_a_table_of_another_vocabulary_and_a_broken_one_are_refused():
     broken[4, 2] = np.nan
     with pytest.raises(DataError, match="row 5: a vector is not finite"):
         similar(broken, Vocabulary.fit(range(1, 6)), [3], n=2)
-
-
-def test_an_unknown_id_is_answered_by_who_has_its_features():
-    # Young people point to the right, old ones up; men a little down.
-    table = np.array([[9, 9], [1, 0.1], [1, -0.1], [0.1, 1], [-0.1, 1]], np.float32)
-    known = pd.DataFrame(
-        {"age": ["young", "young", "old", "old", "young"], "gender": ["F", "M", "F", "M", "F"]},
-        index=[11, 12, 13, 14, 99],  # 99 is no id of the vocabulary
-    )
-    vocabulary = Vocabulary.fit([11, 12, 13, 14])
-    found = similar_by_features(table, vocabulary, known, {"age": "young"}, n=3)
-    assert found["neighbour"].tolist() == [11, 12, 13]
-    found = similar_by_features(table, vocabulary, known, {"age": "old", "gender": "M"}, n=1)
-    assert found.to_dict("records") == [{"rank": 1, "neighbour": 14, "similarity": pytest.approx(1.0)}]
-    # Direction counts, not length: a long vector weighs no more in the mean.
-    table[3] *= 100
-    found = similar_by_features(table, vocabulary, known, {"age": "old"}, n=2)
-    assert found["similarity"].to_numpy() == pytest.approx(np.repeat(1 / np.sqrt(1.01), 2))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "message"),
-    [({"height": 3}, "column 'height': there is no such column; expected age"), ({"age": 9}, "no known id has these")],
-)
-def test_features_that_nobody_has_are_named(wanted, message):
-    with pytest.raises(DataError, match=message):
-        similar_by_features(
-            table_of(3), Vocabulary.fit([1, 2]), pd.DataFrame({"age": [1, 1]}, index=[1, 2]), wanted, n=1
-        )
 
 
 def test_the_table_is_the_models():
