@@ -1,4 +1,4 @@
-"""What a run leaves: its folder, its typed record, figures, one self-contained page and a model card.
+"""What a run leaves: its typed record, figures, one self-contained page and a model card.
 
 Example:
     >>> from kmodels.report import figures
@@ -11,7 +11,6 @@ from kmodels.report.metrics import METRICS, Metric
 from kmodels.report.model_card import write_model_card
 from kmodels.report.page import write_page
 from kmodels.report.record import RunRecord, Timing, VariantRecord
-from kmodels.report.run_folder import open_run
 
 __all__ = [
     "METRICS",
@@ -20,7 +19,6 @@ __all__ = [
     "Timing",
     "VariantRecord",
     "figures",
-    "open_run",
     "write_model_card",
     "write_page",
 ]

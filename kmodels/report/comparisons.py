@@ -12,6 +12,7 @@ from kmodels.errors import DataError
 from kmodels.report.metrics import METRICS, Metric, best, by_group, cost_label, describe
 from kmodels.report.record import RunRecord, VariantRecord
 
+_PARTS = {"test": "test", "validation": "validation", "train": "training"}
 _NO_CONTEST = ("ece",)  # a model that gives every row the classes' shares is calibrated, and predicts nothing
 
 
@@ -47,7 +48,7 @@ class Table:
         return cls([heading, *(str(column).replace("_", " ") for column in frame.columns)], rows, caption, best)
 
 
-def contests(record: RunRecord, part: str, heading: str, known: Mapping[str, Metric] = METRICS) -> list[Table]:
+def contests(record: RunRecord, part: str, known: Mapping[str, Metric] = METRICS) -> list[Table]:
     """One table per group of metrics of a part; baselines stand in those of the test part.
 
     Below one model's test figures stand its own on validation and training, outside the contest.
@@ -61,17 +62,11 @@ def contests(record: RunRecord, part: str, heading: str, known: Mapping[str, Met
     looks = {record.best or record.chosen.name: "model", **dict.fromkeys(aside, "aside")}
     tables = []
     for group, names in by_group([name for each in found.values() for name in each], known=known).items():
-        rows = {
-            who: [each.get(name) for name in names] for who, each in {**found, **aside}.items() if {*names} & {*each}
-        }
-        columns = [heading, *(metric_label(name, record.unit, known).removeprefix("Catalogue ") for name in names)]
-        winners = [
-            best({who: each.get(name) for who, each in found.items()}, describe(name, known=known).better)
-            if name not in _NO_CONTEST
-            else None
-            for name in names
-        ]
-        tables.append(Table(columns, rows, group, winners, looks))
+        labels = (metric_label(name, record.unit, known).removeprefix("Catalogue ") for name in names)
+        rows = {who: list(map(each.get, names)) for who, each in {**found, **aside}.items() if {*names} & {*each}}
+        better = {name: None if name in _NO_CONTEST else describe(name, known=known).better for name in names}
+        winners = [best({who: each.get(name) for who, each in found.items()}, better[name]) for name in names]
+        tables.append(Table([f"on the {_PARTS[part]} split", *labels], rows, group, winners, looks))
     return tables
 
 

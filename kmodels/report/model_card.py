@@ -13,13 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
-
-from kmodels.errors import ConfigurationError
 from kmodels.files import write_atomically
-from kmodels.report.comparisons import costs_of, metric_label
-from kmodels.report.metrics import METRICS, Metric, by_group, cost_label, number
-from kmodels.report.page import TEMPLATES, flatten
+from kmodels.report.comparisons import contests, costs
+from kmodels.report.metrics import METRICS, Metric, number
+from kmodels.report.page import flatten, render
 from kmodels.report.record import RunRecord, plain
 from kmodels.report.run_folder import read_config
 
@@ -54,15 +51,6 @@ def write_model_card(
         ConfigurationError: If the folder holds no run, or the template is not there or uses what it was not given.
     """
     folder, template, chosen = Path(folder), Path(template), record.chosen
-    environment = Environment(
-        loader=FileSystemLoader([template.parent, TEMPLATES]),
-        undefined=StrictUndefined,
-        finalize=lambda value: str(value).replace("<", "&lt;"),  # a value cannot become markup
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"number": number, "inline": _inline, "cell": _cell, "shape": _shape}
     timing = chosen.timing
     settings = {name: "none" if value is None else value for name, value in flatten(read_config(folder)).items()}
     took = "–" if timing.fit_s is None else f"{timing.fit_s:.1f} s"
@@ -77,44 +65,14 @@ def write_model_card(
             for name, (shape, dtype) in inputs.items()
         ],
         "training": [("epochs run", number(timing.epochs)), ("fitting took", took), *settings.items()],
-        "evaluation": _evaluation(record, metrics),
-        "variants": _variants(record, metrics),
+        "contests": lambda part: contests(record, part, metrics),
+        "costs": costs(record),
         **context,
     }
-    try:
-        text = environment.get_template(template.name).render(values)
-    except TemplateError as error:
-        raise ConfigurationError(f"the card {template}: {type(error).__name__}: {error}") from error
+    filters = {"number": number, "inline": _inline, "cell": _cell, "shape": _shape}
+    text = render(template, values, filters, finalize=lambda value: str(value).replace("<", "&lt;"))  # no markup
     write_atomically(folder / CARD, text)
     return folder / CARD
-
-
-def _evaluation(record: RunRecord, known: Mapping[str, Metric]) -> list[tuple[str, ...]]:
-    """A row per metric: of the model on test and validation, and of each baseline on test."""
-    parts = (record.chosen.test, record.chosen.validation, *record.baselines.values())
-    names = [name for group in by_group([*parts[0], *parts[1]], known=known).values() for name in group]
-    return [(_label(name, record, known), *(number(each.get(name)) for each in parts)) for name in names]
-
-
-def _variants(record: RunRecord, known: Mapping[str, Metric]) -> dict[str, Any]:
-    """Test figures and costs of all variants."""
-    groups = by_group([name for each in record.variants.values() for name in each.test], known=known)
-    metrics = [name for names in groups.values() for name in names]
-    prices = {name: costs_of(each) for name, each in record.variants.items()}
-    kinds = list(dict.fromkeys(cost for values in prices.values() for cost in values))
-    columns = ["variant", *(_label(name, record, known) for name in metrics), *map(cost_label, kinds)]
-    rows = [
-        (
-            f"**{name}**" if name == record.best else name,
-            *map(number, (*map(each.test.get, metrics), *map(prices[name].get, kinds))),
-        )
-        for name, each in record.variants.items()
-    ]
-    return {"columns": columns, "rows": rows}
-
-
-def _label(name: str, record: RunRecord, known: Mapping[str, Metric]) -> str:
-    return metric_label(name, record.unit, known).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _inline(value: object) -> str:

@@ -31,7 +31,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import ConfigurationError
 from kmodels.files import write_atomically
 from kmodels.report.comparisons import Table, contests, costs
 from kmodels.report.metrics import CATALOGUE, CATALOGUE_MEANING, METRICS, Metric, best, by_group, describe, number
@@ -44,7 +44,6 @@ __all__ = ["HEADLINE", "write_page"]
 HEADLINE = ("accuracy", "macro_f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "ndcg_at_10")
 REPORT = "report.html"
 TEMPLATES = Path(__file__).with_name("templates")
-_PARTS = {"test": "on the test split", "validation": "on the validation split", "train": "on the training split"}
 _NO_FACTS = ("split", "split_name", "synthetic")
 
 
@@ -73,32 +72,26 @@ def write_page(
         layers: Model or variant -> its layers as text. Default none.
         command: What repeats the run. Default "".
         headline: Metrics on the cards at the top, the first four that the chosen model has. Default `HEADLINE`.
-        search: What `report.searches.section` gives, or None (default): no search was made.
-        metrics: The registry of metrics: a recipe with metrics of its own adds them to `report.metrics.METRICS`, the
-            default.
+        search: What `report.searches.section` gives. Default None: no search was made.
+        metrics: The registry of metrics, by default `report.METRICS`; with those of the recipe's own added.
         **context: What else the template uses.
 
     Returns:
         The path of the file.
 
     Raises:
-        ConfigurationError: If the template is not there, or uses what it was not given.
-        DataError: If the folder holds no run, or `histories` or `layers` name a model that the record does not have.
+        ConfigurationError: If the folder holds no run, or the template is not there or uses what it was not given.
     """
     folder, template = Path(folder), Path(template)
-    for name in [*(histories or {}), *(layers or {})]:
-        if name not in record.models:
-            raise DataError("no such model in the record", expected=", ".join(record.models), received=name)
     images = {name: _drawn(figure, folder / "plots" / f"{name}.png") for name, figure in (figures or {}).items()}
     contents: dict[str, str] = {}
-    environment = _environment(template.parent)
     values = {
         "record": record,
         "data": plain(record.data, "data"),
         "chosen": record.chosen,
         "best": record.best,
         "variants": record.variants,
-        "figures": list(images),
+        "figures": images,
         "layers": layers or {},
         "epochs": {name: Table.of(each.set_index("epoch")) for name, each in (histories or {}).items()},
         "command": command,
@@ -113,20 +106,40 @@ def write_page(
         "meanings": _meanings(record, metrics),
         "contents": contents,
         "anchor": lambda title: contents.setdefault(title, re.sub(r"[^\w-]+", "-", title.lower()).strip("-")),
-        "image_of": lambda name: _found(images, name),
         "headline_of": lambda name: _headline(record, name, metrics),
-        "contests": lambda part: contests(record, part, _PARTS[part], metrics),
-        "costs": lambda caption: costs(record, caption),
+        "contests": lambda part: contests(record, part, metrics),
+        "costs": costs,
         "as_table": Table.of,
         **context,
     }
-    try:
-        values["ui"] = environment.get_template("macros.html.j2").make_module(values)
-        text = environment.get_template(template.name).render(values)
-    except TemplateError as error:
-        raise ConfigurationError(f"the page {template}: {type(error).__name__}: {error}") from error
-    write_atomically(folder / REPORT, text.lstrip())
+    filters = {
+        "number": number,
+        "metric": lambda name, unit="": describe(name, unit).label,
+        "duration": _duration,
+        "cell": _cell,
+        "setting": _setting,
+        "breakable": _breakable,
+        "flatten": flatten,
+        "paragraphs": _paragraphs,
+    }
+    write_atomically(folder / REPORT, render(template, values, filters, macros="macros.html.j2", autoescape=True))
     return folder / REPORT
+
+
+def render(
+    template: Path, values: dict[str, Any], filters: Mapping[str, Any], *, macros: str | None = None, **options: Any
+) -> str:
+    """A template of a recipe, which may use those of this folder, and the `macros` as `ui`; ConfigurationError."""
+    loader = FileSystemLoader([template.parent, TEMPLATES])
+    options |= {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, keep_trailing_newline=True, **options)
+    environment.filters |= filters
+    try:
+        if macros:
+            values["ui"] = environment.get_template(macros).make_module(values)
+        return environment.get_template(template.name).render(values).lstrip()
+    except TemplateError as error:
+        raise ConfigurationError(f"the template {template}: {type(error).__name__}: {error}") from error
 
 
 def layers_of(model: Any) -> str:
@@ -144,27 +157,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _environment(folder: Path) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader([folder, TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": number,
-        "metric": lambda name, unit="": describe(name, unit).label,
-        "duration": _duration,
-        "cell": _cell,
-        "setting": _setting,
-        "breakable": _breakable,
-        "flatten": flatten,
-        "paragraphs": _paragraphs,
-    }
-    return environment
-
-
 def _drawn(figure: Figure, path: Path) -> dict[str, Any]:
     """A figure as a PNG file and as a data address, with its size: the page does not jump while it loads."""
     content = png(figure)
@@ -172,12 +164,6 @@ def _drawn(figure: Figure, path: Path) -> dict[str, Any]:
     width, height = struct.unpack(">II", content[16:24])
     address = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
     return {"address": address, "width": width, "height": height}
-
-
-def _found(images: Mapping[str, Any], name: str) -> Any:
-    if name not in images:
-        raise ConfigurationError(f"the page shows a figure {name!r} that it was not given; given: {', '.join(images)}")
-    return images[name]
 
 
 def _headline(record: RunRecord, name: str, known: Mapping[str, Metric]) -> dict[str, Any]:

@@ -21,22 +21,10 @@ _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-l
 
 
 def open_run(folder: str | Path, config: Mapping[str, Any], *, resume: bool) -> Path:
-    """Makes the folder of a run ready, with `config.json` and `plots/` in it.
+    """Makes the folder of a run ready, with `config.json` (every setting that shapes the result) and `plots/` in it.
 
-    A fresh run in a folder that already holds one moves the earlier run to `<folder>.previous` (an older
-    `.previous` run is replaced) and prints a line saying so. Files that are no run's are never moved or deleted.
-
-    Args:
-        folder: The run folder; made when it does not exist.
-        config: Every setting that shapes the result, by name; not what does not, such as the folder itself.
-        resume: True goes on with the run in the folder, whose `config.json` must equal `config`.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ConfigurationError: `resume` and the folder holds no run, or a run with other settings (each is
-            listed); or not `resume` and the folder, or `<folder>.previous`, holds files that are no run.
+    A fresh run moves an earlier one to `<folder>.previous`, in place of an older one there; files that are no run's are
+    never moved or deleted. `resume` goes on with the run in the folder, which must have the same settings.
     """
     folder = Path(folder)
     wanted = plain(dict(config), "config")

@@ -97,6 +97,4 @@ def _tolerance(found: Choice) -> str:
 
 
 def _figure(value: float) -> str:
-    if abs(value) > 1 and float(value).is_integer():
-        return f"{value:,.0f}"
-    return f"{value:,.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    return number(int(value) if abs(value) > 1 and float(value).is_integer() else value)

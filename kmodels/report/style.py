@@ -22,8 +22,7 @@ from kmodels.errors import DataError
 
 BLUE, ORANGE, GREEN, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#8A9099", "#C3C9D1"
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#1F2933", "#8C6D31")
-STYLES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))  # for the second and third eight lines
-DASHED = (0, (5, 3))
+_STYLES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))  # of the first, second and third eight lines
 INK, SOFT = "#1F2933", "#52606D"
 # On a phone's 360 px, a 5 inch figure still has letters 11 to 12 px high.
 WIDTH, DPI, TEXT = 5.0, 144, 12
@@ -73,9 +72,19 @@ def note(axes: Axes, text: str, corner: str, *, color: str = SOFT, lines: float 
     """Write a few words in a corner ("top left") of the panel; `lines` stacks notes away from the edge."""
     va, ha = corner.split()
     at, up = (0.985 if ha == "right" else 0.02, 0.97 if va == "top" else 0.03), -1 if va == "top" else 1
-    place: Look = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": ha, "va": va}
+    where: Look = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": ha, "va": va}
     look: Look = {"fontsize": TEXT - 1, "color": color, "zorder": 6, "bbox": _GROUND | {"pad": 1.5}}
-    axes.annotate(text, at, (0, up * lines * 1.45 * (TEXT - 1)), **place, **look)
+    axes.annotate(text, at, (0, up * lines * 1.45 * (TEXT - 1)), **where, **look)
+
+
+def line(index: int) -> Look:
+    """The look of a line among several."""
+    return {"color": PALETTE[index % 8], "linestyle": _STYLES[index // 8 % 3], "linewidth": 1.9}
+
+
+def dashed(color: str) -> Look:
+    """The look of a line to compare with."""
+    return {"color": color, "linestyle": (0, (5, 3)), "linewidth": 1.5}
 
 
 def label(axes: Axes, at: tuple[float, float], offset: tuple[float, float], text: str, **more: Any) -> None:
@@ -99,18 +108,13 @@ def legend_below(figure: Figure, handles: Sequence[Any], texts: Sequence[str]) -
     figure.legend(handles, texts, loc="outside lower left", ncols=columns, fontsize=TEXT - 1, frameon=False)
 
 
-def checked(**arrays: ArrayLike) -> list[Floats]:
-    """Turn (n,) arrays into float64 of one length; DataError where one is empty, shorter or not finite."""
-    converted = {name: np.asarray(values, dtype=np.float64) for name, values in arrays.items()}
-    first, length = next((name, values.shape) for name, values in converted.items())
-    for name, values in converted.items():
-        if values.ndim != 1 or values.shape != length or not len(values):
-            expected = f"(n,) with n ≥ 1, as long as {first}"
-            raise DataError("wrong shape", column=name, expected=expected, received=values.shape)
-        if not np.isfinite(values).all():
-            row = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise DataError("not finite", column=name, row=row + 1, received=float(values[row]))
-    return list(converted.values())
+def checked(*arrays: ArrayLike) -> list[Floats]:
+    """Turn arrays into float64 (n,) of one length; DataError where one is empty, shorter or not finite."""
+    found = [np.asarray(values, dtype=np.float64) for values in arrays]
+    shapes = [values.shape for values in found]
+    if shapes != [(max(len(found[0]), 1),)] * len(found) or not all(np.isfinite(values).all() for values in found):
+        raise DataError("not finite numbers, as many of each", expected="(n,) with n ≥ 1", received=shapes)
+    return found
 
 
 def is_wide(values: ArrayLike, factor: float = 20) -> bool:
@@ -128,16 +132,9 @@ def with_unit(text: str, unit: str) -> str:
 def short(value: float, like: float | None = None) -> str:
     """Write a number in few signs ("0.884", "2,503", "2.79bn"), with the decimals of `like` where it is given."""
     size = abs(value if like is None else like)
-    for limit, scale, decimals, letter in (
-        (9.9995, 1.0, 3, ""),
-        (99.995, 1.0, 2, ""),
-        (999.95, 1.0, 1, ""),
-        (999_999.5, 1.0, 0, ""),
-        (999.995e6, 1e6, 2, "M"),
-    ):
-        if size < limit:
-            return f"{value / scale:,.{decimals}f}{letter}".replace("-", "−")
-    return f"{value / 1e9:,.2f}bn".replace("-", "−")
+    scale, letter = (1e9, "bn") if size >= 1e9 else (1e6, "M") if size >= 1e6 else (1.0, "")
+    decimals = 2 if letter else int(np.clip(3 - np.floor(np.log10(max(size, 1))), 0, 3))
+    return f"{value / scale:,.{decimals}f}{letter}".replace("-", "−")
 
 
 def signed(value: float, like: float | None = None) -> str:

@@ -14,7 +14,7 @@ from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 from kmodels.errors import DataError
 from kmodels.evaluation import classification, selection
 from kmodels.report import figures, style
-from kmodels.report.figures import comparison, pictures
+from kmodels.report.figures import amounts, comparison, curves, pictures
 from kmodels.report.figures.trials import search_figures
 from kmodels.report.record import RunRecord, Timing, VariantRecord
 
@@ -125,27 +125,27 @@ def test_roc_and_precision_are_scikit_learns_for_each_class_against_the_rest():
     for kind, area in (("roc", metrics.roc_auc_score), ("precision_recall", metrics.average_precision_score)):
         areas = {label: area(at == TRUE, SHARE[:, at]) for at, label in enumerate(LABELS)}
         order = sorted(areas, key=areas.get, reverse=True)
-        figure = figures.class_curves(TRUE, SHARE, LABELS, kind)
+        figure = curves.class_curves(TRUE, SHARE, LABELS, kind)
         assert legend(figure) == [f"{label}  {areas[label]:.3f}" for label in order]
         assert [line.get_color() for line in figure.axes[0].lines[:3]] == list(style.PALETTE[:3])
         assert figure.axes[0].get_legend() is None
-    (axes,) = figures.class_curves(TRUE, SHARE, LABELS).axes
+    (axes,) = curves.class_curves(TRUE, SHARE, LABELS).axes
     wrong, found, _ = metrics.roc_curve(TRUE == 1, SHARE[:, 1])
     np.testing.assert_allclose(axes.lines[1].get_xydata(), np.c_[wrong, found])
 
 
 def test_two_classes_have_one_curve_and_a_line_that_guessing_reaches():
     share = np.array([0.1, 0.6, 0.4, 0.8, 0.9])
-    figure = figures.class_curves([0, 0, 1, 1, 1], np.c_[1 - share, share], ["no", "yes"], "precision_recall")
+    figure = curves.class_curves([0, 0, 1, 1, 1], np.c_[1 - share, share], ["no", "yes"], "precision_recall")
     assert "dashed: guessing, 0.600" in texts(figure.axes[0])
     assert len(legend(figure)) == 1
 
 
 def test_a_class_without_rows_has_no_curve_and_many_share_a_legend():
-    figure = figures.class_curves(RNG.integers(0, 3, 50), RNG.dirichlet(np.ones(4), 50), list("abcd"))
+    figure = curves.class_curves(RNG.integers(0, 3, 50), RNG.dirichlet(np.ones(4), 50), list("abcd"))
     assert sorted(text.split()[0] for text in legend(figure)) == ["a", "b", "c"]
     classes = [f"c{at}" for at in range(30)]
-    figure = figures.class_curves(RNG.integers(0, 30, 900), RNG.dirichlet(np.ones(30), 900), classes)
+    figure = curves.class_curves(RNG.integers(0, 30, 900), RNG.dirichlet(np.ones(30), 900), classes)
     (entry,) = legend(figure)
     assert entry.startswith("30 classes, best 0.")
     for true, probability, complaint in (
@@ -153,15 +153,15 @@ def test_a_class_without_rows_has_no_curve_and_many_share_a_legend():
         ([1, 1], [[0.5, 0.5], [0.4, 0.6]], "rows of the class and of another"),
     ):
         with pytest.raises(DataError, match=complaint):
-            figures.class_curves(true, probability, ["a", "b"])
+            curves.class_curves(true, probability, ["a", "b"])
 
 
 def test_the_calibration_curve_has_the_error_of_the_metrics_and_wilsons_interval():
-    figure = figures.calibration_curve(classification.calibration(TRUE, SHARE))
+    figure = curves.calibration_curve(classification.calibration(TRUE, SHARE))
     assert f"calibration error {classification.evaluate(TRUE, SHARE)['ece']:.3f}" in texts(figure.axes[0])
     assert sum(bar.get_height() for bar in figure.axes[1].patches) == pytest.approx(100)
     bands = pd.DataFrame({"confidence": [0.9], "accuracy": [0.5], "count": [10]})
-    (lines,) = figures.calibration_curve(bands).axes[0].collections
+    (lines,) = curves.calibration_curve(bands).axes[0].collections
     np.testing.assert_allclose(lines.get_segments()[0][:, 1], [0.2366, 0.7634], atol=1e-4)  # 5 of 10, a known case
 
 
@@ -264,15 +264,15 @@ def test_differences_are_coloured_by_their_significance():
 
 def test_predictions_have_the_median_and_share_of_each_level():
     true, predicted = RATED
-    (axes,) = figures.predictions(true, predicted, "USD").axes
+    (axes,) = amounts.predictions(true, predicted, "USD").axes
     assert dict(dots(axes)) == {level: pytest.approx(np.median(predicted[true == level])) for level in (1, 2, 3, 4, 5)}
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == [f"{level}\n{100 * np.mean(true == level):.0f}%" for level in (1, 2, 3, 4, 5)]
-    (axes,) = figures.predictions([1, 5, 5], [2.0, 4.0, 4.5]).axes
+    (axes,) = amounts.predictions([1, 5, 5], [2.0, 4.0, 4.5]).axes
     assert sorted(y for _, y in dots(axes)) == [2.0, 4.0, 4.5]
     assert axes.get_ylabel() == "predicted"
     values = np.linspace(0, 100, 500)
-    assert figures.predictions(values, values).axes[0].collections[0].get_array().sum() == 500
+    assert amounts.predictions(values, values).axes[0].collections[0].get_array().sum() == 500
 
 
 def test_errors_are_counted_once_and_residuals_averaged_where_predictions_are_alike():
@@ -283,37 +283,37 @@ def test_errors_are_counted_once_and_residuals_averaged_where_predictions_are_al
     assert f"RMSE {np.sqrt(np.mean((predicted - true) ** 2)):.3f}" in texts(axes)[0]
     assert "+0.750" in texts(figures.histogram([0.5, 1.0], errors=True).axes[0])[1]
     predicted = np.repeat([2.0, 4.0], 400)
-    (axes,) = figures.residuals(predicted + np.repeat([0.5, -0.25], 400), predicted).axes
+    (axes,) = amounts.residuals(predicted + np.repeat([0.5, -0.25], 400), predicted).axes
     np.testing.assert_allclose(axes.lines[-1].get_xydata(), [[2.0, 0.5], [4.0, -0.25]])
     assert axes.collections[0].get_array().sum() == 800
-    np.testing.assert_allclose(figures.residuals([1.0, 5.0], [3.0, 3.0]).axes[0].lines[-1].get_ydata(), [0.0])
+    np.testing.assert_allclose(amounts.residuals([1.0, 5.0], [3.0, 3.0]).axes[0].lines[-1].get_ydata(), [0.0])
 
 
 def test_a_long_tail_is_drawn_on_a_logarithmic_scale_and_no_tail_on_a_linear_one():
     true = np.r_[0.0, np.exp(RNG.normal(16, 1.8, 3000))]
     predicted = true * np.exp(RNG.normal(0, 0.5, 3001)) - 1e5
-    (axes,) = figures.predictions(true, predicted, "USD").axes
+    (axes,) = amounts.predictions(true, predicted, "USD").axes
     assert axes.collections[0].get_array().sum() == 3001
     axes.figure.canvas.draw()
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert "0" in labels
     assert any(label.endswith("M") for label in labels)
     assert "and beyond" in figures.histogram(predicted - true, errors=True).axes[0].get_xlabel()
-    assert "and beyond" in figures.residuals(true, predicted).axes[0].get_ylabel()
+    assert "and beyond" in amounts.residuals(true, predicted).axes[0].get_ylabel()
     true = RNG.uniform(12, 23_961, 2000)
-    figure = figures.residuals(true, true + RNG.normal(0, 2500, 2000))
+    figure = amounts.residuals(true, true + RNG.normal(0, 2500, 2000))
     figure.canvas.draw()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
     assert not any(one.overlaps(two) for one, two in pairwise(boxes))
 
 
-@pytest.mark.parametrize("draw", [figures.predictions, figures.residuals])
+@pytest.mark.parametrize("draw", [amounts.predictions, amounts.residuals])
 @pytest.mark.parametrize(
     ("true", "predicted", "complaint"),
     [
-        ([], [], "wrong shape"),
-        ([1.0, 2.0], [1.0], "column 'predicted': wrong shape"),
-        ([1.0, 2.0], [1.0, np.nan], "row 2, column 'predicted': not finite"),
+        ([], [], "n ≥ 1"),
+        ([1.0, 2.0], [1.0], "as many of each"),
+        ([1.0, 2.0], [1.0, np.nan], "not finite"),
     ],
 )
 def test_arrays_that_cannot_be_drawn_are_refused(draw, true, predicted, complaint):
@@ -358,7 +358,7 @@ def test_means_are_those_of_pandas():
     assert drawn == {"18-25": 2.0, "55+": 5.0, "none": 10.0}
     assert age.get_ylim() == city.get_ylim()
     assert age.get_ylabel() == "paid"
-    with pytest.raises(DataError, match="wrong shape"):
+    with pytest.raises(DataError, match="as many of each"):
         figures.by_category(TABLE, [1.0, 2.0])
 
 
@@ -421,7 +421,7 @@ def test_the_plane_of_vectors_is_that_of_scikit_learns_pca_of_the_directions():
 
 
 def test_a_confusion_matrix_is_scikit_learns_shaded_by_the_share_of_the_true_class():
-    figure = figures.confusion_matrix(confusion_matrix(TRUE, PREDICTED), LABELS)
+    figure = pictures.confusion_matrix(confusion_matrix(TRUE, PREDICTED), LABELS)
     (axes,) = figure.axes
     display = ConfusionMatrixDisplay.from_predictions(TRUE, PREDICTED, normalize="true", ax=style.panels(3.0)[1][0])
     np.testing.assert_allclose(axes.images[0].get_array(), display.confusion_matrix)
@@ -429,12 +429,12 @@ def test_a_confusion_matrix_is_scikit_learns_shaded_by_the_share_of_the_true_cla
     np.testing.assert_array_equal(np.reshape(counts, (3, 3)), confusion_matrix(TRUE, PREDICTED))
     assert axes.get_title(loc="left") == f"Confusion: {100 * np.mean(TRUE == PREDICTED):.1f} % right"
     assert [label.get_text() for label in axes.get_yticklabels()] == LABELS
-    figure = figures.confusion_matrix(np.eye(60, dtype=int), [f"class {at}" for at in range(60)])
+    figure = pictures.confusion_matrix(np.eye(60, dtype=int), [f"class {at}" for at in range(60)])
     assert len(figure.axes[0].texts) == 0
     assert len(figure.axes[0].get_xticklabels()) == 30
     for matrix in ([[1, 2]], np.zeros((3, 3)), np.ones((2, 2)), 5):
         with pytest.raises(DataError, match="not a confusion matrix"):
-            figures.confusion_matrix(matrix, LABELS)
+            pictures.confusion_matrix(matrix, LABELS)
 
 
 def test_the_hardest_pictures_come_first_and_mistakes_in_colour():
@@ -512,7 +512,7 @@ def test_a_ranking_user_by_user_leaves_out_users_without_both_values():
     axes = figures.user_ranking(items / 100, items / 100 - 0.01, items).axes[2]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "5", "10", "20", "40"]
     np.testing.assert_allclose([y for _, y in dots(axes)], [0.02, 0.05, 0.1, 0.2, 0.4])
-    with pytest.raises(DataError, match="wrong shape"):
+    with pytest.raises(DataError, match="not finite"):
         figures.user_ranking([np.nan], [0.5], [3])
 
 
@@ -567,7 +567,7 @@ def test_text_stays_inside_every_figure_and_no_global_figure_is_left():
 
 
 def test_the_same_figure_is_the_same_png():
-    one, two = (style.png(figures.predictions(*RATED)) for _ in range(2))
+    one, two = (style.png(amounts.predictions(*RATED)) for _ in range(2))
     assert one == two
     assert one[1:4] == b"PNG"
 

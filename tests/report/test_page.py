@@ -228,7 +228,6 @@ def test_variants_are_compared_with_what_they_cost(write, parse):
             ConfigurationError,
             "'loss'",
         ),
-        ('{% extends "report.html.j2" %}', {"histories": {"other": HISTORY}}, DataError, "other"),
     ],
 )
 def test_what_the_page_was_not_given_is_an_error_and_no_page(write, template, options, error, message):

@@ -9,29 +9,24 @@ Example:
     'Accuracy, higher is better'
 """
 
-from kmodels.report.figures.amounts import predictions, residuals, user_ranking
+from kmodels.report.figures.amounts import user_ranking
 from kmodels.report.figures.columns import by_category, correlations, histogram, scatter, vectors_map
 from kmodels.report.figures.comparison import bars
-from kmodels.report.figures.curves import calibration_curve, class_curves, learning_curves
-from kmodels.report.figures.pictures import confusion_matrix, picture_grid
+from kmodels.report.figures.curves import learning_curves
+from kmodels.report.figures.pictures import picture_grid
 from kmodels.report.figures.sets import classifier_figures, comparison_figures, explanation_figures, regression_figures
 
 __all__ = [
     "bars",
     "by_category",
-    "calibration_curve",
-    "class_curves",
     "classifier_figures",
     "comparison_figures",
-    "confusion_matrix",
     "correlations",
     "explanation_figures",
     "histogram",
     "learning_curves",
     "picture_grid",
-    "predictions",
     "regression_figures",
-    "residuals",
     "scatter",
     "user_ranking",
     "vectors_map",

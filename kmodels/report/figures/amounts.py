@@ -10,23 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import SymmetricalLogLocator
 from numpy.typing import ArrayLike
 
-from kmodels.report.style import (
-    BLUE,
-    DASHED,
-    DENSITY,
-    GREY,
-    INK,
-    ORANGE,
-    SOFT,
-    Floats,
-    checked,
-    few_ticks,
-    heading,
-    note,
-    panels,
-    tick,
-    with_unit,
-)
+from kmodels.report import style
+from kmodels.report.style import Floats, checked, few_ticks, heading, note, panels, tick, with_unit
 
 _LEVELS = 12  # more distinct true values than this are drawn as a continuous quantity
 _LONG_TAIL = 30.0  # a largest value this many times the median is drawn on a logarithmic axis
@@ -38,20 +23,11 @@ def predictions(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Figure
 
     Of at most twelve distinct true values each has a shape as wide as its predictions are frequent, with a bar over
     the middle 50 % and a dot at the median. More are drawn as a density, on logarithmic axes where a few are large.
-
-    Args:
-        true: (n,) true values, finite.
-        predicted: (n,) predictions, finite.
-        unit: Unit of both, or "" (default).
-
-    Example:
-        >>> predictions([1, 3, 5, 5], [2.0, 3.1, 4.2, 4.4], "USD").axes[0].get_ylabel()
-        'predicted (USD)'
     """
-    true, predicted = checked(true=true, predicted=predicted)
+    true, predicted = checked(true, predicted)
     figure, (axes,) = panels(4.6)
     levels = np.unique(true)
-    note(axes, "dashed: perfect prediction", "top left", color=ORANGE)
+    note(axes, "dashed: perfect prediction", "top left", color=style.ORANGE)
     if len(levels) <= _LEVELS:
         step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
         for level in levels:
@@ -67,30 +43,21 @@ def predictions(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Figure
         axes.set_xlabel(with_unit("true", unit))
         note(axes, f"darker: more of the {len(true):,}", "bottom right")
         ends = levels[[0, -1]]
-    axes.plot(ends, ends, color=ORANGE, linewidth=1.6, linestyle=DASHED, zorder=2.5)
+    axes.plot(ends, ends, zorder=2.5, **style.dashed(style.ORANGE))
     axes.set_ylabel(with_unit("predicted", unit))
     heading(axes, with_unit("Predicted against true", unit))
     return figure
 
 
 def residuals(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Figure:
-    """Draw the residual (true − predicted) against the prediction, with its mean where predictions are alike.
-
-    Args:
-        true: As `predictions` takes it.
-        predicted: As `predictions` takes it.
-        unit: Unit of both, or "" (default).
-
-    Returns:
-        The figure. Where a few residuals are very large, they are drawn at the edge.
-    """
-    true, predicted = checked(true=true, predicted=predicted)
+    """Draw the residual (true − predicted) against the prediction, with its mean where predictions are alike."""
+    true, predicted = checked(true, predicted)
     reach, beyond = reach_of(true - predicted)
     residual = np.clip(true - predicted, -reach, reach)
     figure, (axes,) = panels(4.3)
     _stretch(axes, "x", predicted)
     _density(axes, predicted, residual)
-    axes.axhline(0, color=INK, linewidth=1)
+    axes.axhline(0, color=style.INK, linewidth=1)
     # Bins of equal count, so that no point of the line rests on a handful of rows.
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, int(np.clip(len(predicted) // 200, 1, 20)) + 1)))
     which = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, max(len(edges) - 2, 0))
@@ -99,8 +66,8 @@ def residuals(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Figure:
     centre, mean = (np.bincount(which, values)[kept] / count[kept] for values in (predicted, true - predicted))
     mean = np.clip(mean, -reach, reach)
     axes.plot(centre, mean, color="white", linewidth=6)
-    axes.plot(centre, mean, color=ORANGE, linewidth=2.6, marker="o" if len(mean) == 1 else None)
-    note(axes, "line: mean residual", "top left", color=ORANGE)
+    axes.plot(centre, mean, color=style.ORANGE, linewidth=2.6, marker="o" if len(mean) == 1 else None)
+    note(axes, "line: mean residual", "top left", color=style.ORANGE)
     note(axes, "above 0: predicted too low", "top right")
     note(axes, f"darker: more of the {len(true):,}", "bottom right")
     axes.margins(y=0.16)
@@ -127,25 +94,23 @@ def user_ranking(
         The figure, of three panels. Users with NaN in either take no part.
     """
     table = np.array([model, baseline, items], float)
-    own, other, length = checked(
-        **dict(zip(("model", name, "items"), table[:, np.isfinite(table).all(0)], strict=True))
-    )
+    own, other, length = checked(*table[:, np.isfinite(table).all(axis=0)])
     figure, (ordered, paired, by_length) = panels(9.6, [3.2, 2.6, 3.0])
     share = 100 * (np.arange(len(own)) + 0.5) / len(own)
-    for line, (values, who, colour) in enumerate(((other, name, GREY), (own, "model", BLUE))):
+    for line, (values, who, colour) in enumerate(((other, name, style.SOFT), (own, "model", style.BLUE))):
         ordered.plot(share, np.sort(values), color=colour, linewidth=2.4)
-        note(ordered, f"{who}, mean {values.mean():.4f}", "bottom right", color=colour if line else SOFT, lines=line)
+        note(ordered, f"{who}, mean {values.mean():.4f}", "bottom right", color=colour, lines=line)
     heading(ordered, f"{metric} of {len(own):,} users (0 to 1)")
     ordered.set(xlabel="users from worst to best (%)", ylabel=metric)
     gain = own - other
     reach = float(np.quantile(np.abs(gain), 0.99)) or 0.1
     edges = np.linspace(-reach, reach, 42)  # 41 bars: the middle one holds the users without a difference
     count, _ = np.histogram(np.clip(gain, -reach, reach), edges)
-    colours = [ORANGE] * 20 + [GREY] + [BLUE] * 20
+    colours = [style.ORANGE] * 20 + [style.GREY] + [style.BLUE] * 20
     paired.bar(edges[:-1], 100 * count / len(gain), width=np.diff(edges), align="edge", color=colours)
     better, worse = 100 * np.mean(gain > 1e-9), 100 * np.mean(gain < -1e-9)
-    note(paired, f"worse off\n{worse:.0f} % of users", "top left", color=ORANGE)
-    note(paired, f"better off\n{better:.0f} % of users", "top right", color=BLUE)
+    note(paired, f"worse off\n{worse:.0f} % of users", "top left", color=style.ORANGE)
+    note(paired, f"better off\n{better:.0f} % of users", "top right", color=style.BLUE)
     heading(paired, f"Gain of each user, mean {gain.mean():+.4f}")
     paired.set(xlabel=f"gain in {metric} (outer bars: and beyond)", ylabel="users (%)")
     # A short list is easy to order: the means of users with about as many test items.
@@ -155,14 +120,14 @@ def user_ranking(
         fewest, most = length[which == group].min(), length[which == group].max()
         ticks.append(f"{fewest:.0f}" if fewest == most else f"{fewest:.0f}–{most:.0f}")
     means = np.array([[values[which == group].mean() for group in groups] for values in (other, own)])
-    by_length.vlines(range(len(groups)), *means, color=GREY, linewidth=1.5)
-    by_length.plot(means[0], "s", color=GREY, markersize=9)
-    by_length.plot(means[1], "o", color=BLUE, markersize=10)
+    by_length.vlines(range(len(groups)), *means, color=style.GREY, linewidth=1.5)
+    by_length.plot(means[0], "s", color=style.GREY, markersize=9)
+    by_length.plot(means[1], "o", color=style.BLUE, markersize=10)
     by_length.set_xticks(range(len(groups)), ticks)
     by_length.margins(x=0.12, y=0.3)
     heading(by_length, f"{metric} by number of test items")
     by_length.set(xlabel="test items of the user (a fifth of users each)", ylabel=f"mean {metric}")
-    note(by_length, "● model", "top right", color=BLUE)
+    note(by_length, "● model", "top right", color=style.BLUE)
     note(by_length, f"■ {name}", "top right", lines=1)
     return figure
 
@@ -204,17 +169,17 @@ def _density(axes: Axes, x: Floats, y: Floats) -> None:
         cells[[0, -1]] = ends
         edges.append(cells)
     axes.use_sticky_edges = False
-    axes.hist2d(x, y, edges, cmin=1, norm="log", cmap=DENSITY)
+    axes.hist2d(x, y, edges, cmin=1, norm="log", cmap=style.DENSITY)
 
 
 def _shape_of(axes: Axes, level: float, values: Floats, width: float) -> None:
     """Draw the predictions of one true value: their shape, middle 50 % and median."""
     if len(values) < _FEW or not np.ptp(values):
-        axes.plot(np.full(len(values), level), values, "o", color=BLUE, alpha=0.5, markersize=5)
+        axes.plot(np.full(len(values), level), values, "o", color=style.BLUE, alpha=0.5, markersize=5)
         return
     sample = values[:: -(-len(values) // 20_000)]
     for shape in axes.violinplot(sample, [level], widths=width, showextrema=False)["bodies"]:  # type: ignore[attr-defined]
-        shape.set(facecolor=BLUE, alpha=0.32)
+        shape.set(facecolor=style.BLUE, alpha=0.32)
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
-    axes.plot([level, level], [low, high], color=BLUE, linewidth=6, solid_capstyle="butt", zorder=3)
-    axes.plot(level, median, "o", color="white", markeredgecolor=INK, markersize=6, zorder=4)
+    axes.plot([level, level], [low, high], color=style.BLUE, linewidth=6, solid_capstyle="butt", zorder=3)
+    axes.plot(level, median, "o", color="white", markeredgecolor=style.INK, markersize=6, zorder=4)

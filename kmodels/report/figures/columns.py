@@ -14,31 +14,13 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
 from kmodels.errors import DataError
+from kmodels.report import style
 from kmodels.report.figures.amounts import reach_of
-from kmodels.report.style import (
-    BLUE,
-    DASHED,
-    DENSITY,
-    GREY,
-    INK,
-    ORANGE,
-    PALETTE,
-    TEXT,
-    Look,
-    checked,
-    few_ticks,
-    heading,
-    legend_below,
-    note,
-    panels,
-    short,
-    signed,
-    tick,
-)
+from kmodels.report.style import Look, checked, few_ticks, heading, legend_below, note, panels, short, signed, tick
 
 _MOST = 24  # values of a column that are drawn; the rarer ones are joined in one
 _MOST_POINTS = 20_000
-_MOST_GROUPS = len(PALETTE) - 1  # the last colour is left for "other"
+_MOST_GROUPS = len(style.PALETTE) - 1  # the last colour is left for "other"
 
 
 def histogram(
@@ -62,32 +44,32 @@ def histogram(
     if isinstance(values, pd.DataFrame):
         figure, stack = panels(0.4 + 1.6 * len(values.columns), [1.0] * len(values.columns))
         for axes, name in zip(stack, values, strict=True):
-            axes.hist(values[name].dropna(), bins=30, color=BLUE)
+            axes.hist(values[name].dropna(), bins=30, color=style.BLUE)
             heading(axes, str(name))
             few_ticks(axes.xaxis)
         stack[-1].set_xlabel(f"{label}; rows on the other axis")
         return figure
-    (values,) = checked(values=values)
+    (values,) = checked(values)
     figure, (axes,) = panels(3.9)
     reach, beyond = reach_of(values)
     low, high = (-reach, reach) if errors else (float(values.min()), float(np.quantile(values, 0.999)))
     bins = int(np.clip(2 * np.cbrt(len(values)), 9, 61)) // 2 * 2 + 1  # odd, so that one bar stands on zero
-    share = np.full(len(values), 100 / len(values))
-    axes.hist(np.clip(values, low, high), bins=bins, range=(low, high), weights=share, color=BLUE, edgecolor="white")
+    look: Look = {"weights": np.full(len(values), 100 / len(values)), "color": style.BLUE, "edgecolor": "white"}
+    axes.hist(np.clip(values, low, high), bins=bins, range=(low, high), **look)
     mean, rmse = float(values.mean()), float(np.sqrt(np.mean(values**2)))
     if errors:
-        axes.axvspan(-rmse, rmse, color=ORANGE, alpha=0.13, linewidth=0, zorder=0.5)
-        axes.axvline(0, color=INK, linewidth=1)
+        axes.axvspan(-rmse, rmse, color=style.ORANGE, alpha=0.13, linewidth=0, zorder=0.5)
+        axes.axvline(0, color=style.INK, linewidth=1)
         axes.set_xlim(-1.05 * reach, 1.05 * reach)
         within = 100 * float(np.mean(np.abs(values) <= rmse))
-        note(axes, f"shaded: ± RMSE {short(rmse)}\n{within:.0f} % lie inside", "top left", color=ORANGE)
+        note(axes, f"shaded: ± RMSE {short(rmse)}\n{within:.0f} % lie inside", "top left", color=style.ORANGE)
         note(axes, f"mean {signed(mean)}", "top right")
     else:
         note(axes, f"mean {short(mean)}\nmedian {short(float(np.median(values)))}", "top right")
     for edge in edges:
-        axes.axvline(edge, color=ORANGE, linewidth=1.4, linestyle=DASHED)
+        axes.axvline(edge, **style.dashed(style.ORANGE))
     if len(edges):
-        note(axes, "dashed: where groups part", "top right", color=ORANGE, lines=2)
+        note(axes, "dashed: where groups part", "top right", color=style.ORANGE, lines=2)
     axes.set(xlabel=label + ("\nouter bars: and beyond" if errors and beyond else ""), ylabel="rows (%)")
     axes.margins(y=0.2)
     few_ticks(axes.xaxis)
@@ -115,21 +97,21 @@ def by_category(table: pd.DataFrame, values: ArrayLike | None = None, label: str
     """
     if not len(table.columns) or not len(table):
         raise DataError("there is nothing to draw", expected="a column and a row", received=table.shape)
-    numbers = np.ones(len(table)) if values is None else checked(row=np.zeros(len(table)), values=values)[1]
+    numbers = np.ones(len(table)) if values is None else checked(values, np.zeros(len(table)))[0]
     ratios = [1.0] * len(table.columns)
     figure, stack = panels(0.3 + 1.75 * len(ratios), ratios, sharey=values is not None)
     for axes, name in zip(stack, table, strict=True):
         grouped = pd.Series(numbers).groupby(_labels(table[name]).array, observed=False)
         count, mean, names = grouped.size(), grouped.mean(), grouped.size().index
         if values is None:
-            axes.bar(range(len(count)), 100 * count / len(table), width=0.7, color=BLUE)
+            axes.bar(range(len(count)), 100 * count / len(table), width=0.7, color=style.BLUE)
         else:
             reach: pd.Series = 1.96 * grouped.std().fillna(0.0) / np.sqrt(np.maximum(count, 1))
-            axes.axhline(numbers.mean(), color=ORANGE, linewidth=1.4, linestyle=DASHED)
-            axes.vlines(range(len(mean)), mean - reach, mean + reach, color=BLUE, alpha=0.45, linewidth=3)
-            axes.plot(range(len(mean)), mean.to_numpy(), "o", color=BLUE, markersize=6)
-        turned: Look = {"rotation": 45, "ha": "right"} if sum(map(len, names)) + len(names) > 46 else {}
-        axes.set_xticks(range(len(names)), names, fontsize=TEXT - 2 if len(names) < 16 else TEXT - 4, **turned)
+            axes.axhline(numbers.mean(), **style.dashed(style.ORANGE))
+            axes.vlines(range(len(mean)), mean - reach, mean + reach, color=style.BLUE, alpha=0.45, linewidth=3)
+            axes.plot(range(len(mean)), mean.to_numpy(), "o", color=style.BLUE, markersize=6)
+        look: Look = {"rotation": 45, "ha": "right"} if sum(map(len, names)) + len(names) > 46 else {}
+        axes.set_xticks(range(len(names)), names, fontsize=10 if len(names) < 16 else 8, **look)
         axes.grid(axis="x", visible=False)
         axes.set_ylabel(label)
         axes.yaxis.set_major_formatter(tick)
@@ -149,7 +131,7 @@ def correlations(table: pd.DataFrame) -> Figure:
     axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
     for (row, column), value in np.ndenumerate(matrix.to_numpy()):
         if np.isfinite(value):
-            colour = "white" if abs(value) > 0.6 else INK
+            colour = "white" if abs(value) > 0.6 else style.INK
             text = f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
             axes.annotate(text, (column, row), ha="center", va="center", fontsize=9, color=colour)
     axes.set_xticks(range(len(matrix)), matrix.columns.astype(str), rotation=60, ha="right")
@@ -188,12 +170,12 @@ def scatter(
     x, y = table.to_numpy(float)[drawn].T
     figure, (axes,) = panels(4.9)
     if diagonal:
-        axes.plot([x.min(), x.max()], [x.min(), x.max()], color=INK, linewidth=1.4, linestyle=DASHED, zorder=3)
+        axes.plot(ends := [x.min(), x.max()], ends, zorder=3, **style.dashed(style.INK))
         note(axes, f"dashed: {table.columns[1]} = {table.columns[0]}", "bottom right")
     look: Look = {"s": float(np.clip(9000 / len(x), 4, 36)), "linewidths": 0}
     look["alpha"] = 0.5 if len(x) > 500 else 0.8
     if pd.api.types.is_numeric_dtype(known) and known.nunique() > _MOST_GROUPS:
-        dots = axes.scatter(x, y, c=known.to_numpy(float), cmap=DENSITY, **look)
+        dots = axes.scatter(x, y, c=known.to_numpy(float), cmap=style.DENSITY, **look)
         figure.colorbar(dots, ax=axes, location="bottom", label=label, shrink=0.8)
     else:
         _scatter_groups(figure, axes, x, y, known, look)
@@ -243,7 +225,9 @@ def _scatter_groups(figure: Figure, axes: Axes, x: np.ndarray, y: np.ndarray, gr
     counts = groups.value_counts(dropna=False)
     frequent = sorted(counts.index[:_MOST_GROUPS], key=str)
     names = groups.where(groups.isin(frequent), "other")
-    colours = dict(zip(frequent, PALETTE, strict=False)) | ({"other": GREY} if len(counts) > len(frequent) else {})
+    colours = dict(zip(frequent, style.PALETTE, strict=False))
+    if len(counts) > len(frequent):
+        colours["other"] = style.GREY
     for name, colour in colours.items():
         rows = (names == name).to_numpy()
         axes.scatter(x[rows], y[rows], color=colour, label=str(name), **look)

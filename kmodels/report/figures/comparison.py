@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from kmodels.errors import DataError
 from kmodels.report import style
 from kmodels.report.metrics import Better, cost_label, describe
+from kmodels.report.record import VariantRecord
 from kmodels.report.style import BLUE, GREY, INK, ORANGE, PALE, PALETTE, heading, label, note, panels, short, signed
 
 _CLOSE = 0.6  # values all above this share of the largest are drawn as dots on an axis of their own range
@@ -81,7 +82,7 @@ def bars(
         heading(stack[1], "Close up")
     for axes in stack:
         for value in limits.values():
-            axes.axvline(value, color=ORANGE, linewidth=1.6, linestyle=(0, (4, 3)), zorder=2)
+            axes.axvline(value, zorder=2, **style.dashed(ORANGE))
     named = style.with_unit(described.label, unit)
     start = f"\nthe axis starts at {short(stack[-1].get_xlim()[0])}" if close or len(nearer) > 1 else ""
     stack[-1].set_xlabel(named + (f", {better} is better" if better else "") + start)
@@ -89,15 +90,12 @@ def bars(
     return figure
 
 
-def costs(values: Mapping[str, Mapping[str, float | None]]) -> Figure:
-    """Draw training time (`fit_s`, perhaps by `epochs`) and `parameters` of every model, smallest first."""
-    sizes = {name: float(known["parameters"] or 0) for name, known in values.items()}
-    sizes = dict(sorted(sizes.items(), key=lambda item: item[1]))
-    times = {name: float(values[name]["fit_s"] or 0) for name in sizes}
-    taken = {name: f"{_seconds(seconds)} s" for name, seconds in times.items()}
-    for name, seconds in times.items():
-        if epochs := values[name].get("epochs"):
-            taken[name] += f", {_seconds(seconds / epochs)} an epoch"
+def costs(models: Mapping[str, VariantRecord]) -> Figure:
+    """Draw the training time and the parameter count of every model, smallest first."""
+    sizes = {name: each.parameters for name, each in sorted(models.items(), key=lambda item: item[1].parameters)}
+    times = {name: models[name].timing.fit_s or 0.0 for name in sizes}
+    epochs = {name: models[name].timing.epochs for name in sizes}
+    taken = {name: f"{_seconds(each)} s, {_seconds(each / epochs[name])} an epoch" for name, each in times.items()}
     figure, (upper, lower) = panels(1.9 + 1.12 * len(sizes), [1.0, 1.0])
     _bars(upper, times, taken, [BLUE] * len(sizes))
     _bars(lower, sizes, {name: f"{size:,.0f}" for name, size in sizes.items()}, [ORANGE] * len(sizes))

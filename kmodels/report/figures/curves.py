@@ -14,24 +14,9 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from kmodels.errors import DataError
+from kmodels.report import style
 from kmodels.report.metrics import Better, best, describe
-from kmodels.report.style import (
-    BLUE,
-    DASHED,
-    GREY,
-    ORANGE,
-    PALETTE,
-    SOFT,
-    STYLES,
-    TEXT,
-    Look,
-    heading,
-    is_wide,
-    legend_below,
-    note,
-    panels,
-    short,
-)
+from kmodels.report.style import Look, heading, is_wide, legend_below, note, panels, short
 
 _NAMED = 16  # more classes than this share one colour and one name
 
@@ -78,20 +63,7 @@ def class_curves(
 ) -> Figure:
     """Draw a classifier's curves over all thresholds: of class 1 of two classes, else each class against the rest.
 
-    Args:
-        true: (rows,) true classes, integers from 0.
-        probability: (rows, classes), of two classes or more; any finite scores that order the rows will do.
-        labels: Name of each class, in order.
-        kind: "roc" (default) or "precision_recall".
-
-    Returns:
-        The figure; the legend has the area under each curve or its average precision, largest first. More than 16
-        classes share one entry. Classes without rows, or with all rows, have no curve.
-
-    Example:
-        >>> share = [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]]
-        >>> [text.get_text() for text in class_curves([0, 0, 1, 1], share, ["no", "yes"]).legends[0].get_texts()]
-        ['yes  0.750']
+    A class without rows, or with all, has none; the legend has the area (of "precision_recall" the average precision).
     """
     truth, share = np.asarray(true), np.asarray(probability, dtype=np.float64)
     if share.shape != (shape := (len(truth), len(labels))):
@@ -112,8 +84,7 @@ def class_curves(
     if not found:
         raise DataError("a curve needs rows of the class and of another", column="true", received=np.unique(truth))
     for index, (*_, line) in enumerate(found):
-        style = (GREY, "solid") if len(found) > _NAMED else (PALETTE[index % 8], STYLES[index // 8])
-        line.set(color=style[0], linestyle=style[1], linewidth=1.9)
+        line.set(**style.line(index) if len(found) <= _NAMED else {"color": style.GREY})
     axes.get_legend().remove()  # type: ignore[union-attr]  # scikit-learn made one
     found.sort(key=lambda each: -each[0])
     texts = [f"{name}  {area:.3f}" for area, name, _ in found]
@@ -122,44 +93,36 @@ def class_curves(
     legend_below(figure, [line for *_, line in found][: len(texts)], texts)
     axes.set(aspect="auto", xlim=(-0.015, 1.015), ylim=(-0.015, 1.05))
     if kind == "roc":
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.4, linestyle=DASHED)
+        axes.plot([0, 1], [0, 1], **style.dashed(style.GREY))
         note(axes, "dashed: guessing", "bottom right")
         axes.set(xlabel="share of the others taken for it", ylabel="share of the class found")
         heading(axes, "ROC (area under the curve below)")
         return figure
     if len(labels) == 2:
         base = float(np.mean(truth == 1))
-        axes.axhline(base, color=ORANGE, linewidth=1.4, linestyle=DASHED)
-        note(axes, f"dashed: guessing, {base:.3f}", "bottom left", color=ORANGE)
+        axes.axhline(base, **style.dashed(style.ORANGE))
+        note(axes, f"dashed: guessing, {base:.3f}", "bottom left", color=style.ORANGE)
     axes.set(xlabel="recall: share of the class found", ylabel="precision: share right")
     heading(axes, "Precision and recall (average below)")
     return figure
 
 
 def calibration_curve(calibration: pd.DataFrame) -> Figure:
-    """Draw how often a classifier is right against its confidence.
-
-    Args:
-        calibration: A row per band, as `evaluation.classification.calibration` returns it: confidence and accuracy,
-            0 to 1, and count.
-
-    Returns:
-        The figure, of two panels: the curve with Wilson's 95 % intervals (1927), and how many rows each band holds.
-    """
+    """Draw `classification.calibration`: accuracy by confidence with Wilson's intervals (1927), and the bands' rows."""
     confidence, accuracy, count = (calibration[name].to_numpy(float) for name in ("confidence", "accuracy", "count"))
     figure, (axes, below) = panels(5.2, [3.0, 1.2], sharex=True)
     low = max(0.0, float(confidence.min()) - 0.06)
-    axes.plot([low, 1], [low, 1], color=ORANGE, linewidth=1.6, linestyle=DASHED)
-    axes.plot(confidence, accuracy, color=BLUE, linewidth=2.2, marker="o", markersize=7)
+    axes.plot([low, 1], [low, 1], **style.dashed(style.ORANGE))
+    axes.plot(confidence, accuracy, color=style.BLUE, linewidth=2.2, marker="o", markersize=7)
     for at, share, rows in zip(confidence, accuracy, count, strict=True):
         interval = binomtest(round(share * rows), int(rows)).proportion_ci(method="wilson")
-        axes.vlines(at, *interval, color=BLUE, alpha=0.45, linewidth=3)
-    below.bar(confidence, 100 * count / count.sum(), width=0.6 * (1 - low) / max(len(count), 4), color=BLUE)
+        axes.vlines(at, *interval, color=style.BLUE, alpha=0.45, linewidth=3)
+    below.bar(confidence, 100 * count / count.sum(), width=0.6 * (1 - low) / max(len(count), 4), color=style.BLUE)
     axes.set(ylim=(-0.03, 1.14), ylabel="share right")
     below.set(xlim=(low, 1.02), ylabel="rows (%)", xlabel="confidence: probability of the predicted class")
     heading(axes, "Accuracy by confidence")
-    note(axes, "dashed: perfectly calibrated\nbelow it: overconfident", "top left", color=ORANGE)
-    note(axes, "bar: 95 % interval", "bottom right", color=BLUE, lines=1)
+    note(axes, "dashed: perfectly calibrated\nbelow it: overconfident", "top left", color=style.ORANGE)
+    note(axes, "bar: 95 % interval", "bottom right", color=style.BLUE, lines=1)
     error = float((count * np.abs(confidence - accuracy)).sum() / count.sum())
     note(axes, f"calibration error {error:.3f}", "bottom right")
     return figure
@@ -174,16 +137,16 @@ def _one_history(history: pd.DataFrame, column: str, label: str, also: Sequence[
     row = _best_row(history.get(f"val_{column}", history[column]), describe(column).better or "lower")
     for axes, (name, text) in zip(stack, labels.items(), strict=True):
         parts = {"train": name, "validation": f"val_{name}"} if f"val_{name}" in history else {"": name}
-        for colour, (part, each) in zip((BLUE, ORANGE), parts.items(), strict=False):
-            look: Look = {"color": SOFT if name == "learning_rate" else colour, "linewidth": 2, "label": part}
+        for colour, (part, each) in zip((style.BLUE, style.ORANGE), parts.items(), strict=False):
+            look: Look = {"color": style.SOFT if name == "learning_rate" else colour, "linewidth": 2, "label": part}
             axes.plot(history["epoch"], history[each], marker="o" if len(history) <= 40 else "", markersize=3.5, **look)
         if len(parts) > 1:
-            axes.legend(fontsize=TEXT - 1, frameon=False, labelcolor="linecolor")
+            axes.legend(fontsize=style.TEXT - 1, frameon=False, labelcolor="linecolor")
         if is_wide(history[list(parts.values())]):
             axes.set_yscale("log")
         axes.set_ylabel(text)
         if row is not None:
-            axes.axvline(history["epoch"].iloc[row], color=SOFT, linewidth=1, linestyle=DASHED, zorder=1)
+            axes.axvline(history["epoch"].iloc[row], zorder=1, **style.dashed(style.SOFT))
     heading(stack[0], "Training and validation by epoch" if f"val_{column}" in history else "Training by epoch")
     stack[-1].set_xlabel("epoch" if row is None else f"epoch (dashed: the best, {history['epoch'].iloc[row]:.0f})")
     stack[-1].set_xlim(history["epoch"].min() - 0.5, history["epoch"].max() + 0.5)
@@ -198,13 +161,12 @@ def _many_histories(histories: Mapping[str, pd.DataFrame], column: str, label: s
     figure, stack = panels(2.8 * len(drawn) + 0.2 * len(histories), [1.0] * len(drawn), sharex=True, sharey=True)
     worst, handles, values = np.inf if better == "lower" else -np.inf, {}, {}
     for index, (name, history) in enumerate(histories.items()):
-        look: Look = {"color": PALETTE[index % 8], "linestyle": STYLES[index // 8 % 3], "linewidth": 1.9, "label": name}
         for axes, each in zip(stack, drawn, strict=True):
-            (handles[name],) = axes.plot(history["epoch"], history[each], **look)
+            (handles[name],) = axes.plot(history["epoch"], history[each], label=name, **style.line(index))
         row = _best_row(history[compared], better)
         values[name] = worst if row is None else float(history[compared].iloc[row])
         if row is not None:
-            stack[-1].plot(history["epoch"].iloc[row], values[name], "o", color=PALETTE[index % 8])
+            stack[-1].plot(history["epoch"].iloc[row], values[name], "o", color=style.PALETTE[index % 8])
     heading(stack[0], "Training, by epoch" + ("" if both else " (dot: the best)"))
     if both:
         heading(stack[-1], "Validation, by epoch (dot: the best)")

@@ -22,20 +22,7 @@ _OPAQUE = 0.75  # of the colour where the heat is 1
 
 
 def confusion_matrix(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
-    """Draw how often each class is predicted as each, shaded by the share of the true class.
-
-    Args:
-        matrix: (classes, classes) counts, true class by row, predicted class by column.
-        labels: Name of each class, in order.
-
-    Returns:
-        The figure; the counts are written in where there are at most twelve classes.
-
-    Example:
-        >>> figure = confusion_matrix([[23, 21], [4, 62]], ["low", "high"])
-        >>> [text.get_text().split()[0] for text in figure.axes[0].texts]
-        ['23', '21', '4', '62']
-    """
+    """Draw counts, a row for each true class, shaded by its share; written in where there are at most twelve."""
     counts, size = np.asarray(matrix), len(labels)
     if counts.shape != (size, size) or counts.sum() <= 0:
         raise DataError("not a confusion matrix of these classes", expected=f"{size} × {size}", received=counts.shape)

@@ -45,15 +45,11 @@ def comparison_figures(
     values = {name: each.test.get(metric) for name, each in variants.items()}
     baselines = {name: each[metric] for name, each in record.baselines.items() if metric in each}
     points = {name: (each.parameters, values[name]) for name, each in variants.items()}
-    prices = {
-        name: {"parameters": each.parameters, "fit_s": each.timing.fit_s, "epochs": each.timing.epochs}
-        for name, each in variants.items()
-    }
     options = {"floors": floors, "spread": spread, "unit": unit}
     drawn = {
         "variants": bars(values | baselines, metric, marked=list(variants), **options),  # type: ignore[arg-type]
         "pareto": pareto(points, metric, chosen=record.best, unit=unit),
-        "time_and_size": costs(prices),
+        "time_and_size": costs(variants),
     }
     for column in dict.fromkeys((metric, "loss")):
         if histories and all(column in history for history in histories.values()):
@@ -112,10 +108,10 @@ def explanation_figures(
         true: (rows,) true classes, integers from 0.
         probability: (rows, classes) of the model that was surveyed.
         labels: Name of each class, in order.
-        pictures: uint8 (n, height, width, 3), of the first n rows.
-        heat: (n, h, w), 0 to 1, of the predicted class.
-        importance: `group`, `mean` and `std`, as of `explain.permutation_importance`.
-        shap: (rows, groups, classes), as of `explain.shap_values`, or None.
+        pictures: As `explain.Survey` has them, of the first rows.
+        heat: As `explain.Survey` has it.
+        importance: As `explain.Survey` has it.
+        shap: As `explain.Survey` has it, or None.
         groups: Name of each group of `shap`.
 
     Returns:

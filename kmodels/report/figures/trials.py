@@ -9,21 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kmodels.evaluation import selection
+from kmodels.report import style
 from kmodels.report.figures.comparison import bars
-from kmodels.report.style import (
-    BLUE,
-    DENSITY,
-    GREY,
-    INK,
-    ORANGE,
-    TEXT,
-    few_ticks,
-    heading,
-    is_wide,
-    note,
-    panels,
-    short,
-)
+from kmodels.report.style import few_ticks, heading, is_wide, label, note, panels, short
 
 
 def search_figures(
@@ -46,13 +34,13 @@ def _progress(done: pd.DataFrame, failed: pd.Series, objective: str, direction: 
     """The objective of each trial, and the best one so far."""
     best = done[objective].cummin() if direction == "min" else done[objective].cummax()
     figure, (axes,) = panels(3.6)
-    axes.scatter(done["trial"], done[objective], s=28, color=GREY, zorder=3)
-    axes.step(done["trial"], best, where="post", color=BLUE, linewidth=2)
-    axes.scatter(failed, np.full(len(failed), done[objective].max()), marker="x", color=ORANGE, zorder=3)
+    axes.scatter(done["trial"], done[objective], s=28, color=style.GREY, zorder=3)
+    axes.step(done["trial"], best, where="post", color=style.BLUE, linewidth=2)
+    axes.scatter(failed, np.full(len(failed), done[objective].max()), marker="x", color=style.ORANGE, zorder=3)
     corner = "top right" if direction == "min" else "bottom right"
-    note(axes, f"best {short(float(best.iloc[-1]))}", corner, color=BLUE)
+    note(axes, f"best {short(float(best.iloc[-1]))}", corner, color=style.BLUE)
     if len(failed):
-        note(axes, f"× {len(failed)} failed", corner, color=ORANGE, lines=1)
+        note(axes, f"× {len(failed)} failed", corner, color=style.ORANGE, lines=1)
     heading(axes, "Trials, and the best so far")
     axes.set(xlabel="trial", ylabel=objective)
     few_ticks(axes.xaxis)
@@ -67,7 +55,7 @@ def _parameters(done: pd.DataFrame, parameters: Sequence[str], objective: str) -
         if _is_number(known[name]) and is_wide(known[name], 30):
             axes.set_xscale("log")
         values = known[name] if _is_number(known[name]) else known[name].astype(str)
-        axes.scatter(values, known[objective], c=known["trial"], cmap=DENSITY, s=30, edgecolor=INK)
+        axes.scatter(values, known[objective], c=known["trial"], cmap=style.DENSITY, s=30, edgecolor=style.INK)
         heading(axes, name)
         axes.set_ylabel(objective)
     return figure
@@ -87,12 +75,12 @@ def _coordinates(done: pd.DataFrame, names: Sequence[str], direction: str) -> Fi
         for row, y, offset in ((np.nanargmax(codes), 1.0, 4), (np.nanargmin(codes), 0.0, -13)):
             value = values.iloc[int(row)]
             text = f"{value:.3g}" if isinstance(value, float) else str(value)
-            axes.annotate(text, (index, y), (0, offset), textcoords="offset points", ha="center", fontsize=TEXT - 2)
+            label(axes, (index, y), (0, offset), text, ha="center", fontsize=style.TEXT - 2)
     order = done[names[-1]].rank(ascending=direction == "min", method="first").to_numpy()
     lines = np.column_stack(scaled)
     for row in np.argsort(-order):
         is_good = order[row] <= max(1, len(done) // 10)
-        colour, alpha, width = (BLUE, 1.0, 2) if is_good else (GREY, 0.35, 1)
+        colour, alpha, width = (style.BLUE, 1.0, 2) if is_good else (style.GREY, 0.35, 1)
         axes.plot(lines[row], color=colour, alpha=alpha, linewidth=width)
     axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
     axes.set(yticks=[], ylim=(-0.12, 1.12))
