@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -42,13 +42,9 @@ class Fitted:
         """Encodes a table's rows."""
         raise NotImplementedError
 
-    def state(self) -> dict[str, Any]:
-        """What was learnt, for JSON."""
-        raise NotImplementedError
-
     @classmethod
     def load(cls, name: str, kind: Any, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        """Rebuilds the column from its `state`."""
+        """Rebuilds the column from its own fields; `DataError` if they are not that."""
         raise NotImplementedError
 
     @property
@@ -92,8 +88,9 @@ class Fitted:
         return f"{self.name} is missing"
 
     def to_dict(self) -> dict[str, Any]:
-        """The kind and what was learnt, for JSON."""
-        return {**kind_to_dict(self.kind), "flagged": self.flagged, "learnt": self.state()}
+        """The kind and what was learnt, the fields of the subclass, for JSON."""
+        learnt = {each.name: _plain(getattr(self, each.name)) for each in fields(self)[3:]}
+        return {**kind_to_dict(self.kind), "flagged": self.flagged, "learnt": learnt}
 
 
 def source(frame: pd.DataFrame, name: str, kind: Kind) -> pd.Series[Any]:
@@ -105,3 +102,8 @@ def is_flagged(kind: Any, gaps: npt.NDArray[np.bool_]) -> bool:
     """What the kind says of the flag, or else whether training rows have gaps."""
     chosen = getattr(kind, "flag_missing", None)
     return bool(gaps.any()) if chosen is None else chosen
+
+
+def _plain(value: Any) -> Any:
+    """A value with lists for tuples, as JSON gives it back."""
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value

@@ -20,10 +20,10 @@ from kmodels.preprocessing.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class FittedCategory(Fitted):
-    """A category or an id, and its vocabulary; `has_missing` where a missing value has an id of its own."""
+    """A category or an id, and its values; `has_missing` where a missing value has the last id."""
 
     kind: Category | Id
-    vocabulary: Vocabulary
+    values: tuple[int, ...] | tuple[str, ...]
     has_missing: bool
 
     @classmethod
@@ -44,25 +44,22 @@ class FittedCategory(Fitted):
         kept = sorted(label for label, count in totals.items() if count >= least)
         if not kept:
             return f"no value has {least} rows"
-        return cls(name, kind, False, Vocabulary(tuple(kept)), has_missing)
+        return cls(name, kind, False, tuple(kept), has_missing)
 
     def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
         codes, labels = _read_labels(frame, self.name, self.kind)
-        position = {str(value): number for number, value in enumerate(self.vocabulary.values, start=1)}
+        position = {str(value): number for number, value in enumerate(self.values, start=1)}
         # The last entry is what code -1, a missing value, reads.
-        ids = [*(position.get(str(label), 0) for label in labels), self.vocabulary.size if self.has_missing else 0]
+        ids = [*(position.get(str(label), 0) for label in labels), (len(self.values) + 1) * self.has_missing]
         encoded = np.array(ids, np.int32)[codes]
         if not self.is_one_hot:
             return Block(codes < 0, ids=encoded)
         columns = np.arange(1, len(self.hot_names) + 1)
         return Block(codes < 0, hot=(encoded[:, None] == columns).astype(np.float32))
 
-    def state(self) -> dict[str, Any]:
-        return {"values": [*self.vocabulary.values], "has_missing": self.has_missing}
-
     @classmethod
     def load(cls, name: str, kind: Category | Id, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        return cls(name, kind, flagged, Vocabulary.from_dict(learnt), bool(learnt.get("has_missing")))
+        return cls(name, kind, flagged, Vocabulary.from_dict(learnt).values, bool(learnt.get("has_missing")))
 
     @property
     def is_one_hot(self) -> bool:
@@ -71,16 +68,16 @@ class FittedCategory(Fitted):
 
     @property
     def size(self) -> int:
-        return 0 if self.is_one_hot else self.vocabulary.size + self.has_missing
+        return 0 if self.is_one_hot else len(self.values) + 1 + self.has_missing
 
     @property
     def hot_names(self) -> tuple[str, ...]:
-        values = [*self.vocabulary.values, *(["missing"] if self.has_missing else [])]
+        values = [*self.values, *(["missing"] if self.has_missing else [])]
         return tuple(f"{self.name}={value}" for value in values) if self.is_one_hot else ()
 
     @property
     def summary(self) -> str:
-        return f"{len(self.vocabulary.values):,} values{', missing' if self.has_missing else ''}"
+        return f"{len(self.values):,} values{', missing' if self.has_missing else ''}"
 
 
 @dataclass(frozen=True)
@@ -117,9 +114,6 @@ class FittedTags(Fitted):
         for row, labels in enumerate(lists):
             hot[row, [position[label] for label in labels if label in position]] = 1
         return Block(gaps, hot=hot[codes])
-
-    def state(self) -> dict[str, Any]:
-        return {"labels": [*self.labels]}
 
     @classmethod
     def load(cls, name: str, kind: Tags, flagged: bool, learnt: Mapping[str, Any]) -> Self:
@@ -194,9 +188,6 @@ class FittedTargetMean(Fitted):
             inside = fold == i
             result[inside] = self._learn(self.name, kind, texts[~inside], target[~inside])._encode(texts[inside])
         return result
-
-    def state(self) -> dict[str, Any]:
-        return {"values": [*self.values], "means": [*self.means], "counts": [*self.counts], "mean": self.mean}
 
     @classmethod
     def load(cls, name: str, kind: TargetMean, flagged: bool, learnt: Mapping[str, Any]) -> Self:

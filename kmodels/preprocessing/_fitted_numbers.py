@@ -38,9 +38,6 @@ class _Measured(Fitted):
         """The column's numbers, NaN where missing."""
         raise NotImplementedError
 
-    def state(self) -> dict[str, Any]:
-        return {"median": self.median}
-
     @classmethod
     def load(cls, name: str, kind: Kind, flagged: bool, learnt: Mapping[str, Any]) -> Self:
         (median,) = _cells.learnt_list({"median": [learnt.get("median")]}, "median", (int, float))
@@ -139,9 +136,6 @@ class FittedClusters(Fitted):
         hot = np.zeros((len(points), len(self.centres)), np.float32)
         hot[np.flatnonzero(~gaps), squares.argmin(axis=1)] = 1
         return Block(gaps, hot=hot)
-
-    def state(self) -> dict[str, Any]:
-        return {"centres": [list(centre) for centre in self.centres]}
 
     @classmethod
     def load(cls, name: str, kind: Clusters, flagged: bool, learnt: Mapping[str, Any]) -> Self:

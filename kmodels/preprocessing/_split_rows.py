@@ -73,14 +73,10 @@ def id_column(values: npt.ArrayLike, name: str) -> IntArray:
     array = np.asarray(values)
     if array.ndim == 1 and array.dtype.kind in "iu":
         return array.astype(np.int64)
-    column = pd.Series(array) if array.ndim == 1 else pd.Series(dtype=object)
+    column = pd.Series(array.reshape(-1))
     if array.ndim != 1 or (len(column) and pd.api.types.infer_dtype(column, skipna=True) != "string"):
-        raise DataError(
-            "ids are not a column of integers or of text",
-            column=name,
-            expected="shape (rows,) of integers or text",
-            received=f"shape {array.shape} of {array.dtype}",
-        )
+        received = f"shape {array.shape} of {array.dtype}"
+        raise DataError("ids are not a column of integers or of text", column=name, received=received)
     if column.isna().any():
         raise DataError("an id is missing", row=int(column.isna().to_numpy().argmax()) + 1, column=name)
     return sorted_codes(column)

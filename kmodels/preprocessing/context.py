@@ -34,8 +34,7 @@ def nearby_surplus(
     part only in the mean of all ratings: training rows look as held-out rows do.
 
     Args:
-        ratings: Columns user_id and item_id (integers or text), rating (numbers; those outside `train` are not read)
-            and timestamp (whole seconds).
+        ratings: Columns user_id and item_id (integers or text), rating (read for `train` alone), timestamp (seconds).
         train: Positions of the training rows.
         windows: Seconds to either side, each 0 or more; at least one. Default (15, 120, 1800).
         strength: Ratings without surplus that are added to each mean, above 0. Default 5.
@@ -106,7 +105,6 @@ def _scaled(rating: npt.NDArray[np.float64], train: npt.NDArray[np.int64]) -> np
     if not (finite := np.isfinite(rating[train])).all():
         row = int(np.asarray(train)[np.argmin(finite)])
         raise DataError("a training rating is not a number", row=row + 1, column="rating", received=float(rating[row]))
-    highest = float(np.abs(rating[train]).max())
-    if highest == 0:
+    if not rating[train].any():
         raise DataError("all training ratings are 0", column="rating")
-    return rating * (5 / highest)
+    return rating * (5 / float(np.abs(rating[train]).max()))

@@ -37,22 +37,13 @@ def encode_table(
 ) -> EncodedTable:
     """Fits a `TableEncoder` to the training rows and encodes all rows.
 
-    With a target, training rows are encoded by the folds that they are not in where a column is a `TargetMean`, so that
-    none knows its own target.
-
     Args:
         table: The rows.
         train: Positions of the training rows.
-        columns: As `TableEncoder.fit` takes it. Default None.
+        columns: As `TableEncoder.fit` takes it, whose errors are raised. Default None.
         drop: As `TableEncoder.fit` takes it. Default ().
-        target: Numbers of all rows, shape (rows,); those of the training rows are used. Default None.
-
-    Returns:
-        The encoder, the inputs and the table of numbers.
-
-    Raises:
-        DataError: As `TableEncoder.fit` and `transform` raise it.
-        ConfigurationError: As `TableEncoder.fit` raises it.
+        target: Numbers of all rows, shape (rows,), for `TargetMean`; those of the training rows are used, and each of
+            these is encoded by the folds that it is not in. Default None.
 
     Example:
         >>> table = pd.DataFrame({"rooms": [2.0, 4.0, 3.0], "city": ["Bonn", "Kiel", "Rome"]})

@@ -107,9 +107,6 @@ class TableEncoder(Encoder):
             target: Numbers, shape (rows,), for `TargetMean`. Default None.
             numbers: Name of the input that joins all numbers. Default "numbers".
 
-        Returns:
-            The encoder.
-
         Raises:
             DataError: No rows, two columns of one name, a named column that is missing (with the nearest name), values
                 that are not of their kind (with row and value), or no column that can be encoded.
@@ -234,17 +231,14 @@ class TableEncoder(Encoder):
         Args:
             name: Name of the column.
 
-        Returns:
-            The vocabulary.
-
         Raises:
             ConfigurationError: If no such column is a category or an id.
         """
-        found = {column.name: column.vocabulary for column in self.columns if isinstance(column, FittedCategory)}
+        found = {column.name: column for column in self.columns if isinstance(column, FittedCategory)}
         if name not in found:
             known = ", ".join(found) or "none"
             raise ConfigurationError(f"no such category; expected one of {known}; received {name!r}")
-        return found[name]
+        return Vocabulary(found[name].values)
 
     def describe(self) -> str:
         """Lists what each column became, one line each."""

@@ -48,9 +48,6 @@ class Target(Encoder):
             values: Labels of the training rows, shape (rows,): integers, text or truth values.
             labels: The classes in the order of their ids. None: those of `values`, ascending. Default None.
 
-        Returns:
-            The target.
-
         Raises:
             DataError: A missing label, a label that is not in `labels`, or fewer than two classes.
         """
@@ -74,9 +71,6 @@ class Target(Encoder):
         Args:
             values: Amounts of the training rows, shape (rows,).
             labels: Names of the classes from the lowest to the highest, two or more.
-
-        Returns:
-            The target, which transforms amounts to class ids.
 
         Raises:
             DataError: No rows, a value that is missing, infinite or no number, or so many equal values that a class
@@ -110,9 +104,6 @@ class Target(Encoder):
         Args:
             values: Amounts of the training rows, shape (rows,).
             log: Whether to learn log(1 + amount); amounts must then be 0 or more. Default False.
-
-        Returns:
-            The target.
 
         Raises:
             DataError: No rows, a value that is missing, infinite or no number, or values that are all equal.

@@ -40,9 +40,6 @@ class Vocabulary(Encoder):
         Args:
             values: A column of integers or of strings, shape (rows,).
 
-        Returns:
-            The vocabulary.
-
         Raises:
             DataError: No values, a missing value, or values that are not all integers or all strings.
         """

@@ -1,10 +1,4 @@
-"""What a run leaves: its typed record, figures, one self-contained page and a model card.
-
-Example:
-    >>> from kmodels.report import figures
-    >>> figures.bars({"net": 0.9, "majority": 0.3}, "accuracy", marked=["net"]).axes[0].get_xlabel()
-    'Accuracy, higher is better'
-"""
+"""What a run leaves: its typed record, figures, one self-contained page and a model card."""
 
 from kmodels.report import figures
 from kmodels.report.metrics import METRICS, Metric

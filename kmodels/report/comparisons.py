@@ -9,24 +9,19 @@ from typing import Any
 import pandas as pd
 
 from kmodels.errors import DataError
-from kmodels.report.metrics import METRICS, Metric, best, by_group, cost_label, describe
+from kmodels.evaluation.selection import mean_and_std
+from kmodels.report.metrics import METRICS, Metric, best, by_group, cost_label, describe, spread
 from kmodels.report.record import RunRecord, VariantRecord
 
 _PARTS = {"test": "test", "validation": "validation", "train": "training"}
+#: Model -> of each fold: part, or "at_threshold" -> metric -> value.
+Folds = Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]
 _NO_CONTEST = ("ece",)  # a model that gives every row the classes' shares is calibrated, and predicts nothing
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of values.
-
-    Attributes:
-        columns: Headings, the first column's included.
-        rows: Row name -> its values.
-        caption: What stands above it.
-        best: For each column of values the row with the best one, or None; or nothing.
-        classes: Row name -> how the row looks: "model" (stands out) or "aside" (pale).
-    """
+    """Values by row, with the row of the best one of each column, and how a row looks: "model", "aside" or plain."""
 
     columns: Sequence[str]
     rows: Mapping[str, Sequence[object]]
@@ -35,7 +30,7 @@ class Table:
     classes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, *, caption: str = "", name: str = "", best: Sequence[str | None] = ()) -> Table:
+    def of(cls, frame: pd.DataFrame, *, caption: str = "", name: str = "") -> Table:
         """A DataFrame as a table: its index as the first column, missing values as None, underscores as spaces."""
         if not frame.index.is_unique:
             twice = str(frame.index[frame.index.duplicated()][0])
@@ -45,14 +40,11 @@ class Table:
             for label, values in zip(frame.index, frame.astype(object).to_numpy(), strict=True)
         }
         heading = name or str(frame.index.name or "")
-        return cls([heading, *(str(column).replace("_", " ") for column in frame.columns)], rows, caption, best)
+        return cls([heading, *(str(column).replace("_", " ") for column in frame.columns)], rows, caption)
 
 
 def contests(record: RunRecord, part: str, known: Mapping[str, Metric] = METRICS) -> list[Table]:
-    """One table per group of metrics of a part; baselines stand in those of the test part.
-
-    Below one model's test figures stand its own on validation and training, outside the contest.
-    """
+    """A table for each group of metrics; of the test part with the baselines, and one model's other parts aside."""
     found: dict[str, Mapping[str, Any]] = {name: getattr(each, part) for name, each in record.models.items()}
     aside: dict[str, Mapping[str, Any]] = {}
     if part == "test":
@@ -104,14 +96,7 @@ def figures(record: RunRecord, metrics: Sequence[str], limits: Mapping[str, Mapp
 def by_part(
     parts: Mapping[str, Mapping[str, Mapping[str, Any]]], metrics: Sequence[str], unit: str = ""
 ) -> pd.DataFrame:
-    """A row for each model, a column for each metric of each part; `parts` is part -> model -> metrics.
-
-    The first part's columns bear the metric's label alone.
-
-    Example:
-        >>> by_part({"test": {"net": {"rmse": 2.0}}, "unseen": {"net": {"rmse": 3.0}}}, ["rmse"]).to_dict("index")
-        {'net': {'RMSE': 2.0, 'RMSE, unseen': 3.0}}
-    """
+    """A row for each model, a column for each metric of each part -> model -> metrics; the first part goes unnamed."""
     first = next(iter(parts))
     columns = {
         describe(name, unit).label + ("" if part == first else f", {part}"): pd.Series(
@@ -122,6 +107,48 @@ def by_part(
     }
     names = [name for name, values in parts[first].items() if values.get(metrics[0]) is not None]
     return pd.DataFrame(columns).reindex(names).dropna(axis="columns", how="all")
+
+
+def means_table(folds: Folds, metrics: Sequence[str]) -> pd.DataFrame:
+    """A row for each model and a column for each metric of the test rows, as text: mean ± standard deviation."""
+    rows = {}
+    for name, every in folds.items():
+        mean, std = mean_and_std([fold["test"] for fold in every])
+        rows[name] = {describe(metric).label: spread(mean[metric], std[metric]) for metric in metrics}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def paired_table(paired: pd.DataFrame) -> pd.DataFrame:
+    """What `evaluation.selection.paired` gives, its differences with their sign and `significant` as yes or no."""
+    gaps = {name: paired[name].map("{:+.4f}".format, na_action="ignore") for name in ("difference", "low", "high")}
+    significant = paired["significant"].map({True: "yes", False: "no"}).where(paired["difference"].notna())
+    return paired[["mean", "std"]].assign(**gaps, better_in=paired["better_in"], significant=significant)
+
+
+def threshold_table(folds: Folds) -> pd.DataFrame:
+    """Means over the folds of what `classification.evaluate_with_threshold` gives, with and without the threshold."""
+    rows = {}
+    for name, every in folds.items():
+        plain, _ = mean_and_std([fold["test"] for fold in every])
+        decided, std = mean_and_std([fold["at_threshold"] for fold in every])
+        row: dict[str, object] = {"threshold": spread(decided.pop("threshold"), std["threshold"])}
+        for metric, value in decided.items():
+            label = describe(metric).label
+            row |= {f"{label} at 0.5": plain[metric], f"{label} at the threshold": value}
+        rows[name] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def split_table(
+    folds: Folds, other: Mapping[str, Mapping[str, float]], metrics: Sequence[str], name: str
+) -> pd.DataFrame:
+    """The means over random folds and the test metrics of one other split, column by column."""
+    table = means_table(folds, metrics)
+    for position, metric in enumerate(metrics):
+        label = describe(metric).label
+        values = [other[model][metric] for model in table.index]
+        table.insert(2 * position + 1, f"{label}, {name}", values)
+    return table.rename(columns={describe(metric).label: f"{describe(metric).label}, random" for metric in metrics})
 
 
 def metric_label(name: str, unit: str = "", known: Mapping[str, Metric] = METRICS) -> str:

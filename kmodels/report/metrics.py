@@ -66,11 +66,7 @@ COSTS = {
 
 
 def describe(name: str, unit: str = "", *, known: Mapping[str, Metric] = METRICS) -> Metric:
-    """A metric by its name in `metrics.json`, with the unit of the data where it is an error of amounts.
-
-    `catalogue_` before a ranking metric means every unseen item was ranked; an unknown name is its own label. A recipe
-    with metrics of its own passes `METRICS | {...}` as `known`.
-    """
+    """A metric by its name, with the unit of the data's errors; `catalogue_`: every unseen item was ranked."""
     if name in known:
         return replace(known[name], unit=unit) if name in ("rmse", "mae") else known[name]
     ranked = known.get(name.removeprefix("catalogue_"))

@@ -21,11 +21,7 @@ _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-l
 
 
 def open_run(folder: str | Path, config: Mapping[str, Any], *, resume: bool) -> Path:
-    """Makes the folder of a run ready, with `config.json` (every setting that shapes the result) and `plots/` in it.
-
-    A fresh run moves an earlier one to `<folder>.previous`, in place of an older one there; files that are no run's are
-    never moved or deleted. `resume` goes on with the run in the folder, which must have the same settings.
-    """
+    """Makes a run's folder ready, an earlier one `<folder>.previous`; or checks the one that `resume` goes on with."""
     folder = Path(folder)
     wanted = plain(dict(config), "config")
     if folder.exists() and not folder.is_dir():

@@ -15,9 +15,8 @@ from kmodels.errors import DataError
 from kmodels.evaluation import classification, selection
 from kmodels.preprocessing import splits as splitting
 from kmodels.preprocessing.splits import Split
+from kmodels.report import comparisons as tables
 from kmodels.report import figures, sentences
-from kmodels.report import folds as tables
-from kmodels.report.comparisons import by_part
 from kmodels.report.figures.comparison import differences
 from kmodels.report.record import RunRecord
 from kmodels.workflow.run import Fitted, Run
@@ -144,7 +143,7 @@ class CrossValidated:
         start = {name: float(history["log_loss"].iloc[0]) for name, history in histories.items()}
         constant = constant_prediction(f"{model}, {other},", share["test"].argmax(axis=1), self.labels)
         rows = {f"{model}, {name}": each for name, each in tested.items()}
-        table = by_part({"test": rows | {"majority": self.test(first)["majority"]}}, metrics)
+        table = tables.by_part({"test": rows | {"majority": self.test(first)["majority"]}}, metrics)
         table["log loss of epoch 1"] = [*start.values(), None]
         drawn = {f"{other}_{column}": figures.learning_curves(histories, column) for column in ("log_loss", "accuracy")}
         warning = constant[0] if constant else None

@@ -1,8 +1,15 @@
+"""Batches: their rows, order and parts; those of a split; and the same ones through tf.data."""
+
+import importlib.util
+
+import keras
 import numpy as np
 import pytest
 
+from kmodels import backend, models, training
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.pipelines import Batches, Lookup
+from kmodels.pipelines import Batches, IdDropout, Lookup, split_batches, tf_data
+from kmodels.preprocessing.splits import Split
 
 ROWS = 11
 X = {"a": np.arange(ROWS, dtype="int32"), "b": np.random.default_rng(0).normal(size=(ROWS, 3)).astype("float32")}
@@ -141,3 +148,154 @@ def test_lookup_gives_each_row_what_belongs_to_its_entity():
 def test_lookup_refuses_rows_outside_its_tables(index, message):
     with pytest.raises(DataError, match=message):
         Lookup(np.array(index), {"genres": np.zeros((3, 2))})
+
+
+# --- the parts of a split
+
+SPLIT = Split(np.arange(0, 20), np.array([20, 22, 21]), np.array([23]))
+EACH = np.arange(24.0)
+PARTS = ("train", "validation", "test")
+
+
+def rows_of(batches):
+    return [batch for number in range(len(batches)) for batch in batches[number][0]["x"].tolist()]
+
+
+def test_train_is_shuffled_in_equal_batches_and_the_others_keep_their_order():
+    made = split_batches({"x": EACH}, -EACH, SPLIT, batch_size=6, seed=3)
+    train = rows_of(made.train)
+    assert len(made.train) == 3
+    assert len(set(train)) == 18
+    assert set(train) <= set(range(20))
+    assert train != sorted(train)
+    assert rows_of(made.validation) == [20, 22, 21]
+    assert rows_of(made.test) == [23]
+    for part in made:
+        np.testing.assert_array_equal(part[0][1], -part[0][0]["x"])
+    assert rows_of(split_batches({"x": EACH}, -EACH, SPLIT, batch_size=6, seed=3).train) == train
+    assert rows_of(split_batches({"x": EACH}, -EACH, SPLIT, batch_size=6, seed=4).train) != train
+
+
+def test_parts_see_positions_of_all_rows_and_only_training_is_weighed_and_dropped():
+    ids = np.arange(1, 25, dtype=np.int32)
+    made = split_batches(
+        {"x": EACH, "id": ids},
+        EACH,
+        SPLIT,
+        batch_size=8,
+        sample_weight=EACH / 2,
+        parts=lambda rows: [Lookup(rows, {"double": 2 * EACH})],
+        train_parts=lambda rows: [IdDropout({"id": ids[rows]}, 0.9)],
+    )
+    for name in PARTS:
+        inputs, target, *weight = getattr(made, name)[0]
+        np.testing.assert_array_equal(inputs["double"], 2 * inputs["x"])
+        np.testing.assert_array_equal(target, inputs["x"])
+        if name == "train":
+            np.testing.assert_array_equal(weight[0], target / 2)
+            assert (inputs["id"] == 0).any()
+        else:
+            assert not weight
+            np.testing.assert_array_equal(inputs["id"], inputs["x"] + 1)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_an_empty_part_is_named(part):
+    with pytest.raises(DataError, match=part):
+        split_batches({"x": EACH}, EACH, SPLIT._replace(**{part: np.array([], np.int64)}))
+
+
+def test_balanced_training_rows_weigh_each_class_the_same():
+    target = np.array([0, 0, 0, 1, 1, 0, 1, 1], "int32")
+    split = Split(np.arange(5), np.array([5, 6]), np.array([7]))
+    batches = split_batches({"x": np.arange(8.0)}, target, split, batch_size=5, balanced=True)
+    _, classes, weight = batches.train[0]
+    assert [weight[classes == each].sum() for each in (0, 1)] == pytest.approx([2.5, 2.5])
+    assert len(batches.validation[0]) == 2
+
+
+# --- tf.data
+
+needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow not installed")
+RNG = np.random.default_rng(0)
+INPUTS = {"user_id": RNG.integers(0, 4, 23).astype("int32"), "item_id": RNG.integers(0, 5, 23).astype("int32")}
+TARGET = RNG.uniform(size=23).astype("float32")
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(
+    ("batch_size", "drop_remainder"), [(5, False), (5, True), (1, False), (23, False), (40, False), (1, True)]
+)
+def test_the_same_batches_in_the_same_order_over_two_epochs(weighted, large, batch_size, drop_remainder):
+    width = 300_000 if large else 1  # more than a megabyte: not several at a time
+    settings = {
+        "sample_weight": TARGET if weighted else None,
+        "parts": [lambda rows: {"double": np.tile((2.0 * rows[:, None]).astype("float32"), width)}],
+        "batch_size": batch_size,
+        "drop_remainder": drop_remainder,
+    }
+    one, other = (Batches(INPUTS, TARGET, **settings, shuffle=True, seed=4) for _ in range(2))
+    dataset = tf_data(other)
+    assert dataset.cardinality() == len(one)
+    equal = {len(one[i][1]) for i in range(len(one))} == {batch_size}
+    assert dataset.element_spec[1].shape == [batch_size if equal else None]
+    for epoch in range(2):
+        one.set_epoch(epoch)
+        dataset.set_epoch(epoch)
+        served = list(dataset.as_numpy_iterator())
+        assert len(served) == len(one)
+        for i, batch in enumerate(served):
+            assert len(batch) == len(one[i])
+            assert set(batch[0]) == set(one[i][0])
+            for name, values in one[i][0].items():
+                np.testing.assert_array_equal(batch[0][name], values)
+                assert batch[0][name].dtype == values.dtype
+            for got, values in zip(batch[1:], one[i][1:], strict=True):
+                np.testing.assert_array_equal(got, values)
+
+
+@needs_tensorflow
+def test_both_engines_train_the_same_model(tmp_path):
+    results = []
+    for engine in training.ENGINES:
+        model = models.neumf(4, 5, dim=2, hidden=(4,), dropout=0.2)
+        training.initialize(model, 1)
+        training.compile_model(model, keras.optimizers.Adam(1e-2))
+        train = Batches(INPUTS, TARGET, batch_size=5, shuffle=True)
+        validation = Batches(INPUTS, TARGET)
+        history = training.fit(model, train, validation, epochs=2, folder=tmp_path, engine=engine)
+        results.append((history.drop(columns="seconds").to_numpy(), training.predict(model, validation)))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_tensorflow_gets_tf_data_unless_a_part_works_in_the_background(background, backend_name, monkeypatch, tmp_path):
+    class Part:
+        def __call__(self, rows):
+            return {}
+
+        def begin(self, rows):
+            return dict
+
+    served = []
+    monkeypatch.setattr(training.fitting, "tf_data", lambda batches: served.append(batches) or batches)
+    model = models.neumf(4, 5, dim=2, hidden=(4,))
+    training.compile_model(model, keras.optimizers.Adam(1e-2))
+    train = Batches(INPUTS, TARGET, batch_size=5, parts=[Part()] if background else [])
+    validation = Batches(INPUTS, TARGET)
+    training.fit(model, train, validation, epochs=1, folder=tmp_path)
+    assert served == ([train, validation] if backend_name == "tensorflow" and not background else [])
+
+
+def test_without_tensorflow_the_error_says_what_to_do(monkeypatch, tmp_path):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        backend.running.importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "tensorflow" else find(name, *rest),
+    )
+    with pytest.raises(ConfigurationError, match=r"install it \(pip install -e '.\[tensorflow\]'\)"):
+        tf_data(Batches(INPUTS, TARGET))

@@ -495,6 +495,7 @@ def test_reloaded_encoders_give_identical_arrays(tmp_path):
     encoder, frame, target = fitted()
     encoder.save(tmp_path / "encoder.json")
     loaded = TableEncoder.load(tmp_path / "encoder.json")
+    assert TableEncoder.from_dict(encoder.to_dict()) == encoder
     other = table(50, seed=5).assign(city="new")
     for rows, values in ((frame, None), (frame, target), (other, None)):
         same(loaded.transform(rows, target=values), encoder.transform(rows, target=values))

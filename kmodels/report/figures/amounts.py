@@ -19,11 +19,7 @@ _FEW = 20  # fewer values than this are drawn one by one, not as a shape
 
 
 def predictions(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Figure:
-    """Draw predictions against true values.
-
-    Of at most twelve distinct true values each has a shape as wide as its predictions are frequent, with a bar over
-    the middle 50 % and a dot at the median. More are drawn as a density, on logarithmic axes where a few are large.
-    """
+    """Draw the shape, middle 50 % and median of predictions by true value; of more than twelve values a density."""
     true, predicted = checked(true, predicted)
     figure, (axes,) = panels(4.6)
     levels = np.unique(true)
@@ -78,17 +74,14 @@ def residuals(true: ArrayLike, predicted: ArrayLike, unit: str = "") -> Figure:
     return figure
 
 
-def user_ranking(
-    model: ArrayLike, baseline: ArrayLike, items: ArrayLike, *, name: str = "baseline", metric: str = "NDCG@10"
-) -> Figure:
-    """Draw a ranking metric user by user, model and baseline: sorted, paired, and by the length of the list.
+def user_ranking(model: ArrayLike, baseline: ArrayLike, items: ArrayLike, *, name: str = "baseline") -> Figure:
+    """Draw NDCG@10 user by user, model and baseline: sorted, paired, and by the length of the list.
 
     Args:
         model: (users,) the model's value, 0 to 1; NaN where a user has none.
         baseline: (users,) the baseline's, users in the same order.
         items: (users,) number of test items each list ranks.
         name: Name of the baseline. Default "baseline".
-        metric: What the values are. Default "NDCG@10".
 
     Returns:
         The figure, of three panels. Users with NaN in either take no part.
@@ -100,8 +93,8 @@ def user_ranking(
     for line, (values, who, colour) in enumerate(((other, name, style.SOFT), (own, "model", style.BLUE))):
         ordered.plot(share, np.sort(values), color=colour, linewidth=2.4)
         note(ordered, f"{who}, mean {values.mean():.4f}", "bottom right", color=colour, lines=line)
-    heading(ordered, f"{metric} of {len(own):,} users (0 to 1)")
-    ordered.set(xlabel="users from worst to best (%)", ylabel=metric)
+    heading(ordered, f"NDCG@10 of {len(own):,} users (0 to 1)")
+    ordered.set(xlabel="users from worst to best (%)", ylabel="NDCG@10")
     gain = own - other
     reach = float(np.quantile(np.abs(gain), 0.99)) or 0.1
     edges = np.linspace(-reach, reach, 42)  # 41 bars: the middle one holds the users without a difference
@@ -112,7 +105,7 @@ def user_ranking(
     note(paired, f"worse off\n{worse:.0f} % of users", "top left", color=style.ORANGE)
     note(paired, f"better off\n{better:.0f} % of users", "top right", color=style.BLUE)
     heading(paired, f"Gain of each user, mean {gain.mean():+.4f}")
-    paired.set(xlabel=f"gain in {metric} (outer bars: and beyond)", ylabel="users (%)")
+    paired.set(xlabel="gain in NDCG@10 (outer bars: and beyond)", ylabel="users (%)")
     # A short list is easy to order: the means of users with about as many test items.
     which = np.searchsorted(np.unique(np.quantile(length, [0.2, 0.4, 0.6, 0.8], method="lower")), length)
     groups, ticks = np.unique(which), []
@@ -125,8 +118,8 @@ def user_ranking(
     by_length.plot(means[1], "o", color=style.BLUE, markersize=10)
     by_length.set_xticks(range(len(groups)), ticks)
     by_length.margins(x=0.12, y=0.3)
-    heading(by_length, f"{metric} by number of test items")
-    by_length.set(xlabel="test items of the user (a fifth of users each)", ylabel=f"mean {metric}")
+    heading(by_length, "NDCG@10 by number of test items")
+    by_length.set(xlabel="test items of the user (a fifth of users each)", ylabel="mean NDCG@10")
     note(by_length, "● model", "top right", color=style.BLUE)
     note(by_length, f"■ {name}", "top right", lines=1)
     return figure

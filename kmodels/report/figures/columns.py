@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
@@ -178,7 +177,16 @@ def scatter(
         dots = axes.scatter(x, y, c=known.to_numpy(float), cmap=style.DENSITY, **look)
         figure.colorbar(dots, ax=axes, location="bottom", label=label, shrink=0.8)
     else:
-        _scatter_groups(figure, axes, x, y, known, look)
+        counts = known.value_counts(dropna=False)
+        colours = dict(zip(sorted(counts.index[:_MOST_GROUPS], key=str), style.PALETTE, strict=False))
+        names = known.where(known.isin(colours), "other")  # the rarer ones
+        colours |= {"other": style.GREY} if len(counts) > len(colours) else {}
+        for name, colour in colours.items():
+            rows = (names == name).to_numpy()
+            axes.scatter(x[rows], y[rows], color=colour, label=str(name), **look)
+        if len(colours) > 1:
+            handles = [Line2D([], [], marker="o", linestyle="none", color=colour) for colour in colours.values()]
+            legend_below(figure, handles, list(map(str, colours)))
     if len(drawn) < len(table):
         note(axes, f"{len(drawn):,} of {len(table):,}", "top right")
     if log:
@@ -218,22 +226,6 @@ def vectors_map(vectors: ArrayLike, labels: ArrayLike, column: str) -> Figure:
     axes = [f"first direction ({first:.0f} % of the variance)", f"second direction ({second:.0f} %)"]
     table = pd.DataFrame(points, columns=axes)
     return scatter(table, labels, label=column, title=f"Embedding vectors by {column}")
-
-
-def _scatter_groups(figure: Figure, axes: Axes, x: np.ndarray, y: np.ndarray, groups: pd.Series, look: Look) -> None:
-    """Draw each group in its colour, the rarer ones as "other", and name them below."""
-    counts = groups.value_counts(dropna=False)
-    frequent = sorted(counts.index[:_MOST_GROUPS], key=str)
-    names = groups.where(groups.isin(frequent), "other")
-    colours = dict(zip(frequent, style.PALETTE, strict=False))
-    if len(counts) > len(frequent):
-        colours["other"] = style.GREY
-    for name, colour in colours.items():
-        rows = (names == name).to_numpy()
-        axes.scatter(x[rows], y[rows], color=colour, label=str(name), **look)
-    if len(colours) > 1:
-        dots = [Line2D([], [], marker="o", linestyle="none", color=colour) for colour in colours.values()]
-        legend_below(figure, dots, list(map(str, colours)))
 
 
 def _labels(column: pd.Series) -> pd.Series:

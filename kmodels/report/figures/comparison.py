@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from kmodels.errors import DataError
 from kmodels.report import style
-from kmodels.report.metrics import Better, cost_label, describe
+from kmodels.report.metrics import describe
 from kmodels.report.record import VariantRecord
 from kmodels.report.style import BLUE, GREY, INK, ORANGE, PALE, PALETTE, heading, label, note, panels, short, signed
 
@@ -26,7 +26,6 @@ def bars(
     marked: Sequence[str] = (),
     floors: Mapping[str, float] | None = None,
     spread: Mapping[str, float] | None = None,
-    better: Better | None = None,
     unit: str = "",
 ) -> Figure:
     """Draw values by name in order, the best on top, with the limits that none can pass.
@@ -42,7 +41,6 @@ def bars(
             from it.
         floors: Limits by name, such as {"Bayes": 0.91}, drawn as dashed lines.
         spread: Standard deviation by name over repeats, drawn as a whisker, of those that have one.
-        better: Whether "lower" or "higher" values are better. Default None: as registered.
         unit: Unit of the values, or "" (default).
 
     Example:
@@ -56,36 +54,34 @@ def bars(
     if not known or (len(marked) == 1 and marked[0] not in known):
         raise DataError("no value to draw", column=", ".join(marked) or None, received=dict(given))
     described = describe(metric, unit)
-    better = better or described.better
     limits, spread = dict(floors or {}), spread or {}
-    known = dict(sorted(known.items(), key=lambda item: item[1], reverse=better != "lower"))
+    known = dict(sorted(known.items(), key=lambda item: item[1], reverse=described.better != "lower"))
     texts = {name: _value_text(name, known, spread, marked) for name in known}
     everything = [*known.values(), *limits.values()]
     close = parts is None and min(everything) > _CLOSE * max(everything)
     nearer = {} if close else {name: value for name, value in known.items() if name in marked}
     heights = [1.4 + 0.6 * len(known) + 0.28 * len(limits)] + ([1.4 + 0.52 * len(nearer)] if len(nearer) > 1 else [])
     figure, stack = panels(sum(heights), heights)
-    if close:
-        _dots(stack[0], known, texts, spread, limits, marked)
-    else:
-        drawn = marked or [name for name, value in known.items() if value > 0]
-        colours = [BLUE if name in drawn else PALE for name in known]
-        _bars(stack[0], known, texts, colours, spread, bold=marked, parts=parts)
+    grey = GREY if close else PALE
+    colours = {name: BLUE if name in marked or (not marked and value > 0) else grey for name, value in known.items()}
+    near = list(limits.values())
+    options: style.Look = {"spread": spread, "bold": marked, "near": near if close else None}
+    _draw_rows(stack[0], known, texts, colours, parts=parts, **options)
     stack[0].set_ylim(len(known) - 0.45 + 0.5 * len(limits), -0.85)
     for line, (name, value) in enumerate(limits.items()):
         note(stack[0], f"dashed: {name} {short(value)}", "bottom right", color=ORANGE, lines=line)
     names = [] if parts is None else list(parts)
     for line, part in enumerate(names):
-        note(stack[0], f"■ {part}", "bottom right", color=PALETTE[line], lines=len(names) - 1 - line)
+        note(stack[0], f"■ {part}", "bottom right", color=PALETTE[line % 8], lines=len(names) - 1 - line)
     if len(nearer) > 1:
-        _dots(stack[1], nearer, texts, spread, limits, marked)
+        _draw_rows(stack[1], nearer, texts, colours, **options | {"near": near})
         heading(stack[1], "Close up")
     for axes in stack:
         for value in limits.values():
             axes.axvline(value, zorder=2, **style.dashed(ORANGE))
     named = style.with_unit(described.label, unit)
     start = f"\nthe axis starts at {short(stack[-1].get_xlim()[0])}" if close or len(nearer) > 1 else ""
-    stack[-1].set_xlabel(named + (f", {better} is better" if better else "") + start)
+    stack[-1].set_xlabel(named + (f", {described.better} is better" if described.better else "") + start)
     heading(stack[0], named[0].upper() + named[1:])
     return figure
 
@@ -97,8 +93,8 @@ def costs(models: Mapping[str, VariantRecord]) -> Figure:
     epochs = {name: models[name].timing.epochs for name in sizes}
     taken = {name: f"{_seconds(each)} s, {_seconds(each / epochs[name])} an epoch" for name, each in times.items()}
     figure, (upper, lower) = panels(1.9 + 1.12 * len(sizes), [1.0, 1.0])
-    _bars(upper, times, taken, [BLUE] * len(sizes))
-    _bars(lower, sizes, {name: f"{size:,.0f}" for name, size in sizes.items()}, [ORANGE] * len(sizes))
+    _draw_rows(upper, times, taken, dict.fromkeys(sizes, BLUE))
+    _draw_rows(lower, sizes, {name: f"{size:,}" for name, size in sizes.items()}, dict.fromkeys(sizes, ORANGE))
     heading(upper, "Training time (seconds)")
     heading(lower, "Size (parameters)")
     return figure
@@ -108,15 +104,14 @@ def pareto(
     points: Mapping[str, tuple[float | None, float | None]],
     metric: str,
     *,
-    cost: str = "parameters",
     chosen: str | None = None,
     unit: str = "",
 ) -> Figure:
-    """Draw a metric against what it costs, with the front of those that none beats in both; model -> (cost, value)."""
+    """Draw a metric against size, with the front of those that none beats in both; model -> (parameters, value)."""
     described = describe(metric, unit)
     known = {name: (np.nan if x is None else x, np.nan if y is None else y) for name, (x, y) in points.items()}
     if not known or not np.isfinite(list(known.values())).all():
-        raise DataError("a model has no such figure", column=f"{cost}, {metric}", received=points)
+        raise DataError("a model has no such figure", column=metric, received=points)
     sign = 1 if described.better == "lower" else -1
     known = dict(sorted(known.items(), key=lambda item: sign * item[1][1]))
     by_cost = sorted(known.values(), key=lambda point: (point[0], sign * point[1]))
@@ -137,9 +132,9 @@ def pareto(
     axes.xaxis.set_major_formatter(style.tick)
     axes.yaxis.set_major_formatter(style.tick)
     words = "line: none is better at both" + ("" if chosen is None else "; ★ chosen")
-    axes.set_xlabel(f"{cost_label(cost)}, {'fewer' if cost == 'parameters' else 'less'} is better\n{words}")
+    axes.set_xlabel(f"parameters, fewer is better\n{words}")
     axes.set_ylabel(style.with_unit(described.label, unit))
-    heading(axes, f"{described.label} against {cost_label(cost)}")
+    heading(axes, f"{described.label} against parameters")
     return figure
 
 
@@ -158,56 +153,39 @@ def differences(table: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
-def _bars(
+def _draw_rows(
     axes: Axes,
     values: Mapping[str, float],
     texts: Mapping[str, str],
-    colours: Sequence[str],
-    spread: Mapping[str, float] | None = None,
+    colours: Mapping[str, str],
     *,
+    spread: Mapping[str, float] | None = None,
     bold: Sequence[str] = (),
     parts: pd.DataFrame | None = None,
+    near: Sequence[float] | None = None,
 ) -> None:
-    """Draw horizontal bars from zero with their values, so long that the longest and its text fill the panel."""
-    rows, length = range(len(values)), np.array(list(values.values()))
-    reach = np.array([(spread or {}).get(name, 0.0) for name in values])
-    if parts is None:
-        axes.barh(rows, length, height=0.42, color=colours)
+    """Draw values as horizontal bars from zero; with `near` as dots on an axis of the range of both."""
+    reach = {name: (spread or {}).get(name, 0.0) for name in values}
+    ends = [value + side * reach[name] for name, value in values.items() for side in (-1, 1)]
+    if near is None:
+        room = 1 - 0.018 * (max(map(len, texts.values())) + 1)  # of the panel's width, next to the text
+        axes.set_xlim(min(0.0, 1.1 * min(ends)), max(*ends, 1e-9) / room)
     else:
-        each = parts.loc[list(values)]
-        for index, (left, width) in enumerate(
-            zip(each.T.cumsum().to_numpy() - each.T.to_numpy(), each.T.to_numpy(), strict=True)
-        ):
-            axes.barh(rows, width, left=left, height=0.42, color=PALETTE[index], edgecolor="white")
-    whiskers = np.flatnonzero(reach)
-    axes.errorbar(length[whiskers], whiskers, xerr=reach[whiskers], fmt="none", ecolor=INK, elinewidth=1.6, capsize=4)
-    for row, text in enumerate(texts[name] for name in values):
-        label(axes, (max(length[row] + reach[row], 0.0), row), (5, 0), text, va="center")
-    style.name_rows(axes, list(values), bold)
-    longest = max(float((length + reach).max()), 1e-9)
-    room = 1 - 0.018 * (max(map(len, texts.values())) + 1)  # of the panel's width, next to the text
-    axes.set_xlim(min(0.0, 1.1 * float((length - reach).min())), longest / room)
-    style.few_ticks(axes.xaxis)
-
-
-def _dots(
-    axes: Axes,
-    values: Mapping[str, float],
-    texts: Mapping[str, str],
-    spread: Mapping[str, float],
-    limits: Mapping[str, float],
-    marked: Sequence[str],
-) -> None:
-    """Draw values as dots on an axis that starts where they do: bars from zero would look alike."""
-    reach = {name: spread.get(name, 0.0) for name in values}
-    drawn = [*limits.values(), *(value + end * reach[name] for name, value in values.items() for end in (-1, 1))]
-    low, room = min(drawn), float(np.ptp(drawn)) or 0.1 * max(drawn)
-    axes.set_xlim(low - 0.08 * room, low + 1.6 * room)
+        low, width = min(*ends, *near), float(np.ptp([*ends, *near])) or 0.1 * max(ends)
+        axes.set_xlim(low - 0.08 * width, low + 1.6 * width)
     for row, (name, value) in enumerate(values.items()):
-        look: style.Look = {"color": BLUE if name in marked else GREY, "marker": "o", "markersize": 9}
-        axes.errorbar(value, row, xerr=reach[name] or None, linewidth=1.8, capsize=4, **look)
-        label(axes, (value + reach[name], row), (9, 0), texts[name], va="center")
-    style.name_rows(axes, list(values), marked)
+        if near is not None:
+            axes.plot(value, row, "o", color=colours[name], markersize=9)
+        elif parts is None:
+            axes.barh(row, value, height=0.42, color=colours[name])
+        else:
+            part = parts.loc[name].to_numpy()
+            axes.barh([row] * len(part), part, left=part.cumsum() - part, height=0.42, color=PALETTE, edgecolor="white")
+        if reach[name]:
+            axes.errorbar(value, row, xerr=reach[name], fmt="none", ecolor=INK, elinewidth=1.6, capsize=4)
+        end = value + reach[name]
+        label(axes, (end if near is not None else max(end, 0.0), row), (7, 0), texts[name], va="center")
+    style.name_rows(axes, list(values), bold)
     style.few_ticks(axes.xaxis)
 
 

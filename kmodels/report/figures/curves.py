@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
@@ -61,10 +62,7 @@ def learning_curves(
 def class_curves(
     true: ArrayLike, probability: ArrayLike, labels: Sequence[str], kind: Literal["roc", "precision_recall"] = "roc"
 ) -> Figure:
-    """Draw a classifier's curves over all thresholds: of class 1 of two classes, else each class against the rest.
-
-    A class without rows, or with all, has none; the legend has the area (of "precision_recall" the average precision).
-    """
+    """Draw the curve of class 1 of two classes, else of each class against the rest; its area is in the legend."""
     truth, share = np.asarray(true), np.asarray(probability, dtype=np.float64)
     if share.shape != (shape := (len(truth), len(labels))):
         raise DataError("wrong shape", column="probability", expected=str(shape), received=share.shape)
@@ -148,9 +146,7 @@ def _one_history(history: pd.DataFrame, column: str, label: str, also: Sequence[
         if row is not None:
             axes.axvline(history["epoch"].iloc[row], zorder=1, **style.dashed(style.SOFT))
     heading(stack[0], "Training and validation by epoch" if f"val_{column}" in history else "Training by epoch")
-    stack[-1].set_xlabel("epoch" if row is None else f"epoch (dashed: the best, {history['epoch'].iloc[row]:.0f})")
-    stack[-1].set_xlim(history["epoch"].min() - 0.5, history["epoch"].max() + 0.5)
-    stack[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    _label_epochs(stack[-1], "epoch" if row is None else f"epoch (dashed: the best, {history['epoch'].iloc[row]:.0f})")
     return figure
 
 
@@ -172,14 +168,18 @@ def _many_histories(histories: Mapping[str, pd.DataFrame], column: str, label: s
         heading(stack[-1], "Validation, by epoch (dot: the best)")
     for axes in stack:
         axes.set_ylabel(label)
-    stack[-1].set_xlabel("epoch")
-    stack[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    _label_epochs(stack[-1], "epoch")
     if is_wide(np.concatenate([history[drawn].to_numpy(float).ravel() for history in histories.values()])):
         stack[-1].set_yscale("log")
     order = sorted(values, key=lambda name: values[name], reverse=better == "higher")
     texts = [f"{name}  {short(values[name])}" if np.isfinite(values[name]) else name for name in order]
     legend_below(figure, [handles[name] for name in order], texts)
     return figure
+
+
+def _label_epochs(axes: Axes, text: str) -> None:
+    axes.set_xlabel(text)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _best_row(values: pd.Series, better: Better) -> int | None:

@@ -39,9 +39,8 @@ def confusion_matrix(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
         colour = "white" if share[row, column] > 0.6 else INK if count else GREY
         letters = TEXT - 1 if size <= 5 else TEXT - 3
         axes.text(column, row, text, ha="center", va="center", fontsize=letters, color=colour)
-    turned: dict[str, Any] = {}
-    if max(map(len, labels)) * size > 26:
-        turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    is_wide = max(map(len, labels)) * size > 26
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_wide else {}
     every = int(np.ceil(size / 40))
     axes.set_xticks(range(0, size, every), labels[::every], **turned)
     axes.set_yticks(range(0, size, every), labels[::every])
@@ -91,19 +90,11 @@ def picture_grid(
 
 
 def examples(
-    pictures: ArrayLike,
-    true: ArrayLike,
-    predicted: ArrayLike,
-    probability: ArrayLike,
-    labels: Sequence[str],
-    *,
-    maps: ArrayLike | None = None,
+    pictures: ArrayLike, true: ArrayLike, share: ArrayLike, labels: Sequence[str], *, maps: ArrayLike | None = None
 ) -> Figure:
-    """Draw the twenty hardest pictures, or with heat maps the first four predicted right and wrong; wrong ones orange.
-
-    The hardest are those to whose true class the model gives the least probability.
-    """
-    images, truth, guess, share = (np.asarray(values) for values in (pictures, true, predicted, probability))
+    """Draw the hardest pictures, or with heat maps the first predicted right and wrong; orange titles are wrong."""
+    images, truth, share = (np.asarray(values) for values in (pictures, true, share))
+    guess = share.argmax(axis=1)
     if maps is None:
         rows = np.argsort(share[np.arange(len(truth)), truth], kind="stable")[:20]
         title, letters = "{true}\n{predicted} {percent:.0f} %", 11

@@ -28,17 +28,9 @@ def comparison_figures(
     floors: Mapping[str, float] | None = None,
     spread: Mapping[str, float] | None = None,
 ) -> dict[str, Figure]:
-    """Draw the variants of a run compared with each other and with the baselines.
+    """Draw the variants of a run compared by a metric with each other and the baselines, as `workflow.Run.write` does.
 
-    Args:
-        record: A record of variants.
-        histories: By variant, one row per epoch: epoch, loss and val_loss, and the metric and its `val_` where known.
-        metric: The metric compared; every variant has it on the test split.
-        floors: As `bars` takes it.
-        spread: As `bars` takes it.
-
-    Returns:
-        variants, pareto, time_and_size, and `<metric>_curves` and loss_curves where every history has them.
+    Returns variants, pareto, time_and_size, and `<metric>_curves` and loss_curves where every history has them.
     """
     unit = describe(metric, record.unit).unit
     variants = record.variants
@@ -87,7 +79,7 @@ def classifier_figures(
         "precision_recall": class_curves(true, share, labels, "precision_recall"),
     }
     if pictures is not None:
-        drawn["hardest"] = examples(pictures, true, predicted, share, labels)
+        drawn["hardest"] = examples(pictures, true, share, labels)
     return drawn
 
 
@@ -102,26 +94,11 @@ def explanation_figures(
     shap: ArrayLike | None,
     groups: Sequence[str],
 ) -> dict[str, Figure]:
-    """Draw what `explain.survey` found: `explanation_figures(true, probability, labels, **found._asdict())`.
-
-    Args:
-        true: (rows,) true classes, integers from 0.
-        probability: (rows, classes) of the model that was surveyed.
-        labels: Name of each class, in order.
-        pictures: As `explain.Survey` has them, of the first rows.
-        heat: As `explain.Survey` has it.
-        importance: As `explain.Survey` has it.
-        shap: As `explain.Survey` has it, or None.
-        groups: Name of each group of `shap`.
-
-    Returns:
-        heat, importance and, with SHAP values, shap.
-    """
+    """Draw what `explain.survey` found as heat, importance and shap: `explanation_figures(…, **found._asdict())`."""
     n, share = len(np.asarray(heat)), np.asarray(probability)
-    rows = np.asarray(true)[:n], share[:n].argmax(axis=1), share[:n]
     mean, std = (dict(zip(importance["group"], importance[name], strict=True)) for name in ("mean", "std"))
     drawn = {
-        "heat": examples(pictures, *rows, labels, maps=heat),
+        "heat": examples(pictures, np.asarray(true)[:n], share[:n], labels, maps=heat),
         "importance": bars(mean, "accuracy lost when shuffled", spread=std),
     }
     if shap is not None:
