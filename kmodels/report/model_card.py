@@ -51,9 +51,8 @@ def write_model_card(
         ConfigurationError: If the folder holds no run, or the template is not there or uses what it was not given.
     """
     folder, template, chosen = Path(folder), Path(template), record.chosen
-    timing = chosen.timing
     settings = {name: "none" if value is None else value for name, value in flatten(read_config(folder)).items()}
-    took = "–" if timing.fit_s is None else f"{timing.fit_s:.1f} s"
+    took = "–" if chosen.timing.fit_s is None else f"{chosen.timing.fit_s:.1f} s"
     values = {
         "record": record,
         "data": plain(record.data, "data"),
@@ -64,7 +63,7 @@ def write_model_card(
             {"name": name, "shape": shape, "one": tuple(size or 1 for size in shape), "dtype": dtype}
             for name, (shape, dtype) in inputs.items()
         ],
-        "training": [("epochs run", number(timing.epochs)), ("fitting took", took), *settings.items()],
+        "training": [("epochs run", number(chosen.timing.epochs)), ("fitting took", took), *settings.items()],
         "contests": lambda part: contests(record, part, metrics),
         "costs": costs(record),
         **context,

@@ -44,7 +44,6 @@ __all__ = ["HEADLINE", "write_page"]
 HEADLINE = ("accuracy", "macro_f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "ndcg_at_10")
 REPORT = "report.html"
 TEMPLATES = Path(__file__).with_name("templates")
-_NO_FACTS = ("split", "split_name", "synthetic")
 
 
 def write_page(
@@ -118,7 +117,6 @@ def write_page(
         "duration": _duration,
         "cell": _cell,
         "setting": _setting,
-        "breakable": _breakable,
         "flatten": flatten,
         "paragraphs": _paragraphs,
     }
@@ -189,7 +187,7 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
     """What the page lists of the data: large counts with separators, the density of users and items."""
     facts: dict[str, Any] = {}
     for name, value in data.items():
-        if name in _NO_FACTS or name.endswith("_counts"):
+        if name in ("split", "split_name", "synthetic") or name.endswith("_counts"):
             continue
         is_count = isinstance(value, int) and (name in ("rows", "users", "items") or value >= 10_000)
         facts[name.replace("_", " ")] = number(value) if is_count else plain(value, name)
@@ -231,11 +229,6 @@ def _setting(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _breakable(name: str) -> Markup:
-    """A long name of the code, which may break after its underscores as a phone needs."""
-    return Markup(str(escape(name)).replace("_", "_<wbr>"))
 
 
 def _duration(seconds: float | None) -> str | None:

@@ -73,13 +73,12 @@ class VariantRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as `metrics.json` holds it; what is empty is left out."""
-        optional = {"train": self.train, "cost": self.cost}
         return {
             "model": {"name": self.name, "parameters": self.parameters},
             "test": self.test,
             "validation": self.validation,
             "timing": asdict(self.timing),
-            **{name: value for name, value in optional.items() if value},
+            **{name: value for name, value in {"train": self.train, "cost": self.cost}.items() if value},
             "warnings": self.warnings,
             **self.more,
         }

@@ -14,8 +14,6 @@ from kmodels.report import sentences
 from kmodels.report.figures.trials import search_figures
 from kmodels.report.metrics import describe, number, spread
 
-_BEST = 10  # trials on the page
-
 
 def summary(found: Any, payoff: pd.DataFrame, *, algorithm: str) -> dict[str, Any]:
     """A `tuning.Search` and what `tuning.payoff` gives, in numbers for `metrics.json`, and a sentence on both."""
@@ -37,7 +35,7 @@ def section(found: Any, payoff: pd.DataFrame) -> dict[str, Any]:
     ranked, trials = _ranked(found), found.trials
     failed = trials[trials["status"] == "failed"]
     columns = [found.objective, "epoch", "epochs", "seconds", *found.parameters]
-    best = ranked.head(_BEST).astype({"epoch": "Int64", "epochs": "Int64"})
+    best = ranked.head(10).astype({"epoch": "Int64", "epochs": "Int64"})
     return {
         "verdict": sentences.payoff(_compared(payoff), payoff["seed"].nunique()),
         "payoff": differences(payoff),

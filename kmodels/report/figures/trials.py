@@ -52,9 +52,9 @@ def _parameters(done: pd.DataFrame, parameters: Sequence[str], objective: str) -
     figure, stack = panels(0.4 + 2.3 * len(parameters), [1.0] * len(parameters))
     for axes, name in zip(stack, parameters, strict=True):
         known = done[done[name].notna()]
-        if _is_number(known[name]) and is_wide(known[name], 30):
-            axes.set_xscale("log")
-        values = known[name] if _is_number(known[name]) else known[name].astype(str)
+        is_number = known[name].dtype.kind in "iuf"
+        axes.set_xscale("log" if is_number and is_wide(known[name], 30) else "linear")
+        values = known[name] if is_number else known[name].astype(str)
         axes.scatter(values, known[objective], c=known["trial"], cmap=style.DENSITY, s=30, edgecolor=style.INK)
         heading(axes, name)
         axes.set_ylabel(objective)
@@ -66,9 +66,9 @@ def _coordinates(done: pd.DataFrame, names: Sequence[str], direction: str) -> Fi
     figure, (axes,) = panels(4.2)
     scaled = []
     for index, name in enumerate(names):
-        values = done[name]
-        codes = values.to_numpy(float) if _is_number(values) else pd.Categorical(values.astype(str)).codes.astype(float)
-        codes = np.log(codes) if _is_number(values) and is_wide(codes, 30) else codes
+        values, is_number = done[name], done[name].dtype.kind in "iuf"
+        codes = (values if is_number else values.astype(str).astype("category").cat.codes).to_numpy(float)
+        codes = np.log(codes) if is_number and is_wide(codes, 30) else codes
         low, high = np.nanmin(codes), np.nanmax(codes)
         scaled.append((codes - low) / (high - low) if high > low else np.full(len(codes), 0.5))
         axes.axvline(index, color="#B8BEC7", linewidth=0.8)
@@ -86,7 +86,3 @@ def _coordinates(done: pd.DataFrame, names: Sequence[str], direction: str) -> Fi
     axes.set(yticks=[], ylim=(-0.12, 1.12))
     heading(axes, "All trials; blue: the best tenth")
     return figure
-
-
-def _is_number(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
