@@ -56,7 +56,7 @@ class Ratings:
         (5, 11, (2.0, 10.0))
         >>> model = models.neumf(ratings.n_users, ratings.n_items, mean=ratings.mean)
         >>> train, validation, test = ratings.split_batches(model, batch_size=7)
-        >>> sorted(train[0][0]), train[0][1].max() <= 1
+        >>> sorted(train[0][0]), bool(train[0][1].max() <= 1)
         (['item_id', 'user_id'], True)
     """
 

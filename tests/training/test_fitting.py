@@ -80,7 +80,7 @@ def test_the_history_is_one_row_per_epoch_and_is_written_down(unbroken):
 
 def test_the_best_weights_are_restored(tmp_path):
     x = np.linspace(-1, 1, 64, dtype="float32")[:, None]
-    model = keras.Sequential([keras.Input((1,), name="x"), keras.layers.Dense(1)])
+    model = keras.Sequential([keras.Input((1,), name="x"), keras.layers.Dense(1, kernel_initializer="zeros")])
     model = keras.Model({"x": model.inputs[0]}, model.outputs[0])
     training.initialize(model, 0)
     training.compile_model(model, keras.optimizers.SGD(0.1))
@@ -88,7 +88,7 @@ def test_the_best_weights_are_restored(tmp_path):
     history = training.fit(
         model, train, validation, epochs=4, folder=tmp_path, callbacks=[training.best_weights("val_rmse")]
     )
-    assert history["val_rmse"].is_monotonic_increasing  # it learns the opposite of what it is judged by
+    assert history["val_rmse"].is_monotonic_increasing  # it learns the opposite of what it is evaluated by
     rmse = np.sqrt(np.mean((training.predict(model, validation) + x[:, 0]) ** 2))
     assert rmse == pytest.approx(history["val_rmse"].iloc[0], rel=1e-5)
 
