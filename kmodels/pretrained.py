@@ -84,11 +84,7 @@ class PretrainedStart(keras.callbacks.Callback):
         self.weights = weights
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Loads them where no step has been taken yet.
-
-        Args:
-            logs: Not used.
-        """
+        """Loads them where no step has been taken yet."""
         if int(self.model.optimizer.iterations) == 0:
             load_torchvision_weights(self.model, self.weights)
 
@@ -155,14 +151,10 @@ def _array(entry: dict[str, Any], numbers: memoryview) -> np.ndarray:
 def freeze(model: keras.Model, n_parameters: int) -> list[str]:
     """Freezes a ResNet's first parameter tensors, as `list(net.parameters())[:n]` counts them in torch.
 
-    The order is conv1.weight, bn1.weight, bn1.bias, layer1.0.conv1.weight, … A layer whose tensors are all among them
-    gets `trainable = False`, which a saved `.keras` file keeps. Frozen so, **batch normalisation runs in inference
-    mode in Keras**: even in training it normalises by its moving mean and variance and leaves them as they are; torch,
-    with `requires_grad = False`, would go on using and averaging each batch's. With pretrained weights that is what
-    one wants, with new ones it is no normalisation at all. Where n ends between the two tensors of a batch
-    normalisation, its scale alone is frozen, the layer keeps normalising by the batch, and a saved file forgets it.
-
-    Call it before `compile`.
+    Call it before `compile`. A layer whose tensors are all among them gets `trainable = False`, which a saved `.keras`
+    file keeps. Frozen so, **batch normalisation runs in inference mode in Keras**, by its moving mean and variance,
+    where torch would go on averaging each batch's. Where n ends between the two tensors of a batch normalisation, its
+    scale alone is frozen, the layer keeps normalising by the batch, and a saved file forgets it.
 
     Args:
         model: A ResNet of kmodels, or a model built on one; changed in place.

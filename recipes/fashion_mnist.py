@@ -153,6 +153,6 @@ if __name__ == "__main__":
     add("--ema", action=switch, default=True, help="average the weights at the end of each epoch; default: on")
     add("--mirrored", action=switch, default=False, help="predict from each picture and its mirror image; default: off")
     precise = "mixed_bfloat16 is quicker where the processor has it; what is kept is float32; default: %(default)s"
-    add("--precision", choices=training.PRECISIONS, default="float32", help=precise)
+    add("--precision", choices=("float32", "mixed_bfloat16"), default="float32", help=precise)
     cli.add_search_flags(flags)
     cli.run(main, flags.parse_args())

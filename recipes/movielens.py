@@ -173,7 +173,8 @@ if __name__ == "__main__":
     add("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")
     which = "l2: in the loss (default); decoupled: AdamW's, 0.01; none"
     add("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help=which)
-    add("--engine", choices=training.ENGINES, help="what serves the batches; default: tf.data on TensorFlow")
+    engines = ("pydataset", "tf.data")
+    add("--engine", choices=engines, help="what serves the batches; default: tf.data on TensorFlow")
     add("--refit", action="store_true", help="also train on training and validation rows, for the best epochs")
     cli.add_search_flags(flags)
     cli.run(main, flags.parse_args())

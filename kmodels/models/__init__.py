@@ -5,7 +5,7 @@ from kmodels.models.cnn import Stage, augment, cnn, mirrored
 from kmodels.models.dense import dense_classifier
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
 from kmodels.models.fusion import fusion_classifier
-from kmodels.models.image import compact_backbone, image_augmentation, image_input
+from kmodels.models.image import image_augmentation, image_input
 from kmodels.models.matrix_factorization import matrix_factorization
 from kmodels.models.neumf import neumf
 from kmodels.models.resnet import resnet
@@ -15,7 +15,6 @@ __all__ = [
     "Stage",
     "augment",
     "cnn",
-    "compact_backbone",
     "dense_classifier",
     "embedding_classifier",
     "embedding_regressor",

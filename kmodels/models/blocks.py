@@ -8,10 +8,25 @@ from typing import Any
 import keras
 from keras import layers, regularizers
 
+from kmodels.errors import ConfigurationError
 from kmodels.features import Bag, Categorical, Feature, MultiHot, Numeric, check_distinct
 
 # A Keras tensor: symbolic while a builder runs.
 Tensor = Any
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuses sizes below 1."""
+    for what, size in sizes.items():
+        if size < 1:
+            raise ConfigurationError(f"{what} must be at least 1. Received: {what}={size}")
+
+
+def check_rates(**rates: float) -> None:
+    """Refuses rates of dropout outside [0, 1)."""
+    for what, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ConfigurationError(f"{what} must be at least 0 and below 1. Received: {what}={rate}")
 
 
 def inputs(features: Sequence[Feature]) -> dict[str, Tensor]:
@@ -57,20 +72,15 @@ def dense(
     x: Tensor, units: int, *, name: str, initializer: Any = "glorot_uniform", l2: float = 0.0, **kwargs: Any
 ) -> Tensor:
     """A Dense layer whose kernel bears the penalty l2 · Σ w² (none at 0)."""
+    if isinstance(initializer, keras.initializers.Initializer):
+        initializer = initializer.clone()  # one object gives equal weights to all layers of equal shape that share it
     return layers.Dense(
         units,
-        kernel_initializer=_fresh(initializer),
+        kernel_initializer=initializer,
         kernel_regularizer=regularizers.L2(l2) if l2 else None,
         name=name,
         **kwargs,
     )(x)
-
-
-def _fresh(initializer: Any) -> Any:
-    """A copy of an initialiser: one object gives equal weights to all layers of equal shape that share it."""
-    if isinstance(initializer, keras.initializers.Initializer):
-        return initializer.clone()
-    return initializer
 
 
 def mlp(

@@ -45,9 +45,7 @@ class Stage:
     pool: int = 2
 
     def __post_init__(self) -> None:
-        for what in ("filters", "depth", "kernel", "pool"):
-            if getattr(self, what) < 1:
-                raise ConfigurationError(f"{what} must be at least 1. Received: {what}={getattr(self, what)}")
+        blocks.check_sizes(**{what: getattr(self, what) for what in ("filters", "depth", "kernel", "pool")})
         if self.shortcut and self.depth < 2:
             raise ConfigurationError(f"a shortcut needs a depth of 2 or more. Received: depth={self.depth}")
 
@@ -98,8 +96,7 @@ def cnn(
             "a CNN needs pictures, 2 classes and 1 stage at least. "
             f"Received: input_shape={input_shape}, classes={classes}, {len(stages)} stages"
         )
-    if not 0 <= dropout < 1:
-        raise ConfigurationError(f"dropout must be at least 0 and below 1. Received: dropout={dropout}")
+    blocks.check_rates(dropout=dropout)
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = layers.Rescaling(1 / 255, name="scaled")(image)
     for layer in augmentation:
@@ -141,9 +138,6 @@ def _stage(x: blocks.Tensor, stage: Stage, *, name: str) -> blocks.Tensor:
 def augment(size: int = 28, *, flip: bool = True, shift: int = 2, erase: float = 0.5) -> list[layers.Layer]:
     """Makes layers that change pictures in training: mirror them, move them by whole pixels, hide a rectangle.
 
-    Keras says of the shift that it cannot be compiled, and on JAX then trains the whole model uncompiled, ten times
-    slower. There it can be: set the layer's `supports_jit` to True before `compile`.
-
     Args:
         size: Height and width of a picture. Default 28.
         flip: Whether half of the pictures are mirrored left to right. Default True.
@@ -182,8 +176,7 @@ def augment(size: int = 28, *, flip: bool = True, shift: int = 2, erase: float =
 def mirrored(model: keras.Model) -> keras.Model:
     """Averages a classifier's logits of a picture and of its mirror image.
 
-    For a trained model that saw mirrored pictures in training: a little more accurate for twice the time of a
-    prediction, with the same weights.
+    A little more accurate for twice the time of a prediction, where training had mirrored pictures.
 
     Args:
         model: A Functional model of one input of pictures, (batch, height, width, channels).

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers
@@ -104,42 +105,27 @@ def embedding_regressor(
         >>> model.output_shape, model.get_layer("user_id_embedding").output.shape
         ((None, 1), (None, 16))
     """
-    start = keras.initializers.Constant(mean)
-    return _build(features, embeddings, 1, dim, hidden, dropout, l2, stddev, start, "prediction", name)
+    sizes: dict[str, Any] = {"embeddings": embeddings, "dim": dim, "hidden": hidden}
+    return _build(features, 1, "prediction", **sizes, dropout=dropout, l2=l2, stddev=stddev, mean=mean, name=name)
 
 
 def embedding_classifier(
-    features: Sequence[Feature],
-    classes: int,
-    *,
-    embeddings: Sequence[Embedded] = (),
-    dim: int = 16,
-    hidden: Sequence[int] = (128, 64),
-    dropout: float = 0.0,
-    l2: float = 0.0,
-    stddev: float = 0.05,
-    name: str = "embedding_classifier",
+    features: Sequence[Feature], classes: int, *, name: str = "embedding_classifier", **options: Any
 ) -> keras.Model:
     """Classifies rows of a table with or without ids: `embedding_regressor` with a number for each class.
 
     Args:
-        features: Any features; `Numeric` ones best standardised. May be empty where there are ids.
+        features: As `embedding_regressor` takes them.
         classes: Number of classes, 2 or more.
-        embeddings: The ids. Default ().
-        dim: Width of every vector. Default 16.
-        hidden: Widths of the MLP; empty for none. Default (128, 64).
-        dropout: Dropout after each layer of the MLP, 0 to 1. Default 0.
-        l2: Factor of the penalty l2 · Σ w² on the features' numbers and vectors; the ids have their own. Default 0.
-        stddev: Standard deviation of the initial vectors of ids and categories; the numbers start at 0. Default 0.05.
         name: Name of the model. Default "embedding_classifier".
+        **options: `embeddings`, `dim`, `hidden`, `dropout`, `l2` and `stddev`, as of `embedding_regressor`.
 
     Returns:
         An uncompiled Functional model with the inputs of `embedding_regressor`; output float32 (batch, classes),
         logits.
 
     Raises:
-        ConfigurationError: If there are fewer than 2 classes, neither feature nor id, a size below 1, a rate outside
-            [0, 1), or two inputs of one name.
+        ConfigurationError: If there are fewer than 2 classes, or as `embedding_regressor`.
 
     Example:
         >>> embedding_classifier([Categorical("age", 8)], 4).output_shape
@@ -147,30 +133,28 @@ def embedding_classifier(
     """
     if classes < 2:
         raise ConfigurationError(f"a classifier needs at least 2 classes. Received: classes={classes}")
-    return _build(features, embeddings, classes, dim, hidden, dropout, l2, stddev, "zeros", "logits", name)
+    return _build(features, classes, "logits", **options, name=name)
 
 
 def _build(
     features: Sequence[Feature],
-    embeddings: Sequence[Embedded],
     units: int,
-    dim: int,
-    hidden: Sequence[int],
-    dropout: float,
-    l2: float,
-    stddev: float,
-    start: str | keras.initializers.Initializer,
     output: str,
+    *,
     name: str,
+    embeddings: Sequence[Embedded] = (),
+    dim: int = 16,
+    hidden: Sequence[int] = (128, 64),
+    dropout: float = 0.0,
+    l2: float = 0.0,
+    stddev: float = 0.05,
+    mean: float = 0.0,
 ) -> keras.Model:
-    """The graph of both builders; `units` numbers come out, from `start` on, of the layer `output`."""
+    """The graph of both builders; `units` numbers come out of the layer `output`."""
     if not features and not embeddings:
         raise ConfigurationError("a model needs a feature or an id. Received: neither")
-    for what, size in (("dim", dim), *((f"hidden[{i}]", width) for i, width in enumerate(hidden))):
-        if size < 1:
-            raise ConfigurationError(f"{what} must be at least 1. Received: {what}={size}")
-    if not 0 <= dropout < 1:
-        raise ConfigurationError(f"dropout must be at least 0 and below 1. Received: dropout={dropout}")
+    blocks.check_sizes(dim=dim, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+    blocks.check_rates(dropout=dropout)
     tensors = blocks.inputs([*features, *(part.id for part in embeddings)])
 
     terms, vectors, products = [], [], []
@@ -194,6 +178,7 @@ def _build(
 
     x = blocks.mlp(blocks.concatenate(vectors, name="joined"), hidden, dropout=dropout)
     x = blocks.concatenate([x, *products], name="last")
+    start = keras.initializers.Constant(mean)
     terms.append(blocks.dense(x, units, bias_initializer=start, name="output"))
     return keras.Model(tensors, blocks.add(terms, name=output), name=name)
 

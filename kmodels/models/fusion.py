@@ -40,9 +40,9 @@ def fusion_classifier(
         pictures: Normalised pictures, such as `image_input` gives, or None.
         metadata_features: Features of the metadata, or none.
         classes: Width of the logits. Default 3.
-        backbone: "compact" (see `compact_backbone`), "resnet18", "resnet34", "resnet50", or a function from the
-            pictures to any Functional model that ends in float32 (batch, features); its inputs stay as they are.
-            Default "resnet18".
+        backbone: "compact" (four convolutions, for a few hundred to a few thousand pictures and no pretraining),
+            "resnet18", "resnet34", "resnet50", or a function from the pictures to any Functional model that ends in
+            float32 (batch, features); its inputs stay as they are. Default "resnet18".
         metadata_hidden: Widths of the metadata branch, at least one. Default (64, 32).
         head_hidden: Widths of the head; empty for none. Default (128, 64).
         dropout: Dropout after each hidden layer, 0 to 1. Default 0.3.
@@ -67,9 +67,9 @@ def fusion_classifier(
         >>> sum(int(keras.ops.size(weight)) for weight in model.trainable_weights)
         11214995
     """
-    _check(classes, dropout)
-    _check_rate(picture_dropout)
     rate = dropout if metadata_dropout is None else metadata_dropout
+    blocks.check_sizes(classes=classes)
+    blocks.check_rates(dropout=dropout, metadata_dropout=rate, picture_dropout=picture_dropout)
     if pictures is None and not metadata_features:
         raise ConfigurationError("a classifier needs pictures or metadata features. Received: neither")
     inputs, vectors = blocks.inputs(metadata_features), []
@@ -85,7 +85,8 @@ def fusion_classifier(
     if metadata_features:
         vectors.append(_metadata_branch(metadata_features, inputs, metadata_hidden, rate))
     x = blocks.concatenate(vectors, name="joined")
-    return keras.Model(inputs, _head(x, head_hidden, classes, dropout), name=name)
+    x = blocks.mlp(x, head_hidden, batch_norm=True, dropout=dropout, initializer=_he_normal(), name="head")
+    return keras.Model(inputs, blocks.dense(x, classes, name="logits"), name=name)
 
 
 def _he_normal() -> keras.initializers.Initializer:
@@ -114,7 +115,6 @@ def _metadata_branch(
 ) -> Tensor:
     if not hidden:
         raise ConfigurationError(f"the metadata branch needs a layer. Received: metadata_hidden={hidden}")
-    _check_rate(dropout)
     first, *rest = hidden
     stddev = (2 / first) ** 0.5  # of the tables of categories, which are kernels for one-hot columns
     x = blocks.project(features, inputs, first, initializer=_he_normal(), stddev=stddev, name="metadata")
@@ -123,19 +123,3 @@ def _metadata_branch(
     if dropout:
         x = layers.Dropout(dropout, name="metadata_dropout")(x)
     return blocks.mlp(x, rest, batch_norm=True, dropout=dropout, initializer=_he_normal(), name="metadata_mlp")
-
-
-def _head(x: Tensor, hidden: Sequence[int], classes: int, dropout: float) -> Tensor:
-    x = blocks.mlp(x, hidden, batch_norm=True, dropout=dropout, initializer=_he_normal(), name="head")
-    return blocks.dense(x, classes, name="logits")
-
-
-def _check(classes: int, dropout: float) -> None:
-    if classes < 1:
-        raise ConfigurationError(f"classes must be at least 1. Received: classes={classes}")
-    _check_rate(dropout)
-
-
-def _check_rate(dropout: float) -> None:
-    if not 0 <= dropout < 1:
-        raise ConfigurationError(f"dropout must be at least 0 and below 1. Received: dropout={dropout}")

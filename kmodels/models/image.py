@@ -91,13 +91,9 @@ def image_augmentation(
         >>> [layer.name for layer in image_augmentation(rotation=0, translation=0)]
         ['image_flip', 'image_brightness', 'image_contrast', 'image_saturation']
     """
-    for what, value, largest in (
-        ("brightness", brightness, 1),
-        ("contrast", contrast, 1),
-        ("saturation", saturation, 1),
-        ("rotation", rotation, 180),
-        ("translation", translation, 1),
-    ):
+    shares = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "translation": translation}
+    for what, value in (shares | {"rotation": rotation}).items():
+        largest = 180 if what == "rotation" else 1
         if not 0 <= value <= largest:
             raise ConfigurationError(f"{what} must be from 0 to {largest}. Received: {what}={value}")
     chosen: list[keras.layers.Layer] = []
@@ -122,33 +118,10 @@ def image_augmentation(
     return chosen
 
 
-def compact_backbone(pictures: Tensor, *, widths: Sequence[int] = (16, 32, 48, 96)) -> keras.Model:
-    """A small network from pictures to features, for a few hundred to a few thousand pictures and no pretraining.
-
-    Each stage is a convolution → batch normalisation → ReLU, of 5 × 5 in steps of 2 pixels in the first stage, of 3 × 3
-    in the others; after every other stage but the last, the first one included, a max pooling follows. The maximum
-    over all positions ends it: that a pattern is there counts, not where or how large.
-
-    Args:
-        pictures: Normalised pictures, such as `image_input` gives.
-        widths: Kernels of each stage, at least one. Default (16, 32, 48, 96).
-
-    Returns:
-        A Functional model from the pictures' input to float32 (batch, widths[-1]); its last map is that of the layer
-        `eye_4_relu`, the number being that of the stages.
-
-    Raises:
-        ConfigurationError: If there is no stage.
-
-    Example:
-        >>> model = compact_backbone(image_input((64, 64, 3)))
-        >>> model.get_layer("eye_4_relu").output.shape, model.output_shape
-        ((None, 8, 8, 96), (None, 96))
-    """
-    if not widths:
-        raise ConfigurationError(f"a backbone needs a stage. Received: widths={widths}")
+def compact_backbone(pictures: Tensor) -> keras.Model:
+    """A small network from pictures to features, for a few hundred to a few thousand of them and no pretraining."""
     x = pictures
-    for i, width in enumerate(widths, start=1):
+    for i, width in enumerate((16, 32, 48, 96), start=1):
         x = layers.Conv2D(
             width,
             5 if i == 1 else 3,
@@ -160,7 +133,8 @@ def compact_backbone(pictures: Tensor, *, widths: Sequence[int] = (16, 32, 48, 9
         )(x)
         x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"eye_{i}_bn")(x)
         x = layers.ReLU(name=f"eye_{i}_relu")(x)
-        if i % 2 and i < len(widths):
+        if i in (1, 3):
             x = layers.MaxPooling2D(2, name=f"eye_{i}_pool")(x)
     inputs = {tensor.name: tensor for tensor in keras.utils.get_source_inputs(pictures)}
+    # The maximum: that a pattern is there counts, not where or how large.
     return keras.Model(inputs, layers.GlobalMaxPooling2D(name="eye")(x), name="compact_backbone")

@@ -16,7 +16,6 @@ import numpy as np
 from keras import layers
 from numpy.typing import ArrayLike
 
-from kmodels.errors import ConfigurationError
 from kmodels.features import Categorical
 from kmodels.models import blocks
 
@@ -64,15 +63,11 @@ def matrix_factorization(
 
     Example:
         >>> from kmodels.models import presets
-        >>> matrix_factorization(5001, 2001, dim=8).count_params()  # 7002 vectors of 8, 7002 biases, h, c
-        63027
         >>> matrix_factorization(5001, 2001, **presets.MATRIX_FACTORIZATION["a_small"]).count_params()
         63443
     """
-    sizes = {"n_users": n_users, "n_items": n_items, "dim": dim}
-    for what, size in (sizes | {f"hidden[{i}]": width for i, width in enumerate(hidden)}).items():
-        if size < 1:
-            raise ConfigurationError(f"{what} must be at least 1. Received: {what}={size}")
+    blocks.check_sizes(n_users=n_users, n_items=n_items, dim=dim)
+    blocks.check_sizes(**{f"hidden[{i}]": width for i, width in enumerate(hidden)})
     tensors = blocks.inputs([Categorical("user_id", n_users), Categorical("item_id", n_items)])
     vectors, terms = [], []
     for prefix, size in (("user", n_users), ("item", n_items)):

@@ -14,7 +14,6 @@ import keras
 from keras import layers
 
 from kmodels import backend
-from kmodels.errors import ConfigurationError
 from kmodels.features import Categorical, Feature, MultiHot
 from kmodels.models import blocks
 
@@ -44,14 +43,12 @@ def neumf(
 ) -> keras.Model:
     """Predicts the rating of a user for an item.
 
-    A user's vector p is the row of an embedding table, an item's vector q likewise. Side features enter in one of two
-    ways: with `user_side_dim` set, they are projected to that width and join p and q as inputs of the MLP; with None
-    they are projected to `dim` and added into p, so that a user without ratings still has a vector. A history (the
-    items a user rated, as `MultiHot` weights or a `Bag`) entered that way is SVD++'s. The same holds for items.
+    A user's vector p is the row of an embedding table, an item's vector q likewise. Side features are projected, and
+    with `user_side_dim` join p and q as inputs of the MLP; with None they are added into p, so that a user without
+    ratings still has a vector. A history (the items a user rated) entered that way is SVD++'s.
 
     The rating is the last layer's output, plus p · q with `product` (p ⊙ q also joins the MLP), plus a number per
-    user and one per item with `biases`, plus a linear function of the rating's context (`context_features`), as
-    in Koren's day biases.
+    user and one per item with `biases`, plus a linear function of the rating's context (`context_features`).
 
     Args:
         n_users: Rows of the users' table, row 0 for unknown users included.
@@ -59,7 +56,7 @@ def neumf(
         dim: Width of p and q. Default 32.
         user_features: Features of the user, histories included. Default ().
         item_features: Features of the item. Default ().
-        context_features: Features of the rating's context, which belong to neither the user nor the item. Default ().
+        context_features: Features of the rating's context. Default ().
         histories: Whether the inputs `user_history`, `MultiHot` of 2 · n_items, and `item_history`, of 2 · n_users,
             come before the other features of users and items. Default False.
         user_side_dim: Width of the users' side projection in the MLP's input, or None to add it into p. Default None.
@@ -92,10 +89,8 @@ def neumf(
         >>> sorted(tensor.name for tensor in model.inputs)
         ['item_history', 'item_id', 'labels', 'user_history', 'user_id']
     """
-    _check(n_users=n_users, n_items=n_items, dim=dim)
-    for rate_name, rate in (("dropout", dropout), ("vector_dropout", vector_dropout)):
-        if not 0 <= rate < 1:
-            raise ConfigurationError(f"{rate_name} must be at least 0 and below 1. Received: {rate_name}={rate}")
+    blocks.check_sizes(n_users=n_users, n_items=n_items, dim=dim)
+    blocks.check_rates(dropout=dropout, vector_dropout=vector_dropout)
     if histories:
         user_features = [MultiHot("user_history", 2 * n_items), *user_features]
         item_features = [MultiHot("item_history", 2 * n_users), *item_features]
@@ -110,7 +105,7 @@ def neumf(
         ids = tensors[entity.name]
         vector = blocks.embedding(ids, entity.size, dim, stddev=stddev, l2=l2, name=f"{prefix}_embedding")
         if side_dim is not None:
-            _check(**{f"{prefix}_side_dim": side_dim, f"number of {prefix}_features": len(features)})
+            blocks.check_sizes(**{f"{prefix}_side_dim": side_dim, f"number of {prefix}_features": len(features)})
             sides.append(
                 blocks.project(features, tensors, side_dim, initializer=initializer, l2=l2, name=f"{prefix}_side")
             )
@@ -147,12 +142,6 @@ def neumf(
     start = keras.initializers.Constant(mean)
     terms.append(blocks.dense(x, 1, initializer=initializer, l2=l2, bias_initializer=start, name="output"))
     return keras.Model(tensors, blocks.add(terms, name="rating"), name=name)
-
-
-def _check(**sizes: int) -> None:
-    for what, size in sizes.items():
-        if size < 1:
-            raise ConfigurationError(f"{what} must be at least 1. Received: {what}={size}")
 
 
 def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:

@@ -16,6 +16,7 @@ from keras import layers
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError
+from kmodels.models import blocks
 from kmodels.models.blocks import Tensor
 
 _LAYER = re.compile(r"(?:layer(\d)_(\d+)_)?(?:(downsample_)|conv|bn)(\d)|fc")
@@ -63,8 +64,7 @@ def resnet(
     """
     if pooling not in (None, "avg", "max"):
         raise ConfigurationError(f"pooling must be None, 'avg' or 'max'. Received: pooling={pooling!r}")
-    if classes < 1:
-        raise ConfigurationError(f"classes must be at least 1. Received: classes={classes}")
+    blocks.check_sizes(classes=classes)
     if input_tensor is not None and input_shape is not None:
         raise ConfigurationError(f"input_tensor has a shape already. Received: input_shape={input_shape}")
     if input_tensor is None:

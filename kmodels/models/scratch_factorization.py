@@ -26,23 +26,14 @@ Ints = npt.NDArray[np.integer]
 
 
 class Factors(NamedTuple):
-    """All that is learnt; a gradient has the same fields.
+    """All that is learnt; a gradient has the same fields."""
 
-    Attributes:
-        user_vectors: (n_users, dim), the rows p.
-        item_vectors: (n_items, dim), the rows q.
-        user_bias: (n_users, 1).
-        item_bias: (n_items, 1).
-        mlp: The layers on (p, q, p ⊙ q), 3 · dim inputs; empty for none.
-        output: The last layer, linear, (dim + the MLP's last width, 1): its weights are h above g, its bias is c.
-    """
-
-    user_vectors: Floats
-    item_vectors: Floats
-    user_bias: Floats
-    item_bias: Floats
-    mlp: list[Layer]
-    output: Layer
+    user_vectors: Floats  # (n_users, dim), the rows p
+    item_vectors: Floats  # (n_items, dim), the rows q
+    user_bias: Floats  # (n_users, 1)
+    item_bias: Floats  # (n_items, 1)
+    mlp: list[Layer]  # on (p, q, p ⊙ q), 3 · dim inputs; empty for none
+    output: Layer  # linear, (dim + the MLP's last width, 1): its weights are h above g, its bias is c
 
 
 def initialize(
@@ -56,13 +47,7 @@ def initialize(
     mean: float = 0.0,
     seed: int = 0,
 ) -> Factors:
-    """Makes new factors: small random vectors, biases of 0, and the mean rating as the constant.
-
-    Example:
-        >>> factors = initialize(3, 4, dim=2, hidden=(5,))
-        >>> factors.mlp[0].weights.shape, factors.output.weights.shape
-        ((6, 5), (7, 1))
-    """
+    """Makes new factors: small random vectors, biases of 0, and the mean rating as the constant."""
     if min(n_users, n_items, dim) < 1:
         raise ConfigurationError(f"sizes must be at least 1. Received: n_users={n_users}, n_items={n_items}, dim={dim}")
     rng = np.random.default_rng(seed)
@@ -80,12 +65,7 @@ def initialize(
 
 
 def predict(factors: Factors, user: Ints, item: Ints) -> Floats:
-    """Predicts ratings.
-
-    Example:
-        >>> predict(initialize(3, 4, hidden=(), mean=3.5, stddev=0.0), np.array([0, 2]), np.array([1, 1])).tolist()
-        [3.5, 3.5]
-    """
+    """Predicts ratings."""
     return _forward(factors, user, item)[0][:, 0]
 
 
@@ -112,12 +92,6 @@ def loss_and_gradient(
 
     The penalties, l2 · Σ w² over a table, keep those who rated little near nought: each rating pulls their row with
     the same force as any other's, and the penalty pulls back. The gradient of l2 · w² is 2 · l2 · w.
-
-    Example:
-        >>> factors = initialize(2, 2, dim=1, hidden=(), mean=3.0, stddev=0.0)
-        >>> loss, gradient = loss_and_gradient(factors, np.array([0]), np.array([1]), np.array([5.0]))
-        >>> loss, gradient.user_bias.tolist(), gradient.output.bias.tolist()
-        (4.0, [[-4.0], [0.0]], [-4.0])
     """
     predicted, in_mlp, in_output = _forward(factors, user, item)
     error, by_rating = network.mean_squared_error(predicted, np.asarray(rating, np.float64)[:, None])
@@ -160,14 +134,7 @@ def _rows(ids: Ints, by_rows: Floats, table: Floats) -> Floats:
 
 
 def descend(factors: Factors, gradient: Factors, learning_rate: float, table_rate: float) -> Factors:
-    """Takes one step downhill.
-
-    Example:
-        >>> factors = initialize(2, 2, dim=1, hidden=(), mean=3.0, stddev=0.0)
-        >>> _, gradient = loss_and_gradient(factors, np.array([0]), np.array([1]), np.array([5.0]))
-        >>> descend(factors, gradient, 0.1, 0.25).user_bias.tolist()
-        [[1.0], [0.0]]
-    """
+    """Takes one step downhill."""
     tables = {
         name: getattr(factors, name) - table_rate * getattr(gradient, name)
         for name in ("user_vectors", "item_vectors", "user_bias", "item_bias")
@@ -197,14 +164,6 @@ def fit(
 
     The history has of each epoch: `epoch`, `loss` (mean of the steps' losses), `rmse` of the ratings and, with
     validation, `val_rmse`, both after the epoch, and `seconds`.
-
-    Example:
-        >>> user, item = np.repeat([0, 1], 2), np.tile([0, 1], 2)
-        >>> rating = np.array([5.0, 1.0, 1.0, 5.0])
-        >>> start = initialize(2, 2, dim=2, hidden=(), mean=3.0)
-        >>> factors, _ = fit(start, user, item, rating, epochs=500, table_rate=0.3)
-        >>> predict(factors, user, item).round(1).tolist()
-        [5.0, 1.0, 1.0, 5.0]
     """
     rng, history = np.random.default_rng(seed), []
     watched = {"rmse": (user, item, rating)} | ({"val_rmse": validation} if validation else {})

@@ -26,30 +26,18 @@ Floats = npt.NDArray[np.float64]
 
 
 class Layer(NamedTuple):
-    """One layer; the gradient of a layer has the same fields.
+    """One layer; the gradient of a layer has the same fields."""
 
-    Attributes:
-        weights: (n_in, n_out).
-        bias: (n_out,).
-        activation: A name of `ACTIVATIONS`.
-    """
-
-    weights: Floats
-    bias: Floats
-    activation: str
+    weights: Floats  # (n_in, n_out)
+    bias: Floats  # (n_out,)
+    activation: str  # a name of `ACTIVATIONS`
 
 
 class Activation(NamedTuple):
-    """How a layer bends its numbers.
+    """What makes a layer more than a linear function of its inputs."""
 
-    Attributes:
-        apply: z -> a.
-        slope: a -> the slope of `apply` where it gave a. For all four it can be read off the result, so that z need
-            not be kept.
-    """
-
-    apply: Callable[[Floats], Floats]
-    slope: Callable[[Floats], Floats]
+    apply: Callable[[Floats], Floats]  # z -> a
+    slope: Callable[[Floats], Floats]  # a -> the slope of `apply` where it gave a: for all four, z need not be kept
 
 
 # sigmoid(z) = 1 / (1 + exp(-z)), written with tanh, which does not overflow.
@@ -66,22 +54,13 @@ def xavier(rng: np.random.Generator, n_in: int, n_out: int) -> Floats:
 
     A sum of n_in products has the variance n_in · Var(w) · Var(x): to keep it, Var(w) should be 1 / n_in; on the way
     back the sum runs over n_out. 2 / (n_in + n_out) lies between (Glorot and Bengio, AISTATS 2010).
-
-    Example:
-        >>> float(np.abs(xavier(np.random.default_rng(0), 4, 2)).max()) < 1
-        True
     """
     limit = np.sqrt(6 / (n_in + n_out))
     return rng.uniform(-limit, limit, (n_in, n_out))
 
 
 def he(rng: np.random.Generator, n_in: int, n_out: int) -> Floats:
-    """Draws weights for ReLU, which sets half of the numbers to 0 and so needs twice the variance, 2 / n_in.
-
-    Example:
-        >>> he(np.random.default_rng(0), 4, 2).shape
-        (4, 2)
-    """
+    """Draws weights for ReLU, which sets half of the numbers to 0 and so needs twice the variance, 2 / n_in."""
     return rng.normal(0.0, np.sqrt(2 / n_in), (n_in, n_out))
 
 
@@ -95,10 +74,6 @@ def initialize(
     """Makes a network of any sizes, with random weights and biases of 0.
 
     Weights must differ from the start: units with equal weights get equal gradients and would stay equal for ever.
-
-    Example:
-        >>> [layer.weights.shape for layer in initialize([2, 8, 1], ["tanh", "linear"])]
-        [(2, 8), (8, 1)]
     """
     if len(sizes) != len(activations) + 1 or len(sizes) < 2 or min(sizes) < 1:
         raise ConfigurationError(
@@ -116,13 +91,7 @@ def initialize(
 
 
 def forward(network: Sequence[Layer], x: Floats) -> list[Floats]:
-    """Computes the network's output, and keeps what every layer gave: the way back needs it.
-
-    Example:
-        >>> twice = [Layer(np.array([[2.0]]), np.array([1.0]), "relu")]
-        >>> forward(twice, np.array([[3.0], [-3.0]]))[-1].tolist()
-        [[7.0], [0.0]]
-    """
+    """Computes the network's output, and keeps what every layer gave: the way back needs it."""
     results = [x]
     for layer in network:
         z = results[-1] @ layer.weights + layer.bias
@@ -134,11 +103,6 @@ def mean_squared_error(predicted: Floats, target: Floats) -> tuple[float, Floats
     """Computes the error that is made smaller, and how it changes with each prediction.
 
     With N numbers, E = Σ (predicted - target)² / N, so dE / dpredicted = 2 (predicted - target) / N.
-
-    Example:
-        >>> error, slope = mean_squared_error(np.array([[3.0]]), np.array([[1.0]]))
-        >>> error, slope.tolist()
-        (4.0, [[4.0]])
     """
     difference = predicted - target
     return float(np.mean(difference**2)), 2 * difference / difference.size
@@ -155,12 +119,6 @@ def backward(network: Sequence[Layer], results: Sequence[Floats], by_output: Flo
     - x reaches the error through every z it feeds:   dE/dx = dE/dz Wᵀ
 
     and dE/dx is dE/da of the layer before. So one walk backwards, no dearer than two forwards, gives all of them.
-
-    Example:
-        >>> twice = [Layer(np.array([[2.0]]), np.array([1.0]), "linear")]
-        >>> gradient, by_input = backward(twice, forward(twice, np.array([[3.0]])), np.array([[1.0]]))
-        >>> gradient[0].weights.tolist(), gradient[0].bias.tolist(), by_input.tolist()
-        ([[3.0]], [1.0], [[2.0]])
     """
     gradients: list[Layer] = []
     by_a = by_output
@@ -172,13 +130,7 @@ def backward(network: Sequence[Layer], results: Sequence[Floats], by_output: Flo
 
 
 def descend(network: Sequence[Layer], gradients: Sequence[Layer], learning_rate: float) -> list[Layer]:
-    """Takes one step downhill: each weight moves against its gradient.
-
-    Example:
-        >>> one = [Layer(np.array([[2.0]]), np.array([1.0]), "linear")]
-        >>> descend(one, [Layer(np.array([[3.0]]), np.array([1.0]), "linear")], 0.1)[0].weights.tolist()
-        [[1.7]]
-    """
+    """Takes one step downhill: each weight moves against its gradient."""
     return [
         Layer(layer.weights - learning_rate * slope.weights, layer.bias - learning_rate * slope.bias, layer.activation)
         for layer, slope in zip(network, gradients, strict=True)
@@ -199,13 +151,6 @@ def fit(
 
     With all rows at once the steps go straight downhill, but there is one for each pass over the data. With a few rows
     at a time (stochastic gradient descent) each step is only roughly downhill, and there are many more of them.
-
-    Example:
-        >>> x = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-        >>> either_but_not_both = np.array([[0.0], [1.0], [1.0], [0.0]])
-        >>> network, errors = fit(initialize([2, 8, 1], ["tanh", "linear"]), x, either_but_not_both, epochs=2000)
-        >>> forward(network, x)[-1].round(2)[:, 0].tolist()
-        [0.0, 1.0, 1.0, 0.0]
     """
     rng, layers, history = np.random.default_rng(seed), list(network), []
     for _ in range(epochs):

@@ -1,14 +1,12 @@
 """Compile, fit and resume: one way for every family, on every backend."""
 
 from kmodels.backend import skip_initializers
-from kmodels.training.compiling import PRECISIONS, compile_model, cosine, in_precision
-from kmodels.training.fitting import ENGINES, best_weights, fit, plateau_callbacks
+from kmodels.training.compiling import compile_model, cosine, in_precision
+from kmodels.training.fitting import best_weights, fit, plateau_callbacks
 from kmodels.training.trained import predict, save
 from kmodels.training.weights import CompiledModels, initialize
 
 __all__ = [
-    "ENGINES",
-    "PRECISIONS",
     "CompiledModels",
     "best_weights",
     "compile_model",

@@ -10,15 +10,14 @@ import keras
 from kmodels import backend
 from kmodels.errors import ConfigurationError
 
-PRECISIONS = ("float32", "mixed_bfloat16")
+_PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 def in_precision(model: keras.Model, policy: str) -> keras.Model:
     """The same model computing in another precision: the same weights, which stay float32, and float32 outputs.
 
-    With "mixed_bfloat16" the layers between compute in bfloat16, which is quicker for convolutions where the processor
-    has instructions for it (AVX-512 BF16 or AMX; `lscpu` lists them) and has to be imitated elsewhere. Back in
-    "float32", a trained model predicts and is saved as any other.
+    In "mixed_bfloat16" convolutions are quicker where the processor has instructions for it (AVX-512 BF16 or AMX).
+    Back in "float32", a trained model predicts and is saved as any other.
 
     Args:
         model: An uncompiled or a trained Functional model.
@@ -38,8 +37,8 @@ def in_precision(model: keras.Model, policy: str) -> keras.Model:
         >>> in_precision(model, "mixed_bfloat16").get_layer("hidden").compute_dtype
         'bfloat16'
     """
-    if policy not in PRECISIONS:
-        raise ConfigurationError(f"the precision must be one of {', '.join(PRECISIONS)}. Received: {policy!r}")
+    if policy not in _PRECISIONS:
+        raise ConfigurationError(f"the precision must be one of {', '.join(_PRECISIONS)}. Received: {policy!r}")
     last = {backend.node_of(output).operation.name for output in model.outputs}
 
     def converted(layer: keras.layers.Layer) -> keras.layers.Layer:

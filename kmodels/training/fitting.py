@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import pandas as pd
 from keras import callbacks as kc
 from tqdm import tqdm
 
-from kmodels import backend
+from kmodels import backend, files
 from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.pipelines import Batches, check_inputs, tf_data
 from kmodels.pipelines.batches import raise_original_errors
@@ -26,17 +25,16 @@ _CALLBACK_STATE = {
     kc.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
     kc.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
 }
-ENGINES = ("pydataset", "tf.data")
+_ENGINES = ("pydataset", "tf.data")
 _CHECKPOINT, _HISTORY = "checkpoint.npz", "history.csv"
 
 
-def plateau_callbacks(monitor: str = "val_rmse", *, factor: float = 0.5, patience: int = 2, stop: int = 5) -> list:
-    """Callbacks of the classic recipe: a lower learning rate on a plateau, early stopping, the best weights kept.
+def plateau_callbacks(monitor: str = "val_rmse", *, patience: int = 2, stop: int = 5) -> list:
+    """Callbacks of the classic recipe: half the learning rate on a plateau, early stopping, the best weights kept.
 
     Args:
         monitor: Name of the logged value; lower is better. Default "val_rmse".
-        factor: What the learning rate is multiplied by on a plateau. Default 0.5.
-        patience: Epochs without improvement before that. Default 2.
+        patience: Epochs without improvement before the rate is halved. Default 2.
         stop: Epochs without improvement before training ends. Default 5.
 
     Returns:
@@ -47,7 +45,7 @@ def plateau_callbacks(monitor: str = "val_rmse", *, factor: float = 0.5, patienc
         ['ReduceLROnPlateau', 'EarlyStopping']
     """
     return [
-        kc.ReduceLROnPlateau(monitor, factor=factor, patience=patience, mode="min"),
+        kc.ReduceLROnPlateau(monitor, factor=0.5, patience=patience, mode="min"),
         best_weights(monitor, stop=stop),
     ]
 
@@ -85,8 +83,7 @@ def fit(
     """Fits a compiled model, with a progress bar, `history.csv` and a checkpoint after each epoch.
 
     A run killed at any time goes on from its last finished epoch with `resume=True` and, on the same backend, ends
-    as an unbroken run does: the checkpoint holds the weights, the optimiser, the random states, the callbacks and the
-    history, and both the order of the rows and the dropout masks of an epoch depend on (seed, epoch).
+    as an unbroken run does.
 
     Args:
         model: A built and compiled model.
@@ -97,8 +94,7 @@ def fit(
         callbacks: Keras callbacks; see `plateau_callbacks` and `best_weights`. Default ().
         resume: Whether to go on from the folder's checkpoint, if it has one. Default False.
         seed: Seed of dropout. Default 0.
-        engine: "pydataset", "tf.data", or None for "tf.data" on TensorFlow where no part of the batches works in the
-            background, and "pydataset" otherwise. Default None.
+        engine: "pydataset", "tf.data", or None for what is quicker. Default None.
         progress: Whether to show a progress bar, or where there is no terminal a line for each epoch. Default True.
 
     Returns:
@@ -111,8 +107,8 @@ def fit(
     """
     if engine is None:
         engine = "tf.data" if backend.name() == "tensorflow" and not train.in_background else "pydataset"
-    if engine not in ENGINES:
-        raise ConfigurationError(f"engine must be one of {', '.join(ENGINES)}. Received: engine={engine!r}")
+    if engine not in _ENGINES:
+        raise ConfigurationError(f"engine must be one of {', '.join(_ENGINES)}. Received: engine={engine!r}")
     given = [train] if validation is None else [train, validation]
     for batches in given:
         check_inputs(model, batches)
@@ -250,12 +246,7 @@ class _Checkpoint(kc.Callback):
             for j, weight in enumerate(getattr(callback, "best_weights", None) or ()):
                 arrays[f"best_{i}/{j}"] = weight
         arrays["state"] = np.array(json.dumps(state, default=float))
-        temporary = self.folder / f"{_CHECKPOINT}.tmp"
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.folder / _CHECKPOINT)
+        files.write_arrays(self.folder / _CHECKPOINT, arrays)
 
     def restore(self, model: keras.Model, path: Path) -> None:
         with np.load(path, allow_pickle=False) as file:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from kmodels import backend
+from kmodels import backend, files
 from kmodels.errors import ConfigurationError
 from kmodels.pipelines import Batches, check_inputs
 
@@ -31,11 +30,8 @@ def save(model: keras.Model, path: str | Path) -> None:
         >>> keras.saving.load_model(path).count_params()
         4
     """
-    path = Path(path)
-    temporary = path.with_name(f"{path.stem}.tmp.keras")
-    with backend.without_tensorflow():
+    with backend.without_tensorflow(), files.atomic(path) as temporary:
         keras.Model(model.input, model.output, name=model.name).save(temporary)
-    os.replace(temporary, path)
 
 
 def predict(model: keras.Model, batches: Batches) -> np.ndarray:

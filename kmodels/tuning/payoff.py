@@ -15,12 +15,10 @@ from kmodels.errors import ConfigurationError
 def payoff(
     score: Callable[[Any, int], Mapping[str, float]], settings: Mapping[str, Any], seeds: Sequence[int]
 ) -> pd.DataFrame:
-    """Trains and judges each settings once a seed, the same seeds for all.
+    """Trains and evaluates each settings once a seed, the same seeds for all; equal settings are trained once.
 
-    A search takes the best of many trials by their validation rows, which flatters it. Here the winner is trained on
-    the whole training part again and judged on test rows that no trial used, as are the default settings. Seeds should
-    change weights, order and dropout and leave the split as it is: test rows of another split were validation rows of
-    the search. Where the best trial was the first, which has the default settings, they are trained once for both.
+    A search takes the best of many trials by their validation rows, which flatters it. Seeds should change weights,
+    order and dropout and leave the split as it is: test rows of another split were validation rows of the search.
     `evaluation.selection.payoff_summary` tests whether the difference is significant.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -19,13 +18,13 @@ import pandas as pd
 from keras_tuner.engine.base_tuner import BaseTuner
 from tqdm import tqdm
 
-from kmodels import backend, training
+from kmodels import backend, files, training
 from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.pipelines import Batches
 from kmodels.tuning import workers as processes
 from kmodels.tuning.journal import FAILURE, journaled_oracle, replay
 
-ALGORITHMS = ("random", "hyperband", "bayesian")
+_ALGORITHMS = ("random", "hyperband", "bayesian")
 _SETTINGS, _CHECKPOINT = "search.json", "checkpoint.npz"
 
 
@@ -70,16 +69,12 @@ def search(
     """Searches for the hyper-parameters of the best model; a search that was stopped goes on where it was.
 
     Each trial builds a model, draws its weights by `training.initialize` and trains it by `training.fit`; its score is
-    the objective's best epoch. The first trial has the space's defaults (`default=` in `hp.Float` and its like; without
-    one KerasTuner takes the lowest or the first value), so that a search does not end behind them; "hyperband" may give
-    them up early, like any other. With one worker, the same seed gives the same trials in the same order on every
-    backend for "random"; "hyperband" and "bayesian" also look at scores, in whose last digits backends differ. A trial
-    that fails is written down with its reason and the search goes on.
+    the objective's best epoch. The first trial has the space's defaults, so that a search does not end behind them. A
+    trial that fails is written down with its reason and the search goes on.
 
     With `workers` above 1 this process becomes KerasTuner's chief and starts the running script once more for each
-    worker, with the same arguments: the script must come to this call again. A worker that dies is started again and
-    runs its trial again. Where KerasTuner's own environment variables are set (`KERASTUNER_TUNER_ID`,
-    `KERASTUNER_ORACLE_IP`, `KERASTUNER_ORACLE_PORT`), this process is the chief or the worker that they say.
+    worker, with the same arguments: the script must come to this call again. Where KerasTuner's own environment
+    variables are set (`KERASTUNER_TUNER_ID` …), this process is the chief or the worker that they say.
 
     Args:
         build: From KerasTuner's `hp` to a compiled model. The trial's number of epochs stands in
@@ -152,7 +147,7 @@ class _Settings:
     about: str
 
     def __post_init__(self) -> None:
-        for name, known in (("algorithm", ALGORITHMS), ("direction", ("min", "max"))):
+        for name, known in (("algorithm", _ALGORITHMS), ("direction", ("min", "max"))):
             if getattr(self, name) not in known:
                 raise ConfigurationError(
                     f"{name} must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}"
@@ -211,8 +206,8 @@ class _Tuner(BaseTuner):
         before = self.folder / f"trial_{parent}" / _CHECKPOINT
         if parent is not None and before.exists() and not (folder / _CHECKPOINT).exists():
             # Half a copy, left by a kill, would be taken for the trial's own.
-            part = shutil.copy(before, folder / f"{_CHECKPOINT}.part")
-            os.replace(part, folder / _CHECKPOINT)
+            with files.atomic(folder / _CHECKPOINT) as part:
+                shutil.copy(before, part)
 
     def _scores(self, history: pd.DataFrame) -> np.ndarray:
         if self.settings.objective not in history:
@@ -255,14 +250,8 @@ class _Progress:
     def __init__(self, oracle: Any) -> None:
         # Those of an earlier process took no time in this one.
         self.before, self.started = len(oracle.end_order), time.perf_counter()
-        self.bar = tqdm(
-            total=oracle.max_trials,
-            initial=self.before,
-            desc="search",
-            unit="trial",
-            dynamic_ncols=True,
-            disable=None,
-        )
+        options = {"desc": "search", "unit": "trial", "dynamic_ncols": True, "disable": None}
+        self.bar = tqdm(total=oracle.max_trials, initial=self.before, **options)
         if self.before and self.bar.disable:
             print(f"going on after {self._state(oracle)}", file=sys.stderr, flush=True)
 
@@ -298,20 +287,17 @@ def _open(folder: Path, settings: _Settings, space: Any) -> None:
     content = {**asdict(settings), "space": [parameter.get_config() for parameter in space.space]}
     text = json.dumps(content, indent=1, default=str) + "\n"
     path = folder / _SETTINGS
-    part = path.with_suffix(".part")
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        wanted = json.loads(text)
+        found, wanted = files.read_json(path), json.loads(text)
         differing = [name for name in wanted if found.get(name) != wanted[name]]
         if differing:
             what = "; ".join(f"{name} is {found.get(name)!r} there, here {wanted[name]!r}" for name in differing)
             raise ConfigurationError(f"{folder} holds another search: {what}")
-    elif folder.exists() and set(folder.iterdir()) - {part}:
+    elif folder.exists() and set(folder.iterdir()) - set(folder.glob(f"{path.stem}.*.tmp{path.suffix}")):
         raise ConfigurationError(f"{folder} holds files that are no search; give the search a folder of its own")
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        files.write_atomically(path, text)
 
 
 def _result(oracle: Any, settings: _Settings) -> Search:

@@ -23,18 +23,7 @@ _POLL_S = 0.2
 
 
 def role() -> str | None:
-    """Says what this process is in a search over several.
-
-    Returns:
-        "chief", "worker", or None where KerasTuner's environment variables are not set.
-
-    Raises:
-        ConfigurationError: If only some of them are set.
-
-    Example:
-        >>> role() is None
-        True
-    """
+    """Whether this process is a "chief" or a "worker" by KerasTuner's environment variables; None without them."""
     given = [name for name in (_ID, _IP, _PORT) if name in os.environ]
     if not given:
         return None

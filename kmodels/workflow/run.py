@@ -384,7 +384,7 @@ class Run:
             return False
         from kmodels import tuning  # needs KerasTuner, an extra
 
-        return tuning.role() == "worker"
+        return tuning.workers.role() == "worker"
 
 
 def _layers(model: keras.Model | str) -> str:

@@ -249,7 +249,7 @@ def test_a_saved_model_takes_raw_pictures_on_another_backend(tmp_path, backend_n
     [
         (lambda: fuse(classes=0), "classes must be at least 1. Received: classes=0"),
         (lambda: fuse(dropout=1.0), "dropout must be at least 0 and below 1. Received: dropout=1.0"),
-        (lambda: fuse(metadata_dropout=-0.1), "Received: dropout=-0.1"),
+        (lambda: fuse(metadata_dropout=-0.1), "Received: metadata_dropout=-0.1"),
         (lambda: fuse(metadata_hidden=()), "the metadata branch needs a layer"),
         (lambda: fusion.fusion_classifier(None, []), "needs pictures or metadata features"),
         (lambda: fuse([Numeric("image")]), "Received twice: 'image'"),

@@ -26,6 +26,8 @@ BYTES = 4 * 6 * 3
 ROWS = 23
 needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow not installed")
 
+ENGINES = ("pydataset", "tf.data")
+
 
 def expected(paths, rows=None):
     return np.stack([read_picture(paths[row], SIZE) for row in (range(len(paths)) if rows is None else rows)])
@@ -127,7 +129,7 @@ def test_both_engines_and_arrays_train_the_same_model(paths, tmp_path):
         return {"image": expected(paths, rows)}
 
     results = []
-    for engine, part in [("pydataset", array_part), *((engine, Pictures(paths, SIZE)) for engine in training.ENGINES)]:
+    for engine, part in [("pydataset", array_part), *((engine, Pictures(paths, SIZE)) for engine in ENGINES)]:
         model = network()
         history = training.fit(
             model, batches_of([part], shuffle=True), batches_of([part]), epochs=2, folder=tmp_path, engine=engine
@@ -270,7 +272,7 @@ def test_the_first_bad_picture_of_a_batch_is_named_in_the_batch_it_is_in(paths, 
     np.testing.assert_array_equal(batches[3][0]["image"], expected(paths, range(12, 16)))
 
 
-@pytest.mark.parametrize("engine", training.ENGINES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_bad_picture_ends_training_with_its_own_error(paths, engine):
     if engine == "tf.data" and importlib.util.find_spec("tensorflow") is None:
         pytest.skip("TensorFlow not installed")

@@ -61,8 +61,8 @@ def assert_same(one, other):
 
 
 def test_plateau_callbacks_do_what_their_arguments_say():
-    plateau, stop = training.plateau_callbacks("val_mae", factor=0.1, patience=3, stop=7)
-    assert (plateau.monitor, plateau.factor, plateau.patience, plateau.mode) == ("val_mae", 0.1, 3, "min")
+    plateau, stop = training.plateau_callbacks("val_mae", patience=3, stop=7)
+    assert (plateau.monitor, plateau.factor, plateau.patience, plateau.mode) == ("val_mae", 0.5, 3, "min")
     assert (stop.monitor, stop.patience, stop.mode, stop.restore_best_weights) == ("val_mae", 7, "min", True)
 
 

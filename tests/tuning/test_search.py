@@ -50,7 +50,7 @@ def test_hyperband_goes_on_from_a_trials_weights_as_one_long_run(build, compiled
     assert not list((tmp_path / "search").rglob("checkpoint.npz"))
 
 
-@pytest.mark.parametrize("algorithm", tuning.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ["random", "hyperband", "bayesian"])
 def test_a_stopped_search_goes_on_without_repeating_a_trial(build, data, tmp_path, algorithm):
     whole = search(build, data, tmp_path / "whole", algorithm=algorithm)
     built = []
@@ -178,7 +178,7 @@ def test_the_folder_of_another_search_is_refused(build, compiled, data, tmp_path
 
 def test_a_kill_while_the_settings_are_written_leaves_no_strange_file(build, data, tmp_path):
     (tmp_path / "search").mkdir()
-    (tmp_path / "search" / "search.part").write_text('{"algorithm": "ran')
+    (tmp_path / "search" / "search.7.tmp.json").write_text('{"algorithm": "ran')
     assert len(search(build, data, tmp_path, trials=1).trials) == 1
 
 

@@ -28,7 +28,7 @@ def build(hp):
     model = keras.Model({"x": x}, keras.layers.Dense(1)(keras.layers.Dense(hp.Int("units", 1, 16), "relu")(x)))
     training.compile_model(model, keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, sampling="log")))
     marker = Path(sys.argv[1]) / "dies-once"
-    if tuning.role() == "worker" and hp.get("units") > 4 and marker.exists():
+    if tuning.workers.role() == "worker" and hp.get("units") > 4 and marker.exists():
         marker.unlink()
         os._exit(9)
     return model
@@ -122,4 +122,4 @@ def test_a_worker_without_its_chief_gives_up(build, data, tmp_path, monkeypatch)
 def test_half_of_keras_tuners_variables_are_refused(monkeypatch):
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     with pytest.raises(ConfigurationError, match=r"go together\. Received: only KERASTUNER_TUNER_ID"):
-        tuning.role()
+        tuning.workers.role()

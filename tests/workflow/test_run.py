@@ -162,7 +162,7 @@ def test_a_search_is_recorded_and_compared_with_the_defaults(recipe, tmp_path):
 
 def test_a_worker_of_a_search_touches_nothing_of_the_run(recipe, tmp_path, monkeypatch):
     tuning = pytest.importorskip("kmodels.tuning")
-    monkeypatch.setattr(tuning, "role", lambda: "worker")
+    monkeypatch.setattr(tuning.workers, "role", lambda: "worker")
     monkeypatch.setattr(tuning, "search", lambda *args, **options: None)  # its trials are done
     run = workflow.Run(flags(tmp_path, "--tune", "random"), recipe)
     run.open("50d2")
