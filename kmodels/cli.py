@@ -99,12 +99,13 @@ class _Parser(argparse.ArgumentParser):
         _stop(f"{message} (see --help)")
 
 
-def parser(name: str, description: str) -> argparse.ArgumentParser:
+def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentParser:
     """Makes a parser with the flags that all recipes share.
 
     Args:
         name: Name of the recipe, also that of its run folder under `runs/`.
-        description: The first lines of `--help`.
+        description: Its first line is that of `--help`.
+        **defaults: Flag -> another default than that of all recipes.
 
     Returns:
         A parser to which the recipe adds its own flags. A wrong flag ends the program with code 2 and one line.
@@ -113,7 +114,7 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
         >>> parser("prices", "Predicts prices.").parse_args(["--seed", "3"]).seed
         3
     """
-    result = _Parser(prog=f"{name}.py", description=description)
+    result = _Parser(prog=f"{name}.py", description=description.partition("\n")[0])
     result.add_argument(
         "--data",
         default="sample",
@@ -128,6 +129,7 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     result.add_argument("--out", type=Path, default=out, metavar="DIR", help="run folder; default: %(default)s")
     resume = "go on with the run in --out from its last finished epoch"
     result.add_argument("--resume", action="store_true", help=resume)
+    result.set_defaults(**defaults)
     return result
 
 

@@ -15,6 +15,7 @@ cli.choose_backend()
 
 import argparse
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -26,11 +27,9 @@ from kmodels.evaluation import classification, image_baselines
 from kmodels.models import augment, cnn, mirrored
 from kmodels.models.presets import CNN
 from kmodels.preprocessing import splits
-from kmodels.report import figures
 
 SEARCHED = ("learning_rate", "weight_decay", "label_smoothing", "erase")  # `tuning.cnn_space` says what each is
 ON_SAMPLE = ("narrow", "base", "deep")  # all six take more than two minutes
-Pictures = tuple[np.ndarray, np.ndarray, splits.Split]  # all images, their labels, and the rows of each part
 
 
 def main(args: argparse.Namespace) -> None:
@@ -45,50 +44,31 @@ def main(args: argparse.Namespace) -> None:
         split = splits.stratified(data.train_labels, seed=args.seed, validation=0.1, test=0)
         splits.require_classes(data.train_labels, split, LABELS)
         split = split._replace(test=np.arange(len(data.train_labels), len(labels)))
-        pictures = np.concatenate([data.train_images, data.test_images]), labels, split
-    run.open(data.sha256)
+        images = {"image": np.concatenate([data.train_images, data.test_images])}
+        options = {"one_hot": True, "evaluation_batch_size": 500}  # a loss can smooth one-hot targets
+        pictures = workflow.Classifiers(run, images, labels, split, LABELS, **options)
+    run.open(data.sha256, data.path)
     settings = {name: getattr(args, name) for name in SEARCHED}
-    if args.tune:
-        settings = search(run, pictures, settings, data.sha256)
+    settings = search(pictures, args.variants[0], settings) if args.tune else settings
 
-    fitted, variants, shares = {}, {}, {}
     for name in args.variants:
-        fitted[name], shares[name], metrics = fit(run, pictures, name, settings, f"variants/{name}")
-        warnings = workflow.constant_prediction(name, shares[name].argmax(axis=1), LABELS)
-        cost = workflow.costs(fitted[name], {"image": data.test_images[:1]})
-        variants[name] = run.variant(fitted[name], **metrics, cost=cost, warnings=warnings)
-    best, choice = workflow.choose(variants, "accuracy", rows=len(split.validation))
-    training.save(fitted[best].model, run.folder / "model.keras")
-    train, truth = (data.train_images[split.train], data.train_labels[split.train]), data.test_labels
+        fitted, share = fit(pictures, name, settings, f"variants/{name}")
+        pictures.add(name, fitted, share, cost=workflow.costs(fitted, {"image": data.test_images[:1]}))
+    train = data.train_images[split.train], data.train_labels[split.train]
     baselines = image_baselines(*train, data.test_images, len(LABELS), seed=args.seed)
     split_name = "the data set's own test part; a tenth of its training part is for validation"
     record = run.record(
         data={**fashion_mnist.summary(data), "split_name": split_name},
-        split=split,
-        floors=(floors := run.floors(data.path)),
-        variants=variants,
-        best=best,
-        choice=choice,
-        baselines={name: classification.evaluate(truth, share) for name, share in baselines.items()},
+        **pictures.compare("accuracy", {name: {"test": share} for name, share in baselines.items()}),
     )
-    run.write(
-        record,
-        fitted,
-        compare="accuracy",
-        floors={"best possible": floors["ceiling"]} if floors else {},
-        figures=figures.classifier_figures(truth, shares[best], LABELS, pictures=data.test_images),
-        per_class=classification.per_class(truth, shares[best].argmax(axis=1), LABELS),
-    )
+    training.save(pictures.fitted[record.best].model, run.folder / "model.keras")
+    page = pictures.write_inputs(record, "accuracy", pictures=data.test_images)
+    run.write(record, **page, floors={"best possible": "ceiling"})
 
 
-def batches(args: argparse.Namespace, pictures: Pictures, seed: int) -> pipelines.SplitBatches:
-    images, labels, split = pictures
-    rows = {"image": images}, np.eye(len(LABELS), dtype="float32")[labels], split  # one-hot: a loss can smooth them
-    return pipelines.split_batches(*rows, batch_size=args.batch_size, seed=seed, evaluation_batch_size=500)
-
-
-def build(args: argparse.Namespace, name: str, settings: dict, steps: int) -> keras.Model:
-    """A compiled variant; `steps` are those of an epoch."""
+def build(pictures: workflow.Classifiers, name: str, settings: dict) -> keras.Model:
+    """A compiled variant."""
+    args, steps = pictures.run.args, len(pictures.batches().train)
     augmentation = augment(erase=settings["erase"]) if args.augment else ()
     model = training.in_precision(cnn(**CNN[name], augmentation=augmentation), args.precision)
     rate = settings["learning_rate"]
@@ -103,44 +83,38 @@ def build(args: argparse.Namespace, name: str, settings: dict, steps: int) -> ke
     return model
 
 
-def fit(run: workflow.Run, pictures: Pictures, name: str, settings: dict, folder, seed: int | None = None) -> tuple:
-    """A trained variant, its probabilities of the test pictures, and the metrics of each part."""
-    train, validation, _ = batches(run.args, pictures, run.args.seed if seed is None else seed)
-    model, keep = build(run.args, name, settings, len(train)), [training.best_weights("val_loss")]
-    fitted = run.fit(folder, model, train, validation, callbacks=keep, seed=seed)
+def fit(pictures: workflow.Classifiers, name: str, settings: dict, folder, seed: int | None = None) -> tuple:
+    """A trained variant, and its probabilities by part."""
+    run, model = pictures.run, build(pictures, name, settings)
+    train, validation, _ = pictures.batches(seed=seed)
+    fitted = run.fit(folder, model, train, validation, callbacks=[training.best_weights("val_loss")], seed=seed)
     model = training.in_precision(fitted.model, "float32")
     model = mirrored(model) if run.args.mirrored else model
     training.save(model, fitted.folder / "model.keras")
-    (images, labels, split), metrics = pictures, {}
+    share = {}
     with run.timed("evaluate_s"):
-        for part, rows in split._asdict().items():
-            ordered = pipelines.Batches({"image": images[rows]}, batch_size=500)
-            share = classification.softmax(training.predict(model, ordered))
-            metrics[part] = classification.evaluate(labels[rows], share)
-    return replace(fitted, model=model), share, metrics
+        for part, rows in pictures.split._asdict().items():
+            ordered = pipelines.Batches(pictures.inputs_of(rows), batch_size=500)
+            share[part] = classification.softmax(training.predict(model, ordered))
+    return replace(fitted, model=model), share
 
 
-def search(run: workflow.Run, pictures: Pictures, default: dict, sha256: str) -> dict:
-    """The best settings of the first variant."""
+def search(pictures: workflow.Classifiers, name: str, default: dict) -> dict:
     from kmodels import tuning  # needs KerasTuner, an extra
 
-    args, name, rows = run.args, run.args.variants[0], batches(run.args, pictures, run.args.seed)
-    fixed = [getattr(args, flag) for flag in ("augment", "schedule", "ema", "precision")]
-    return run.search(
-        lambda settings: build(args, name, settings, len(rows.train)),
+    return pictures.run.search(
+        partial(build, pictures, name),
         tuning.cnn_space,
-        *rows[:2],
+        *pictures.batches()[:2],
         default=default,
-        score=lambda settings, seed, folder: fit(run, pictures, name, settings, folder, seed)[2],
+        score=lambda settings, seed, folder: pictures.evaluate(fit(pictures, name, settings, folder, seed)[1]),
         metrics=("log_loss", "accuracy"),
         objective="val_log_loss",
-        about=f"{sha256}, {name}, batches of {args.batch_size}, {fixed}",
     )
 
 
 if __name__ == "__main__":
-    flags = cli.parser("fashion_mnist", __doc__.splitlines()[0])
-    flags.set_defaults(batch_size=None)
+    flags = cli.parser("fashion_mnist", __doc__, batch_size=None)
     add, switch = flags.add_argument, argparse.BooleanOptionalAction
     which = f"'all', or some of {', '.join(CNN)}; default: all, on the sample {', '.join(ON_SAMPLE)}"
     add("--variants", type=cli.some_of(CNN), metavar="A,B", help=which)

@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
     run.open(facts["sha256"])
     networks = {name: TRAINING | size for name, size in models.presets.MATRIX_FACTORIZATION.items()}
     if args.tune:
-        networks["tuned"] = search(run, data, facts["sha256"])
+        networks["tuned"] = search(run, data)
     save_encoders(data.encoders, run.folder / "encoders.json")
 
     fitted, variants = {}, {}
@@ -61,8 +61,8 @@ def main(args: argparse.Namespace) -> None:
     best, choice = workflow.choose({name: variants[name] for name in networks}, "rmse", tolerance=0.0)
     training.save(fitted[best].model, run.folder / "model.keras")
     facts |= {"unit": "stars", "synthetic": args.data in SIZES, "floors": floors, "split_name": "random in each user"}
-    facts["split"] = {part: len(rows) for part, rows in split._asdict().items()}
-    record = run.record(data=facts, variants=variants, best=best, choice=choice, baselines=fit_baselines(data))
+    compared = {"variants": variants, "best": best, "choice": choice, "baselines": fit_baselines(data)}
+    record = run.record(data=facts, split=split, **compared)
     vectors, (items, rating) = serving.embedding_table(fitted[best].model, "item_embedding"), rows_of(data, "train")[1:]
     means = np.bincount(items, rating, len(vectors)) / np.maximum(np.bincount(items, minlength=len(vectors)), 1)
     run.write(
@@ -142,19 +142,17 @@ def fit_baselines(data: Ratings) -> dict[str, dict[str, float]]:
     }
 
 
-def search(run: workflow.Run, data: Ratings, sha256: str) -> dict:
+def search(run: workflow.Run, data: Ratings) -> dict:
     from kmodels import tuning  # needs KerasTuner, an extra
 
     train, validation, _ = batches(run.args, data, run.args.seed)
     options = {"metrics": ("rmse", "mae", "r2"), "objective": "val_rmse", "default": C_WIDE}
-    options["about"] = f"{sha256}, batches of {run.args.batch_size}"
     options["score"] = lambda settings, seed, folder: fit(run, data, folder, settings, seed)[1]
     steps = run.args.epochs * len(train)
     return run.search(lambda settings: build(data, steps, settings), tuning.mf_space, train, validation, **options)
 
 
 if __name__ == "__main__":
-    flags = cli.parser("matrix_factorization", __doc__.splitlines()[0])
-    flags.set_defaults(epochs=15)
+    flags = cli.parser("matrix_factorization", __doc__, epochs=15)
     cli.add_search_flags(flags)
     cli.run(main, flags.parse_args())

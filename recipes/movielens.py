@@ -18,19 +18,20 @@ from functools import partial
 
 import keras
 import numpy as np
-import pandas as pd
 
 from kmodels import files, models, serving, training, workflow
 from kmodels.datasets import movielens, ratings
 from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import recommender
+from kmodels.evaluation.recommender import lenient_ranking as lenient
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import Category, Number, Tags, nearby_surplus, splits
 from kmodels.report import figures
 
 # Of the models of histories; `tuning.neumf_space` says what each is. With --tune they are searched for.
 SETTINGS = {"learning_rate": 2e-3, "dim": 32, "hidden": (32,), "dropout": 0.3, "vector_dropout": 0.2, "l2": 1e-4}
+HEADLINE = ("rmse", "mae", "r2", "ndcg_at_10", "catalogue_ndcg_at_10")
 EPOCHS = {"session": 13, "history": 13, "enhanced": 30}
 # The columns of MovieLens's users and items; of other tables all are used. The numbers are as NeuMF-Enhanced has them.
 GENRES = {"genres": Tags("|", flag_missing=False)}
@@ -57,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
         encoded = encode(args.model, data, split)
     run.open(data.sha256)
     encoded.save(run.folder)
-    settings = search(run, encoded, data.sha256) if args.tune else SETTINGS
+    settings = search(run, encoded) if args.tune else SETTINGS
     fitted = fit(run, encoded, settings)
     model, unit = fitted.model, "" if data.format == "table" else "stars"
     users, items = encoded.user_batches(model), encoded.item_batches(model)
@@ -65,21 +66,18 @@ def main(args: argparse.Namespace) -> None:
     with run.timed("evaluate_s"):
         predicted = {part: predict(encoded, model, part) for part in ("validation", "test")}
         scores = serving.catalogue_scores(model, users, items)
-        found, per_user = recommender.evaluate(**encoded.arrays(), predicted=predicted, scores=scores, more=notebook)
+        found, per_user = recommender.evaluate(**encoded.arrays(), predicted=predicted, scores=scores, more=lenient)
     facts = {"kept": "users and items with at least 5 ratings", "unit": unit, "split_name": args.split}
     record = run.record(
-        data=ratings.summary(data) | facts | {"split": {part: len(rows) for part, rows in split._asdict().items()}},
+        data=ratings.summary(data) | facts | {"split": split.sizes},
         model=run.variant(fitted, test=found["test"], validation=found["validation"]),
         baselines=found["baselines"],
         **({"refit": refit(run, data, split, settings, fitted)} if args.refit else {}),
     )
-    truth, of_model = encoded.rating[split.test], {"model": model.name, "history": fitted.history, "unit": unit}
-    rmse = {model.name: found["test"]["rmse"], **{name: each.get("rmse") for name, each in found["baselines"].items()}}
-    ndcg, name = {who: users["ndcg_at_10"] for who, users in per_user.items()}, "matrix_factorization"
-    drawn = figures.regression_figures(truth, predicted["test"], rmse, **of_model)
+    drawn = figures.regression_figures(record, encoded.rating[split.test], predicted["test"], history=fitted.history)
+    ndcg, name = {name: users["ndcg_at_10"] for name, users in per_user.items()}, "matrix_factorization"
     drawn["users"] = figures.user_ranking(ndcg["model"], ndcg[name], per_user["model"]["n_items"], name=name)
-    headline = ("rmse", "mae", "r2", "ndcg_at_10", "catalogue_ndcg_at_10")
-    run.write(record, {model.name: fitted}, figures=drawn, headline=headline)
+    run.write(record, {model.name: fitted}, figures=drawn, headline=HEADLINE)
 
 
 def encode(kind: str, data: ratings.RatingTables, split: splits.Split) -> Ratings:
@@ -109,11 +107,10 @@ def build(args: argparse.Namespace, encoded: Ratings, settings: dict) -> keras.M
 def fit(run, encoded: Ratings, settings: dict, folder=".", seed=None, epochs=None) -> workflow.Fitted:
     """Trains as long as `--epochs` says and keeps the best on validation, or for `epochs` without validation."""
     args, model = run.args, build(run.args, encoded, settings)
-    order = args.seed if seed is None else seed
-    train, validation, _ = encoded.split_batches(model, batch_size=args.batch_size, seed=order)
+    rows = encoded.split_batches(model, batch_size=args.batch_size, seed=args.seed if seed is None else seed)
     keep = training.plateau_callbacks(patience=2, stop=5) if args.model == "enhanced" else [training.best_weights()]
-    watched = {"validation": validation, "callbacks": keep} if epochs is None else {"validation": None}
-    fitted = run.fit(folder, model, train, epochs=epochs, seed=seed, engine=args.engine, **watched)
+    watched = {"validation": rows.validation, "callbacks": keep} if epochs is None else {"validation": None}
+    fitted = run.fit(folder, model, rows.train, epochs=epochs, seed=seed, engine=args.engine, **watched)
     training.save(model, fitted.folder / "model.keras")
     return fitted
 
@@ -123,7 +120,7 @@ def predict(encoded: Ratings, model: keras.Model, part: str) -> np.ndarray:
 
 
 def rate(encoded: Ratings, model: keras.Model, part: str) -> dict[str, float]:
-    return recommender.rate(**encoded.arrays(part), predicted=predict(encoded, model, part), more=notebook)[0]
+    return recommender.rate(**encoded.arrays(part), predicted=predict(encoded, model, part), more=lenient)[0]
 
 
 def refit(run, data: ratings.RatingTables, split: splits.Split, settings: dict, fitted: workflow.Fitted) -> dict:
@@ -135,35 +132,20 @@ def refit(run, data: ratings.RatingTables, split: splits.Split, settings: dict, 
     return {"rows": len(encoded.split.train), "epochs": epochs, "test": rate(encoded, again.model, "test")}
 
 
-def search(run, encoded: Ratings, sha256: str) -> dict:
-    """The best settings of the model."""
+def search(run, encoded: Ratings) -> dict:
     from kmodels import tuning  # needs KerasTuner, an extra
 
     def score(settings: dict, seed: int, folder) -> dict[str, dict[str, float]]:
         model = fit(run, encoded, settings, folder, seed).model
         return {part: rate(encoded, model, part) for part in ("validation", "test")}
 
-    args = run.args
-    batches = encoded.split_batches(build(args, encoded, SETTINGS), batch_size=args.batch_size, seed=args.seed)
-    about = f"{args.model}, {sha256}, {args.split} split {args.fold}, batches of {args.batch_size}"
-    options = {"metrics": ("rmse", "mae", "r2"), "objective": "val_rmse", "about": about}
-    build_one = partial(build, args, encoded)
-    return run.search(build_one, tuning.neumf_space, *batches[:2], default=SETTINGS, score=score, **options)
-
-
-def notebook(users, ratings, predicted, per_user: pd.DataFrame) -> dict[str, float]:
-    """Two figures of the reference notebook, which flatter: ten slots for short lists too, the first ten as ideal."""
-    rows = pd.DataFrame({"user": users, "rating": np.float64(ratings), "score": predicted})
-    ten = rows.sort_values("score", ascending=False, kind="stable").groupby("user").head(10)
-    weight = 1 / np.log2(np.arange(2, 12))
-    gains = [gain.to_numpy() for _, gain in ten.groupby("user")["rating"]]
-    ndcg = [gain @ weight[: len(gain)] / (np.sort(gain)[::-1] @ weight[: len(gain)]) for gain in gains]
-    slots = per_user["precision_at_10"] * per_user["n_items"].clip(upper=10) / 10
-    return {"precision_at_10_of_ten_slots": float(slots.mean()), "ndcg_at_10_retrieved_ideal": float(np.mean(ndcg))}
+    options = {"default": SETTINGS, "score": score, "metrics": ("rmse", "mae", "r2"), "objective": "val_rmse"}
+    rows = encoded.split_batches(build(run.args, encoded, SETTINGS), batch_size=run.args.batch_size, seed=run.args.seed)
+    return run.search(partial(build, run.args, encoded), tuning.neumf_space, *rows[:2], **options)
 
 
 if __name__ == "__main__":
-    flags = cli.parser("movielens", __doc__.splitlines()[0])
+    flags = cli.parser("movielens", __doc__)
     add = flags.add_argument
     add("--columns", default="", help="the table's names for ours, such as user_id=reader,item_id=isbn,rating=score")
     add("--users", metavar="FILE", help="a table with a row for each user of a file of ratings, any columns")
@@ -171,10 +153,8 @@ if __name__ == "__main__":
     add("--model", choices=tuple(EPOCHS), help="default: session where there are timestamps, else history")
     add("--split", choices=splits.METHODS, default="random", help="which test rows each user has; default: %(default)s")
     add("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")
-    which = "l2: in the loss (default); decoupled: AdamW's, 0.01; none"
-    add("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help=which)
-    engines = ("pydataset", "tf.data")
-    add("--engine", choices=engines, help="what serves the batches; default: tf.data on TensorFlow")
+    add("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help="in the loss or AdamW's; default: l2")
+    add("--engine", choices=("pydataset", "tf.data"), help="what serves the batches; default: tf.data on TensorFlow")
     add("--refit", action="store_true", help="also train on training and validation rows, for the best epochs")
     cli.add_search_flags(flags)
     cli.run(main, flags.parse_args())

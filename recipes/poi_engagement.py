@@ -14,36 +14,28 @@ from kmodels import cli
 cli.choose_backend()
 
 import argparse
-from typing import NamedTuple
+from functools import partial
 
 import keras
-import numpy as np
 import pandas as pd
 
-from kmodels import explain, files, models, pipelines, pretrained, training, workflow
+from kmodels import models, pipelines, pretrained, training, workflow
 from kmodels.datasets import pois
 from kmodels.evaluation import classification, tabular_baselines
 from kmodels.features import Numeric
 from kmodels.models.presets import FUSION
-from kmodels.preprocessing import Category, Clusters, Number, TableEncoder, Tags, Target, save_encoders, splits
+from kmodels.preprocessing import Category, Clusters, EncodedTable, Number, Tags, Target, encode_table, splits
 from kmodels.report import figures
 
 LABELS = ("low", "medium", "high")
 COMPACT = {"learning_rate": 2e-3, "weight_decay": 1e-4, "dropout": 0.1}  # `tuning.fusion_space` says what each is
 RESNET = {"learning_rate": 1e-3, "weight_decay": 1e-4, "dropout": 0.3}
 ALONE = {"metadata_hidden": (32,), "head_hidden": (), "metadata_dropout": None, "picture_dropout": 0.0}
+COLUMNS = ["categories", "tier", "longitude", "latitude", "xps", "tags"]
+SOURCES = {"image_alone": ["image"], "metadata_alone": ["metadata"]}  # the inputs of other models are BOTH
+BOTH = ["image", "metadata"]
 # The best accuracies there can be, by their names in the floors.json of generated data.
-LIMITS = {"both": "picture and metadata", "picture_alone": "the picture", "metadata_alone": "the metadata"}
-
-
-class Places(NamedTuple):
-    """All rows, encoded: `table` has the columns' names and units, `metadata` is scaled."""
-
-    table: pd.DataFrame
-    metadata: np.ndarray
-    pictures: pipelines.Pictures
-    target: np.ndarray
-    split: splits.Split
+LIMITS = {"limit of both": "both", "limit of the picture": "picture_alone", "limit of the metadata": "metadata_alone"}
 
 
 def main(args: argparse.Namespace) -> None:
@@ -55,66 +47,37 @@ def main(args: argparse.Namespace) -> None:
     with run.timed("load_s"):
         data = pois.load(args.data, on_bad_image=args.on_bad_image)
     with run.timed("prepare_s"):
-        encoders, places = prepare(args, data.table)
-    run.open(data.sha256)
-    settings = search(run, places, fused[0], settings, data.sha256) if args.tune else settings
-    save_encoders(encoders, run.folder / "encoders.json")
-    fitted, variants, shares = {}, {}, {}
-    for name in (*fused, "image_alone", "metadata_alone"):
-        fitted[name], shares[name], metrics = fit(run, places, name, settings, f"variants/{name}")
-        warnings = workflow.constant_prediction(name, shares[name].argmax(axis=1), LABELS)
-        variants[name] = run.variant(fitted[name], **metrics, warnings=warnings)
-    rows = len(places.split.validation)
-    best, choice = workflow.choose({name: variants[name] for name in fused}, "accuracy", rows=rows)
-    training.save(fitted[best].model, run.folder / "model.keras")
-    truth, share, path = places.target[places.split.test], shares[best], data.path.with_name("floors.json")
-    baselines = tabular_baselines(places.table, places.target, places.split._asdict(), n_classes=3, seed=args.seed)
-    record = run.record(
-        data={
-            **pois.summary(data),
-            "engagement": args.engagement,
-            "class_counts": dict(zip(LABELS, np.bincount(places.target).tolist(), strict=True)),
-            "split_name": "random; terciles of engagement cut on the training rows",
-        },
-        split=places.split,
-        floors=(floors := files.read_json(path) if path.is_file() else {}),
-        variants=variants,
-        best=best,
-        choice=choice,
-        baselines={
-            name if name == "majority" else f"{name} on metadata": classification.evaluate(truth, each["test"])
-            for name, each in baselines.items()
-        },
-    )
-    found = survey(args, encoders["metadata"], places, fitted[best].model)
-    cluster = places.table.filter(like="location=").to_numpy().argmax(axis=1)
-    drawn = {
-        **figures.classifier_figures(truth, share, LABELS, history=fitted[best].history),
-        **figures.explanation_figures(truth, share, LABELS, **found._asdict()),
+        split = splits.random(len(data.table), seed=args.seed, validation=0.1, test=0.2)
+        score, size = pois.engagement(data.table, args.engagement), (args.image_size, args.image_size)
+        terciles = Target.quantiles(score[split.train], LABELS)
+        splits.require_classes(target := terciles.transform(score), split, LABELS)
+        metadata = encode(args, data.table[COLUMNS], split)
+        pictures = pipelines.Pictures(data.table["image"].tolist(), size, cache=args.cache)
+        options = {"balanced": args.class_weights == "balanced", "evaluation_batch_size": 64}
+        inputs = {"image": pictures, "metadata": metadata.matrix}
+        places = workflow.Classifiers(run, inputs, target, split, LABELS, **options)
+    run.open(data.sha256, data.path)
+    settings = search(places, fused[0], settings) if args.tune else settings
+    for name in (*fused, *SOURCES):
+        places.add(name, *fit(places, name, settings, f"variants/{name}"))
+    baselines = tabular_baselines(metadata.frame, target, split._asdict(), n_classes=len(LABELS), seed=args.seed)
+    baselines = {name if name == "majority" else f"{name} on metadata": each for name, each in baselines.items()}
+    facts = {"engagement": args.engagement, "class_counts": classification.class_counts(target, LABELS)}
+    facts["split_name"] = "random; terciles of engagement cut on the training rows"
+    record = run.record(data=pois.summary(data) | facts, **places.compare("accuracy", baselines, among=fused))
+    encoders = {"metadata": metadata.encoder, f"engagement_{args.engagement}": terciles}
+    run.save(places.fitted[record.best].model, encoders)
+    page = places.write_inputs(record, "accuracy", groups=metadata.groups)
+    clusters = metadata.frame.filter(like="location=").idxmax(axis=1).str.replace("location=", "cluster ")
+    page["figures"] |= {
         "distributions": figures.histogram(data.table[["visits", "likes", "dislikes", "bookmarks", "xps"]]),
-        "places": figures.scatter(
-            data.table[["longitude", "latitude"]], [f"cluster {number + 1}" for number in cluster], degrees=True
-        ),
+        "places": figures.scatter(data.table[["longitude", "latitude"]], clusters, degrees=True),
         "correlations": figures.correlations(data.table),
     }
-    run.write(
-        record,
-        fitted,
-        compare="accuracy",
-        floors={f"limit of {words}": floors[name] for name, words in LIMITS.items() if name in floors},
-        figures=drawn,
-        per_class=classification.per_class(truth, share.argmax(axis=1), LABELS),
-        right=(truth[: len(found.heat)] == share[: len(found.heat)].argmax(axis=1)).sum(),
-        surveyed=len(found.heat),
-        shap_rows=None if found.shap is None else len(found.shap),
-        lines=[f"{len(data.skipped)} places left out for their pictures"] if len(data.skipped) else [],
-        skipped=[f"{row.id}: {row.image}: {row.reason}" for row in data.skipped.itertuples()],
-    )
+    run.write(record, **page, floors=LIMITS, skipped=data.skipped, lines=[f"{len(data.skipped)} places left out"])
 
 
-def prepare(args: argparse.Namespace, table: pd.DataFrame) -> tuple[dict, Places]:
-    """The encoders, fitted on the training rows, and all rows encoded and split."""
-    split = splits.random(len(table), seed=args.seed, validation=0.1, test=0.2)
+def encode(args: argparse.Namespace, table: pd.DataFrame, split: splits.Split) -> EncodedTable:
     columns = {
         "categories": Tags(flag_missing=False),
         "tier": Category(one_hot=True),
@@ -122,101 +85,68 @@ def prepare(args: argparse.Namespace, table: pd.DataFrame) -> tuple[dict, Places
         "xps": Number(log=True),
         "tags": Tags(count=True, flag_missing=False),
     }
-    known = table[["categories", "tier", "longitude", "latitude", "xps", "tags"]]
-    encoder = TableEncoder.fit(known.iloc[split.train], columns=columns)
-    score = pois.engagement(table, args.engagement)
-    terciles = Target.quantiles(score[split.train], LABELS)
-    splits.require_classes(target := terciles.transform(score), split, LABELS)
-    pictures = pipelines.Pictures(table["image"].tolist(), (args.image_size, args.image_size), cache=args.cache)
-    metadata = np.hstack(list(encoder.transform(known).values()))
-    encoders = {"metadata": encoder, f"engagement_{args.engagement}": terciles}
-    return encoders, Places(encoder.frame(known), metadata, pictures, target, split)
+    return encode_table(table, split.train, columns=columns)
 
 
-def batches(args: argparse.Namespace, places: Places, name: str, seed: int) -> pipelines.SplitBatches:
-    return pipelines.split_batches(
-        {} if name == "image_alone" else {"metadata": places.metadata},
-        places.target,
-        places.split,
-        parts=None if name == "metadata_alone" else lambda rows: [places.pictures.at(rows)],
-        balanced=args.class_weights == "balanced",
-        **{"batch_size": args.batch_size, "seed": seed, "evaluation_batch_size": 64},
-    )
-
-
-def build(args: argparse.Namespace, places: Places, name: str, settings: dict, steps: int) -> keras.Model:
-    """A compiled model: a preset of `FUSION`, or one branch of the first alone; `steps` are those of an epoch."""
-    small = args.model == "compact"
-    metadata = [Numeric("metadata", places.metadata.shape[1])]
+def build(places: workflow.Classifiers, name: str, settings: dict) -> keras.Model:
+    """A compiled model: a preset of `FUSION`, or one branch of the first alone."""
+    args, sources = places.run.args, SOURCES.get(name, BOTH)
+    small, size = args.model == "compact", (args.image_size, args.image_size, 3)
+    preset = FUSION["base" if args.model == "all" else args.model]
+    preset = FUSION.get(name, preset | ALONE | {"name": name.replace("alone", "branch")})
     # The small model's pictures are only flipped and shifted: enough for it, and a third of the time.
     few = {"brightness": 0, "contrast": 0, "saturation": 0, "rotation": 0} if small else {}
-    mean, std = pipelines.picture_statistics(places.pictures, places.split.train)
-    size, changes = (args.image_size, args.image_size, 3), models.image_augmentation(**few)
-    pictures = models.image_input(size, mean=mean, std=std, augmentation=changes)
-    if name in FUSION:
-        preset = FUSION[name]
-    else:
-        first = FUSION["base" if args.model == "all" else args.model]
-        preset = first | ALONE | {"name": name.replace("alone", "branch")}
-    sources = None if name == "metadata_alone" else pictures, () if name == "image_alone" else metadata
-    model = models.fusion_classifier(*sources, **preset | {"dropout": settings["dropout"]})
-    if settings["freeze"] and name != "metadata_alone":
+    mean, std = pipelines.picture_statistics(places.pictures["image"], places.split.train)
+    pictures = models.image_input(size, mean=mean, std=std, augmentation=models.image_augmentation(**few))
+    metadata = [Numeric("metadata", places.arrays["metadata"].shape[1])]
+    model = models.fusion_classifier(
+        pictures if "image" in sources else None,
+        metadata if "metadata" in sources else (),
+        **preset | {"dropout": settings["dropout"]},
+    )
+    if settings["freeze"] and "image" in sources:
         pretrained.freeze(model, settings["freeze"])
-    rate = settings["learning_rate"]
+    rate, steps = settings["learning_rate"], max(1, len(places.split.train) // args.batch_size)
     rate = training.cosine(rate, args.epochs * steps) if small else rate
     optimizer = keras.optimizers.Adam(rate, weight_decay=settings["weight_decay"])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    training.compile_model(model, optimizer, loss=loss, metrics=["accuracy"])
+    training.compile_model(model, optimizer, loss="log_loss", metrics=["accuracy"])
     return model
 
 
-def callbacks(args: argparse.Namespace, name: str) -> list:
-    load = [pretrained.PretrainedStart(args.weights)] if args.weights != "none" and name != "metadata_alone" else []
-    best = [training.best_weights("val_loss")] if args.model == "compact" else training.plateau_callbacks("val_loss")
+def callbacks(places: workflow.Classifiers, name: str) -> list:
+    small, weights = places.run.args.model == "compact", places.run.args.weights
+    load = [pretrained.PretrainedStart(weights)] if weights != "none" and name != "metadata_alone" else []
+    best = [training.best_weights("val_loss")] if small else training.plateau_callbacks("val_loss")
     return load + best
 
 
-def fit(run: workflow.Run, places: Places, name: str, settings: dict, folder, seed: int | None = None) -> tuple:
-    """A trained model, its probabilities of the test rows, and the metrics of validation and test."""
-    rows = batches(run.args, places, name, run.args.seed if seed is None else seed)
-    model = build(run.args, places, name, settings, len(rows.train))
-    fitted = run.fit(folder, model, *rows[:2], callbacks=callbacks(run.args, name), seed=seed)
-    with run.timed("evaluate_s"):
-        return fitted, *workflow.classified(model, rows)
+def fit(places: workflow.Classifiers, name: str, settings: dict, folder, seed: int | None = None) -> tuple:
+    """A trained model, and its probabilities by part."""
+    model, rows = build(places, name, settings), places.batches(SOURCES.get(name, BOTH), seed)
+    fitted = places.run.fit(folder, model, *rows[:2], callbacks=callbacks(places, name), seed=seed)
+    with places.run.timed("evaluate_s"):
+        return fitted, workflow.probabilities(model, rows)
 
 
-def survey(args: argparse.Namespace, encoder: TableEncoder, places: Places, model: keras.Model) -> explain.Survey:
-    first, groups = places.split.test[:1000], encoder.groups
-    groups = {name: places.table.columns.get_indexer(group) for name, group in groups.items()}
-    inputs, background = {**places.pictures(first), "metadata": places.metadata[first]}, places.split.train[:50]
-    return explain.survey(model, inputs, places.target[first], groups, places.metadata[background], seed=args.seed)
-
-
-def search(run: workflow.Run, places: Places, name: str, default: dict, sha256: str) -> dict:
-    """The best settings of the first model."""
+def search(places: workflow.Classifiers, name: str, default: dict) -> dict:
     from kmodels import tuning  # needs KerasTuner, an extra
 
-    args, rows = run.args, batches(run.args, places, name, run.args.seed)
-    return run.search(
-        lambda settings: build(args, places, name, settings, len(rows.train)),
-        lambda hp: default | tuning.fusion_space(hp, frozen=args.weights != "none"),
-        *rows[:2],
+    return places.run.search(
+        partial(build, places, name),
+        lambda hp: default | tuning.fusion_space(hp, frozen=places.run.args.weights != "none"),
+        *places.batches(SOURCES.get(name, BOTH))[:2],
         default=default,
-        score=lambda settings, seed, folder: fit(run, places, name, settings, folder, seed)[2],
+        score=lambda settings, seed, folder: places.evaluate(fit(places, name, settings, folder, seed)[1]),
         metrics=("accuracy", "macro_f1", "log_loss"),
-        callbacks=lambda: callbacks(args, name),
-        about=f"{sha256}, {name}, {cli.settings(args)}",
+        callbacks=partial(callbacks, places, name),
     )
 
 
 if __name__ == "__main__":
-    flags = cli.parser("poi_engagement", __doc__.splitlines()[0])
-    flags.set_defaults(batch_size=16)
-    add, words = (
-        flags.add_argument,
-        "compact (default), for few pictures; base, deep, mix, final: on a ResNet; all: those",
-    )
-    add("--model", choices=(*FUSION, "all"), default="compact", help=words)
+    flags = cli.parser("poi_engagement", __doc__, batch_size=16)
+    add = flags.add_argument
+    which = "compact (default), for few pictures; base, deep, mix, final: on a ResNet; all: those"
+    add("--model", choices=(*FUSION, "all"), default="compact", help=which)
     add("--weights", default="none", help="of the ResNet: none (default), imagenet, or a file's path")
     add("--freeze", type=int, default=0, help="freeze the ResNet's first tensors, so many; default: 0")
     add("--image-size", type=int, help="side in pixels; default: 128, of compact 64")

@@ -20,14 +20,15 @@ import keras
 import numpy as np
 import pandas as pd
 
-from kmodels import files, pipelines, serving, training, workflow
+from kmodels import pipelines, serving, training, workflow
 from kmodels.datasets import purchases
 from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import classification, score_parts, tabular_baselines
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
-from kmodels.preprocessing import Category, Id, TableEncoder, Target, save_encoders, splits
+from kmodels.preprocessing import Category, Id, TableEncoder, Target, splits
 from kmodels.report import comparisons, figures
+from kmodels.report.record import RunRecord
 
 IDS, EDGES = ["user_id", "product_id"], (5_000, 10_000, 15_000)
 SPEND_GROUPS = ("< 5,000", "5,000–10,000", "10,000–15,000", "> 15,000")
@@ -60,9 +61,8 @@ def main(args: argparse.Namespace) -> None:
         problem = prepare(data.table, args.seed)
         ids = {name: problem.encoder.vocabulary(name) for name in IDS}
         users, n = users_to_show(args, ids["user_id"].values)
-    run.open(data.sha256, ignore=("similar_to", "n"))
-    settings = search(run, problem, data.sha256) if args.tune else SETTINGS
-    save_encoders({"table": problem.encoder, "amount": problem.price, **ids}, run.folder / "encoders.json")
+    run.open(data.sha256, data.path, ignore=("similar_to", "n"))
+    settings = search(run, problem) if args.tune else SETTINGS
 
     fitted, predicted, scores, variants = {}, {}, {}, {}
     for name in (WITHOUT_IDS, CLASSIFIER, REGRESSOR) if len(problem.inputs) > len(IDS) else (CLASSIFIER, REGRESSOR):
@@ -73,17 +73,14 @@ def main(args: argparse.Namespace) -> None:
         warnings = workflow.constant_prediction(name, classes, SPEND_GROUPS) if name != REGRESSOR else []
         variants[name] = run.variant(fitted[name], test=test, validation=validation, warnings=warnings)
     model = fitted[REGRESSOR].model
-    training.save(model, run.folder / "model.keras")
+    run.save(model, {"table": problem.encoder, "amount": problem.price, **ids})
     baselines = score_baselines(data.table, problem, args.seed)
-    floors = files.read_json(data.path.with_name("floors.json")) if args.data == "sample" else {}
-    counts = np.bincount(problem.groups, minlength=len(SPEND_GROUPS)).tolist()
     unseen = {name: each["unseen"] for name, each in (scores | baselines).items() if "unseen" in each}
     record = run.record(
         data={
             "unit": args.currency,
-            "floors": floors,
             **purchases.summary(data),
-            "spend_group_counts": dict(zip(SPEND_GROUPS, counts, strict=True)),
+            "spend_group_counts": classification.class_counts(problem.groups, SPEND_GROUPS),
             "split": {part: len(rows) for part, rows in problem.parts.items()},
             "split_name": "at random; unseen: all test rows of the users and products that were kept back",
         },
@@ -97,14 +94,14 @@ def main(args: argparse.Namespace) -> None:
     )
     vectors = serving.embedding_table(model, "user_id_embedding")
     neighbours = serving.similar(vectors, ids["user_id"], users, n)
-    limits = {name: {metric: floors.get(key) for metric, key in keys.items()} for name, keys in LIMITS.items()}
+    limits = {name: record.limits(keys) for name, keys in LIMITS.items()}
     known = {name: each["test"] for name, each in (scores | baselines).items()}
     both = {"test": known | limits, "unseen ids": unseen}
     test = problem.groups[problem.parts["test"]]
     run.write(
         record,
         fitted,
-        figures=draw(args, data.table, problem, fitted, predicted, known, limits),
+        figures=draw(record, data.table, problem, fitted, predicted, known, limits),
         limits=limits | {f"{name}, unseen ids": each for name, each in unseen.items()},
         lines=[f"\nMost similar users:\n{neighbours.to_string(index=False)}"] if args.similar_to is not None else (),
         per_class=classification.per_class(test, predicted[CLASSIFIER]["test"].argmax(axis=1), SPEND_GROUPS),
@@ -152,9 +149,7 @@ def build(problem: Problem, name: str, settings: dict, steps: int) -> keras.Mode
         training.compile_model(model, optimizer)
         return model
     model = embedding_classifier(others, len(SPEND_GROUPS), **options)
-    log_loss = keras.metrics.SparseCategoricalCrossentropy(name="log_loss", from_logits=True)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    training.compile_model(model, optimizer, loss=loss, metrics=["accuracy", log_loss])
+    training.compile_model(model, optimizer, loss="log_loss", metrics=["accuracy", "log_loss"])
     return model
 
 
@@ -207,7 +202,7 @@ def score_baselines(table: pd.DataFrame, problem: Problem, seed: int) -> dict:
 
 
 def draw(
-    args: argparse.Namespace,
+    record: RunRecord,
     table: pd.DataFrame,
     problem: Problem,
     fitted: dict,
@@ -216,12 +211,12 @@ def draw(
     limits: dict,
 ) -> dict:
     """The figures of the page; `test` has the test metrics of models and baselines, `limits` the best possible."""
-    train, rows, unit = problem.parts["train"], problem.parts["test"], args.currency
+    train, rows, unit = problem.parts["train"], problem.parts["test"], record.data["unit"]
     columns, amount = table.drop(columns=["amount", *IDS]).iloc[train], problem.amount[train]
     histories = {name: each.history for name, each in fitted.items()}
-    accuracy, rmse = ({name: each.get(metric) for name, each in test.items()} for metric in ("accuracy", "rmse"))
-    options = {"model": REGRESSOR, "history": histories.pop(REGRESSOR), "label": "RMSE, standardised", "unit": unit}
-    floors = {name: each["accuracy"] for name, each in limits.items() if each["accuracy"]}
+    accuracy = {name: each.get("accuracy") for name, each in test.items()}
+    options = {"history": histories.pop(REGRESSOR), "label": "RMSE, standardised"}
+    floors = {name: each["accuracy"] for name, each in limits.items() if each}
     vectors = serving.embedding_table(fitted[REGRESSOR].model, "user_id_embedding")
     mean = pd.Series(problem.amount).groupby(problem.inputs["user_id"]).mean().reindex(range(1, len(vectors)))
     drawn = {
@@ -235,10 +230,10 @@ def draw(
         drawn["columns"] = figures.by_category(columns)
         drawn["amount_by_column"] = figures.by_category(columns, amount, f"mean ({unit})")
     drawn |= figures.classifier_figures(problem.groups[rows], predicted[CLASSIFIER]["test"], SPEND_GROUPS)
-    return drawn | figures.regression_figures(problem.amount[rows], predicted[REGRESSOR]["test"], rmse, **options)
+    return drawn | figures.regression_figures(record, problem.amount[rows], predicted[REGRESSOR]["test"], **options)
 
 
-def search(run: workflow.Run, problem: Problem, sha256: str) -> dict:
+def search(run: workflow.Run, problem: Problem) -> dict:
     """The best settings of the regressor."""
     from kmodels import tuning  # needs KerasTuner, an extra
 
@@ -252,13 +247,11 @@ def search(run: workflow.Run, problem: Problem, sha256: str) -> dict:
         score=lambda settings, seed, folder: fit(run, problem, REGRESSOR, settings, folder, seed)[2],
         metrics=("rmse", "mae", "r2"),
         objective="val_rmse",
-        about=f"{sha256}, batches of {run.args.batch_size}",
     )
 
 
 if __name__ == "__main__":
-    flags = cli.parser("purchases", __doc__.splitlines()[0])
-    flags.set_defaults(epochs=12)
+    flags = cli.parser("purchases", __doc__, epochs=12)
     flags.add_argument("--columns", default="", help="your table's names for ours, such as product=SKU,amount=Total")
     flags.add_argument("--currency", default="currency", help="what the report calls the unit; default: %(default)s")
     flags.add_argument("--similar-to", metavar="USER", help="show the users most like this one")

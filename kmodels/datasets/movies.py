@@ -276,6 +276,13 @@ def input_columns(data: Movies, *, known_before_release: bool = True) -> tuple[s
     return tuple(name for name in INPUTS if name in data.table and name not in late)
 
 
+def warnings(inputs: tuple[str, ...]) -> list[str]:
+    """A sentence where inputs are among `AFTER_RELEASE`."""
+    late = [name for name in inputs if name in AFTER_RELEASE]
+    what = "known only after release: the figures are no forecast of a film that is not out yet"
+    return [f"{' and '.join(late)} is {what}."] if late else []
+
+
 def summary(data: Movies) -> dict[str, Any]:
     """The counts of a report: rows, share with a profit, years, directors, rows dropped and noted, sha256."""
     table = data.table

@@ -123,6 +123,11 @@ def per_class(true: npt.ArrayLike, predicted: npt.ArrayLike, labels: Sequence[st
     return pd.DataFrame(table, index=pd.Index(list(labels), name="label"))
 
 
+def class_counts(true: npt.ArrayLike, labels: Sequence[str]) -> dict[str, int]:
+    """Label -> rows of its class, for a run's record."""
+    return dict(zip(labels, np.bincount(np.asarray(true), minlength=len(labels)).tolist(), strict=True))
+
+
 def confusion(true: npt.ArrayLike, predicted: npt.ArrayLike, n_classes: int) -> IntArray:
     """Rows by true class (row) and predicted class (column): int64 (n_classes, n_classes)."""
     columns = _classes(n_classes, true=true, predicted=predicted)

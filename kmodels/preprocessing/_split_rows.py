@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,19 @@ from kmodels.errors import ConfigurationError, DataError
 
 IntArray = npt.NDArray[np.int64]
 Parts = tuple[IntArray, IntArray, IntArray]
+
+
+class Split(NamedTuple):
+    """Row positions of the three parts: int64, ascending, disjoint, together every row exactly once."""
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Part -> its number of rows."""
+        return {part: len(rows) for part, rows in self._asdict().items()}
 
 
 def exact_shares(validation: float, test: float) -> tuple[Fraction, Fraction]:

@@ -26,6 +26,21 @@ class EncodedTable(NamedTuple):
     inputs: dict[str, np.ndarray]
     frame: pd.DataFrame
 
+    @property
+    def matrix(self) -> npt.NDArray[np.float32]:
+        """All inputs side by side, float32 (rows, columns); ids of categories as numbers."""
+        return np.hstack([values.reshape(len(values), -1) for values in self.inputs.values()]).astype(np.float32)
+
+    @property
+    def groups(self) -> dict[str, list[int]]:
+        """Source column -> positions of its columns in `matrix`."""
+        # As in `frame`, but that all numbers stand where the first of them does.
+        numbers, columns = list(self.encoder.number_names), list(self.frame)
+        first = columns.index(numbers[0]) if numbers else 0
+        others = [name for name in columns if name not in numbers]
+        names = [*others[:first], *numbers, *others[first:]]
+        return {source: [names.index(name) for name in group] for source, group in self.encoder.groups.items()}
+
 
 def encode_table(
     table: pd.DataFrame,

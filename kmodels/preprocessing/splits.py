@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import _split_rows as rows_of
-from kmodels.preprocessing._split_rows import IntArray
+from kmodels.preprocessing._split_rows import Split
 
 __all__ = [
     "METHODS",
@@ -40,14 +40,6 @@ __all__ = [
 
 #: The methods of `make`.
 METHODS = ("random", "time", "leave-last-out", "given")
-
-
-class Split(NamedTuple):
-    """Row positions of the three parts: int64, ascending, disjoint, together every row exactly once."""
-
-    train: IntArray
-    validation: IntArray
-    test: IntArray
 
 
 def make(

@@ -163,6 +163,12 @@ class RunRecord:
         """The best variant, or the one model."""
         return self.model if self.model else self.variants[str(self.best)]
 
+    def limits(self, floors: Mapping[str, float | str]) -> dict[str, float]:
+        """Floors by name; a text names one of the data's `floors`, and is left out where there is none."""
+        known = self.data.get("floors", {})
+        found = {name: known.get(each) if isinstance(each, str) else each for name, each in floors.items()}
+        return {name: each for name, each in found.items() if each is not None}
+
     def to_dict(self) -> dict[str, Any]:
         """The record as `metrics.json` holds it, in JSON's types."""
         own: dict[str, Any] = self.model.to_dict() if self.model else {}

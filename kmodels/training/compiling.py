@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,6 +12,10 @@ from kmodels import backend
 from kmodels.errors import ConfigurationError
 
 _PRECISIONS = ("float32", "mixed_bfloat16")
+_METRICS = {
+    "rmse": partial(keras.metrics.RootMeanSquaredError, name="rmse"),
+    "log_loss": partial(keras.metrics.SparseCategoricalCrossentropy, name="log_loss", from_logits=True),
+}
 
 
 def in_precision(model: keras.Model, policy: str) -> keras.Model:
@@ -58,14 +63,16 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     Args:
         model: The model, changed in place.
         optimizer: A Keras optimiser.
-        loss: A Keras loss. Default "mse".
-        metrics: Keras metrics; "rmse" is the root mean squared error without penalties. Default ("rmse",).
+        loss: A Keras loss, or "log_loss": the cross-entropy of logits with classes, integers from 0. Default "mse".
+        metrics: Keras metrics; "rmse" and "log_loss" are those without penalties. Default ("rmse",).
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
         >>> compile_model(model, keras.optimizers.Adam(1e-3))
     """
-    chosen = [keras.metrics.RootMeanSquaredError(name="rmse") if metric == "rmse" else metric for metric in metrics]
+    chosen = [_METRICS[metric]() if isinstance(metric, str) and metric in _METRICS else metric for metric in metrics]
+    if isinstance(loss, str) and loss == "log_loss":
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     backend.allow_compilation(model)
     backend.keep_channels_last()
     backend.fuse_normalization(model)

@@ -50,19 +50,21 @@ The words of page and model card stand in `pages/wine.html.j2` and `pages/wine.c
 `report.page` and `report.model_card` say what they may use.
 """
 
-from kmodels.workflow.cross_validation import CrossValidated, cross_validate, evaluate, split_by_time
-from kmodels.workflow.run import Fitted, Run
-from kmodels.workflow.variants import choose, classified, constant_prediction, costs
+from kmodels.workflow.classifiers import Classifiers, probabilities
+from kmodels.workflow.cross_validation import CrossValidated, EncodedSplits, folds_and_by_time
+from kmodels.workflow.fitted import Fitted
+from kmodels.workflow.run import Run
+from kmodels.workflow.variants import choose, constant_prediction, costs
 
 __all__ = [
+    "Classifiers",
     "CrossValidated",
+    "EncodedSplits",
     "Fitted",
     "Run",
     "choose",
-    "classified",
     "constant_prediction",
     "costs",
-    "cross_validate",
-    "evaluate",
-    "split_by_time",
+    "folds_and_by_time",
+    "probabilities",
 ]

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from kmodels import training
 from kmodels.errors import DataError
-from kmodels.evaluation import classification, selection
+from kmodels.evaluation import classification, selection, tabular_baselines
+from kmodels.pipelines import SplitBatches, split_batches
+from kmodels.preprocessing import EncodedTable
 from kmodels.preprocessing import splits as splitting
 from kmodels.preprocessing.splits import Split
 from kmodels.report import comparisons as tables
 from kmodels.report import figures, sentences
 from kmodels.report.figures.comparison import differences
 from kmodels.report.record import RunRecord
-from kmodels.workflow.run import Fitted, Run
+from kmodels.workflow.fitted import Fitted
+from kmodels.workflow.run import Run
 from kmodels.workflow.variants import choose, constant_prediction
 
 #: "validation" and "test" -> probabilities, float64 (rows of the part, 2).
@@ -30,11 +35,7 @@ Shares = Mapping[str, npt.NDArray[np.float64]]
 class Contrast:
     """One model trained on the first fold with one thing changed, compared with what it is otherwise.
 
-    Attributes:
-        record: `net`; the test metrics of both, `first_log_loss` (of their first epochs) and `warning`, a sentence
-            where the changed one predicts a constant, else None.
-        figures: Log loss and accuracy of both by epoch.
-        table: The test metrics of both, and of the constant prediction.
+    `record` is what `metrics.json` keeps, `figures` are those by epoch, `table` has the test metrics.
     """
 
     record: dict[str, Any]
@@ -44,7 +45,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """What `cross_validate` measured.
+    """What `EncodedSplits.cross_validate` measured.
 
     Attributes:
         target: (rows,) classes, 0 or 1.
@@ -69,8 +70,8 @@ class CrossValidated:
         """Facts of the data for `Run.record`: class counts, and the sizes of the first fold's parts."""
         names = [name for name in self.splits if _is_fold(name)]
         return {
-            "class_counts": dict(zip(self.labels, np.bincount(self.target, minlength=2).tolist(), strict=True)),
-            "split": {part: len(rows) for part, rows in self.splits[names[0]]._asdict().items()},
+            "class_counts": classification.class_counts(self.target, self.labels),
+            "split": self.splits[names[0]].sizes,
             "split_name": f"the first of {len(names)} folds, at random within each class",
         }
 
@@ -95,15 +96,7 @@ class CrossValidated:
         return {name: every[split]["test"] for name, every in self.metrics.items() if split in every}
 
     def compare(self, run: Run, metric: str) -> dict[str, Any]:
-        """Chooses the smallest model that cannot be told from the best one by the validation metric of the folds.
-
-        Args:
-            run: The run, for its times.
-            metric: Name of the metric.
-
-        Returns:
-            What `Run.record` takes: `variants`, `best`, `choice`, `baselines` and `folds`.
-        """
+        """What `Run.record` takes; chosen is the smallest model that cannot be told from the best over the folds."""
         means, variants = selection.fold_means(self.folds), {}
         for name, each in self.mean_fitted.items():
             warnings = constant_prediction(name, self.out_of_fold[name].argmax(axis=1), self.labels)
@@ -123,17 +116,10 @@ class CrossValidated:
     def contrast(
         self, model: str, changed: Fitted, share: Shares, metrics: Sequence[str], names: tuple[str, str]
     ) -> Contrast:
-        """Compares a model on the first fold with one that was trained there with one thing changed.
+        """Compares a model on the first fold with one trained there with one thing changed; `names` are those of both.
 
-        Args:
-            model: The model's name.
-            changed: The other one.
-            share: Its probabilities of the test rows, under "test".
-            metrics: Metrics of the table.
-            names: What the model and the other one are called, such as ("scaled", "unscaled").
-
-        Returns:
-            Record, figures (their files begin with the second name) and table.
+        `share` has the other one's probabilities of the test rows, `metrics` are those of the table; the files of the
+        figures begin with the second name.
         """
         usual, other = names
         first = next(name for name in self.splits if _is_fold(name))
@@ -150,20 +136,17 @@ class CrossValidated:
         return Contrast({"net": model, **tested, "first_log_loss": start, "warning": warning}, drawn, table)
 
     def write_inputs(
-        self, record: RunRecord, metrics: Sequence[str], *, floors: Mapping[str, float] | None = None
+        self,
+        record: RunRecord,
+        metrics: Sequence[str],
+        *,
+        floors: Mapping[str, float | str] | None = None,
+        contrast: Contrast | None = None,
     ) -> dict[str, Any]:
-        """Draws and tabulates the comparison for `Run.write`: means with their spread, differences, curves, thresholds.
+        """Draws and tabulates the comparison for `Run.write`; models are compared by the first metric.
 
-        Args:
-            record: The record, with what `compare` gave.
-            metrics: Metrics of the tables; models are compared by the first one.
-            floors: Limits of that metric, by name. Default none.
-
-        Returns:
-            `fitted`; `figures`: those of `figures.classifier_figures` for the chosen model, variants, pareto,
-            time_and_size, differences, the curves of all models and of each alone; `tables`: means, paired, thresholds
-            and, by its name, each other split than the folds; `per_class`; `verdict`, whether the chosen model is ahead
-            of the best baseline; and `table`, the means for the terminal.
+        Besides `figures` and `tables`: `verdict`, whether the chosen model is ahead of the best baseline. Of `contrast`
+        the figures, the table "inputs" and the warning are added.
         """
         metric, fitted, best = metrics[0], self.mean_fitted, str(record.best)
         share = record.data["split"]["test"] / record.data["split"]["train"]
@@ -175,25 +158,31 @@ class CrossValidated:
         probability = self.out_of_fold[best]
         means = tables.means_table(self.folds, metrics)
         others = {name: tables.split_table(self.folds, self.test(name), metrics, name) for name in self._others}
+        limits = record.limits(floors or {})
+        verdict = sentences.significance(paired, list(record.baselines), metric, len(self.folds[best]))
         return {
             "fitted": fitted,
+            "history": self.histories,
             "figures": {
                 **figures.comparison_figures(record, {}, metric),
                 **figures.classifier_figures(self.target, probability, self.labels),
-                "variants": figures.bars(mean, metric, floors=floors, spread=std, marked=list(fitted)),
+                "variants": figures.bars(mean, metric, floors=limits, spread=std, marked=list(fitted)),
                 "differences": differences(shown, metric),
                 **{f"{name}_curves": figures.learning_curves(histories, name) for name in ("accuracy", "log_loss")},
                 **{f"curves_{name}": figures.learning_curves(each) for name, each in histories.items()},
+                **(contrast.figures if contrast else {}),
             },
             "tables": {
                 "means": means,
                 "paired": tables.paired_table(paired),
                 "thresholds": tables.threshold_table(self.folds),
                 **others,
+                **({"inputs": contrast.table} if contrast else {}),
             },
             "per_class": classification.per_class(self.target, probability.argmax(axis=1), self.labels),
-            "verdict": sentences.significance(paired, list(record.baselines), metric, len(self.folds[best])),
+            "verdict": verdict,
             "table": means,
+            "lines": [verdict, *([contrast.record["warning"]] if contrast else [])],
         }
 
     @property
@@ -201,91 +190,110 @@ class CrossValidated:
         return [name for name in self.splits if not _is_fold(name)]
 
 
-def cross_validate(
-    run: Run,
-    models: Sequence[str],
-    splits: Mapping[str, Split],
-    target: npt.NDArray[Any],
-    labels: Sequence[str],
-    *,
-    fit: Callable[[str, str], tuple[Fitted, Shares]],
-    baselines: Callable[[str], Mapping[str, Shares]],
-) -> CrossValidated:
-    """Trains every model on every split, and evaluates models and baselines on its validation and test rows.
+class EncodedSplits:
+    """Several splits of the same rows, each encoded by what its training rows teach, and classifiers of two classes.
 
     Args:
-        run: The run, whose time of evaluation is noted.
-        models: Names of the models.
-        splits: "fold_1", "fold_2" … -> folds of which every row is in one test part; and other names -> other splits.
+        run: The run.
+        splits: Name -> split; "fold_1", "fold_2" … are folds of which every row is in one test part.
+        encoded: Name -> the rows as its training part teaches.
         target: (rows,) classes, 0 or 1.
         labels: Names of the two classes.
-        fit: From a model's and a split's name to what was trained and its probabilities.
-        baselines: From a split's name to baseline -> probabilities; "majority" among them.
-
-    Returns:
-        All metrics, trainings and out-of-fold probabilities.
-
-    Raises:
-        DataError: As `classification.evaluate_with_threshold`.
+        **options: Of all batches, as `pipelines.split_batches` takes them; `batch_size` is by default `--batch-size`.
     """
-    fitted: dict[str, dict[str, Fitted]] = {}
-    shares: dict[str, dict[str, Shares]] = {}
-    for name in models:
-        for split in splits:
-            trained, share = fit(name, split)
-            fitted.setdefault(name, {})[split] = trained
-            shares.setdefault(name, {})[split] = share
-    with run.timed("evaluate_s"):
-        for split in splits:
-            for name, share in baselines(split).items():
-                shares.setdefault(name, {})[split] = share
-        metrics = {
-            name: {split: evaluate(target, splits[split], share) for split, share in every.items()}
-            for name, every in shares.items()
-        }
-    folds = [split for split in splits if _is_fold(split)]
-    order = np.argsort(np.concatenate([splits[split].test for split in folds]), kind="stable")
-    return CrossValidated(
-        target,
-        labels,
-        splits,
-        metrics,
-        {name: [every[split] for split in folds] for name, every in metrics.items()},
-        fitted,
-        {name: np.concatenate([shares[name][split]["test"] for split in folds])[order] for name in models},
-    )
+
+    def __init__(
+        self,
+        run: Run,
+        splits: Mapping[str, Split],
+        encoded: Mapping[str, EncodedTable],
+        target: npt.NDArray[Any],
+        labels: Sequence[str],
+        **options: Any,
+    ) -> None:
+        self.run, self.splits, self.encoded, self.target, self.labels = run, splits, encoded, target, labels
+        self.options = {"batch_size": run.args.batch_size, **options}
+        self._models = training.CompiledModels()
+
+    def batches(self, at: str, seed: int | None = None, **options: Any) -> SplitBatches:
+        """The batches of a split, by default in the order of `--seed`."""
+        options = {"seed": self.run.args.seed if seed is None else seed, **self.options, **options}
+        return split_batches(self.encoded[at].inputs, self.target, self.splits[at], **options)
+
+    def compiled(self, at: str, key: Hashable, build: Callable[[], keras.Model]) -> keras.Model:
+        """The model of a key, compiled once for all splits of one shape; see `training.CompiledModels`."""
+        shape = self.encoded[at].encoder.features, len(self.splits[at].train)
+        return self._models.get((key, *shape), build)
+
+    def evaluate(self, at: str, share: Shares) -> dict[str, dict[str, float]]:
+        """What `classification.evaluate_with_threshold` gives for the validation and test rows of a split."""
+        true = {part: self.target[getattr(self.splits[at], part)] for part in share}
+        return classification.evaluate_with_threshold(true, share)
+
+    def cross_validate(
+        self, models: Sequence[str], over: Sequence[str], fit: Callable[[str, str], tuple[Fitted, Shares]]
+    ) -> CrossValidated:
+        """Trains every model on the splits of `over`, folds first, and evaluates it as well as `tabular_baselines`."""
+        fitted: dict[str, dict[str, Fitted]] = {}
+        shares: dict[str, dict[str, Shares]] = {}
+        for name in models:
+            for at in over:
+                trained, share = fit(name, at)
+                fitted.setdefault(name, {})[at] = trained
+                shares.setdefault(name, {})[at] = share
+        with self.run.timed("evaluate_s"):
+            for at in over:
+                options = {"n_classes": 2, "seed": self.run.args.seed}
+                baselines = tabular_baselines(self.encoded[at].frame, self.target, self.splits[at]._asdict(), **options)
+                for name, share in baselines.items():
+                    shares.setdefault(name, {})[at] = share
+            metrics = {
+                name: {at: self.evaluate(at, share) for at, share in each.items()} for name, each in shares.items()
+            }
+        folds = [at for at in over if _is_fold(at)]
+        order = np.argsort(np.concatenate([self.splits[at].test for at in folds]), kind="stable")
+        return CrossValidated(
+            self.target,
+            self.labels,
+            {at: self.splits[at] for at in over},
+            metrics,
+            {name: [each[at] for at in folds] for name, each in metrics.items()},
+            fitted,
+            {name: np.concatenate([shares[name][at]["test"] for at in folds])[order] for name in models},
+        )
 
 
-def evaluate(target: npt.NDArray[Any], split: Split, share: Shares) -> dict[str, dict[str, float]]:
-    """What `classification.evaluate_with_threshold` gives for the validation and test rows of a split."""
-    return classification.evaluate_with_threshold({part: target[getattr(split, part)] for part in share}, share)
-
-
-def split_by_time(
-    table: pd.DataFrame, column: str, target: npt.NDArray[Any], labels: Sequence[str]
+def folds_and_by_time(
+    target: npt.NDArray[Any], labels: Sequence[str], dates: pd.Series | None, *, n_folds: int, seed: int
 ) -> tuple[dict[str, Split], dict[str, Any]]:
-    """Splits rows by date: the newest fifth for the test, the tenth before for validation.
+    """Splits rows into folds, and by date: the newest fifth for the test, the tenth before for validation.
 
     Args:
-        table: The rows; those without a date are in no part.
-        column: The column of dates, datetime64.
         target: (rows,) classes.
         labels: Names of the classes.
+        dates: (rows,) datetime64, or None; rows without one are in no part of the split by date.
+        n_folds: Number of folds.
+        seed: Seed of the folds.
 
     Returns:
-        {"by_time": split} with its facts (`train_until`, `test_from`, `without_date`); or an empty mapping with
-        `left_out`, the reason why there is no such split.
+        "fold_1", "fold_2" … and "by_time" -> split; and facts of the latter (`train_until`, `test_from`,
+        `without_date`), or `left_out`, the reason why there is none.
+
+    Raises:
+        DataError: As `preprocessing.splits.folds`.
     """
+    folds = enumerate(splitting.folds(target, n_folds=n_folds, seed=seed), 1)
+    found = {f"fold_{number}": split for number, split in folds}
     try:
-        if column not in table:
-            raise DataError(f"there are no dates in a column {column!r}")
-        dates = table[column].dt.date
-        split = splitting.by_time(table[column], validation=0.1, test=0.2, skip_missing=True)
+        if dates is None:
+            raise DataError("there are no dates")
+        split = splitting.by_time(dates, validation=0.1, test=0.2, skip_missing=True)
         splitting.require_classes(target, split, labels)
     except DataError as error:
-        return {}, {"left_out": str(error)}
-    period = {"train_until": str(dates.iloc[split.train].max()), "test_from": str(dates.iloc[split.test].min())}
-    return {"by_time": split}, {**period, "without_date": int(dates.isna().sum())}
+        return found, {"left_out": str(error)}
+    days = dates.dt.date
+    period = {"train_until": str(days.iloc[split.train].max()), "test_from": str(days.iloc[split.test].min())}
+    return found | {"by_time": split}, {**period, "without_date": int(days.isna().sum())}
 
 
 def _is_fold(split: str) -> bool:

@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +16,17 @@ from matplotlib.figure import Figure
 from kmodels import cli, training
 from kmodels.files import read_json, write_atomically, write_json
 from kmodels.pipelines import Batches
+from kmodels.preprocessing.encoders import Encoder, save_encoders
 from kmodels.preprocessing.splits import Split
 from kmodels.report import comparisons, run_folder, searches
 from kmodels.report import figures as drawing
 from kmodels.report.model_card import write_model_card
-from kmodels.report.page import HEADLINE, layers_of, write_page
+from kmodels.report.page import HEADLINE, write_page
 from kmodels.report.record import METRICS, Metrics, RunRecord, Timing, VariantRecord
+from kmodels.workflow.fitted import Fitted
 
 Settings = dict[str, Any]
 PAYOFF_SEEDS = 3
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A trained model and its training.
-
-    Attributes:
-        name: Its name in the record: the folder's, such as "deep".
-        model: The Keras model.
-        history: One row per epoch, as `training.fit` gives it.
-        rows: Number of training rows.
-        folder: Where its checkpoint lies.
-    """
-
-    name: str
-    model: Any
-    history: pd.DataFrame
-    rows: int
-    folder: Path
 
 
 class Run:
@@ -60,6 +42,9 @@ class Run:
         folder: The run folder, `args.out`.
         timing: Step -> seconds.
         searched: What a search found, for record and page; None without one.
+        floors: What `floors.json` next to generated data says of the best figures there can be, from `open` on; None
+            where `open` does not know the data.
+        warnings: Sentences about the run as a whole, by `warn`.
     """
 
     def __init__(self, args: argparse.Namespace, recipe: str | Path) -> None:
@@ -67,15 +52,20 @@ class Run:
         self.pages = Path(recipe).with_name("pages")
         self.timing: dict[str, float] = {}
         self.searched: tuple[Any, pd.DataFrame] | None = None
+        self.floors: dict[str, float] | None = None
+        self.warnings: list[str] = []
+        self._about = ""
 
     @property
     def is_sample(self) -> bool:
         """Whether the data is the bundled sample."""
         return bool(self.args.data == "sample")
 
-    def floors(self, folder: Path) -> dict[str, float]:
-        """The noise floors of the bundled sample, `floors.json` next to its files; {} of other data."""
-        return dict(read_json(folder / "floors.json")) if self.is_sample else {}
+    def warn(self, *sentences: str) -> None:
+        """Prints sentences that a reader must not overlook, and keeps them for the record."""
+        self.warnings += sentences
+        for sentence in sentences:
+            print(f"warning: {sentence}", flush=True)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -83,21 +73,26 @@ class Run:
         with cli.timed(self.timing, step):
             yield
 
-    def open(self, sha256: str, *, ignore: Sequence[str] = ()) -> None:
+    def open(self, sha256: str, data: Path | None = None, *, ignore: Sequence[str] = ()) -> None:
         """Makes the run folder with `config.json`, or finds the run that `--resume` goes on with.
 
         A worker process of a search touches nothing: the folder is its chief's.
 
         Args:
             sha256: Checksum of the data.
+            data: Its file or folder, for `floors`. Default None.
             ignore: Flags of the recipe's own that change nothing that is fitted. Default ().
 
         Raises:
             ConfigurationError: As `report.run_folder.open_run`.
         """
+        config = cli.settings(self.args, without=ignore)
+        self._about = f"{sha256}, {config}"
+        if data is not None:
+            file = (data if data.is_dir() else data.parent) / "floors.json"
+            self.floors = dict(read_json(file)) if file.is_file() else {}
         if self._is_worker():
             return
-        config = cli.settings(self.args, without=ignore)
         config |= {"recipe": self.name, "backend": os.environ["KERAS_BACKEND"], "data_sha256": sha256}
         run_folder.open_run(self.folder, config, resume=self.args.resume)
 
@@ -152,6 +147,11 @@ class Run:
         short = model.name if folder == self.folder else folder.name
         return Fitted(short, model, history, train.rows, folder)
 
+    def save(self, model: keras.Model, encoders: Mapping[str, Encoder]) -> None:
+        """Saves the chosen model and the encoders of its inputs, `model.keras` and `encoders.json`."""
+        training.save(model, self.folder / "model.keras")
+        save_encoders(encoders, self.folder / "encoders.json")
+
     def search(
         self,
         build: Callable[[Settings], keras.Model],
@@ -163,7 +163,6 @@ class Run:
         score: Callable[[Settings, int, Path], Mapping[str, Metrics]],
         metrics: Sequence[str],
         objective: str = "val_loss",
-        about: str = "",
         callbacks: Callable[[], Sequence[Any]] = tuple,
         epochs: int | None = None,
     ) -> Settings:
@@ -182,7 +181,6 @@ class Run:
             metrics: Names of the test metrics that compare tuned and default settings; the first one decides, and is
                 compared on validation too.
             objective: Name of a logged value that trials minimise. Default "val_loss".
-            about: What else the result depends on: a search in the folder with another `about` is refused.
             callbacks: Makes the callbacks of one trial. Default none.
             epochs: Epochs of a trial; by default `--epochs`.
 
@@ -201,7 +199,7 @@ class Run:
             train,
             validation,
             objective=objective,
-            about=about,
+            about=self._about,
             callbacks=callbacks,
             **cli.searched(self.args) | {"epochs": epochs or self.args.epochs},
         )
@@ -233,18 +231,7 @@ class Run:
     ) -> VariantRecord:
         """The figures of a trained model, with its times; `evaluate_s` is what was timed last.
 
-        Args:
-            fitted: What `fit` gave.
-            test: Metrics on the test rows.
-            validation: Metrics on the validation rows.
-            train: Metrics on the training rows. Default none.
-            cost: Such as {"latency_ms": 0.7}. Default none.
-            warnings: Sentences a reader must not overlook. Default ().
-            parameters: Number of parameters of what is no Keras model, whose `model` is text. Default None.
-            **more: Further keys of its record.
-
-        Returns:
-            The record of one model.
+        `parameters` is for what is no Keras model, whose `model` is text; `more` are further keys of the record.
         """
         model, seconds = fitted.model, float(fitted.history["seconds"].sum())
         return VariantRecord(
@@ -284,12 +271,12 @@ class Run:
             data: Facts of the data, as `RunRecord` has them; `source` and `synthetic` are added.
             baselines: Baseline -> its test metrics.
             split: The split, whose rows become the data's `split`. Default None.
-            floors: What `floors` gave, for the data's `floors`. Default None.
+            floors: The data's `floors`; by default what `open` found.
             model: The one model.
             variants: Variant -> its figures.
             best: The chosen variant.
             choice: The sentence that justifies it.
-            warnings: Sentences about the run as a whole. Default ().
+            warnings: Sentences about the run as a whole, after those of `warn`. Default ().
             **more: Further keys of the record.
 
         Returns:
@@ -298,7 +285,8 @@ class Run:
         if self.searched:
             more = {"search": searches.summary(*self.searched, algorithm=self.args.tune)} | more
         facts = {"source": str(self.args.data), "synthetic": self.is_sample, **data}
-        facts |= {} if split is None else {"split": {part: len(rows) for part, rows in split._asdict().items()}}
+        facts |= {} if split is None else {"split": split.sizes}
+        floors = self.floors if floors is None else floors
         facts |= {} if floors is None else {"floors": dict(floors)}
         return RunRecord(
             recipe=self.name,
@@ -311,7 +299,7 @@ class Run:
             variants=variants or {},
             best=best,
             choice=choice,
-            warnings=warnings,
+            warnings=[*self.warnings, *warnings],
             more=more,
         )
 
@@ -322,7 +310,8 @@ class Run:
         *,
         figures: Mapping[str, Figure],
         compare: str | None = None,
-        floors: Mapping[str, float] | None = None,
+        floors: Mapping[str, float | str] | None = None,
+        history: pd.DataFrame | None = None,
         spread: Mapping[str, float] | None = None,
         headline: Sequence[str] = HEADLINE,
         limits: Mapping[str, Mapping[str, float]] | None = None,
@@ -339,7 +328,8 @@ class Run:
             figures: Name -> figure, which the page shows.
             compare: The metric by which variants are drawn, as `figures.comparison_figures`; None (default): they are
                 not.
-            floors: Limits of that metric, by name. Default none.
+            floors: Limits of that metric, as `RunRecord.limits` takes them. Default none.
+            history: What `history.csv` holds instead of the histories of `fitted`. Default None.
             spread: Standard deviation of that metric, by variant or baseline. Default none.
             headline: Metrics on the page's cards and in the printed table. Default `report.page.HEADLINE`.
             limits: Further rows of the printed table: name -> metrics. Default None: `floors`, of the metric compared.
@@ -350,8 +340,15 @@ class Run:
         """
         write_json(self.folder / METRICS, record.to_dict())
         histories = {name: each.history for name, each in fitted.items()}
-        layers = {name: _layers(each.model) for name, each in fitted.items()}
-        _write_history(self.folder, histories if record.variants else histories[record.chosen.name])
+        layers = {name: each.layers for name, each in fitted.items()}
+        if history is None:
+            history = (
+                pd.concat(histories, names=["variant"]).reset_index("variant")
+                if record.variants
+                else histories[record.chosen.name]
+            )
+        write_atomically(self.folder / "history.csv", history.to_csv(index=False))
+        floors = record.limits(floors or {})
         if compare:
             compared = drawing.comparison_figures(record, histories, compare, floors=floors, spread=spread)
             figures = {**compared, **figures}
@@ -366,7 +363,7 @@ class Run:
         inputs = {tensor.name: (tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs}
         write_model_card(self.folder, card, record, inputs=inputs, **context)
         if limits is None:
-            limits = {name: {compare: floor} for name, floor in (floors or {}).items()} if compare else {}
+            limits = {name: {compare: floor} for name, floor in floors.items()} if compare else {}
         self._print(record, comparisons.figures(record, headline, limits) if table is None else table, lines)
 
     def _print(self, record: RunRecord, table: pd.DataFrame, lines: Sequence[str]) -> None:
@@ -385,14 +382,3 @@ class Run:
         from kmodels import tuning  # needs KerasTuner, an extra
 
         return tuning.workers.role() == "worker"
-
-
-def _layers(model: keras.Model | str) -> str:
-    return model if isinstance(model, str) else layers_of(model)
-
-
-def _write_history(folder: Path, histories: Mapping[str, pd.DataFrame] | pd.DataFrame) -> None:
-    """Writes history.csv; of several histories with the column `variant` in front."""
-    if not isinstance(histories, pd.DataFrame):
-        histories = pd.concat(histories, names=["variant"]).reset_index("variant")
-    write_atomically(folder / "history.csv", histories.to_csv(index=False))

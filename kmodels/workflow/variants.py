@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
-from kmodels import serving, training
+from kmodels import serving
 from kmodels.evaluation import classification, selection
-from kmodels.pipelines import SplitBatches
 from kmodels.report import comparisons, sentences
 from kmodels.report.metrics import describe
 from kmodels.report.record import VariantRecord
-from kmodels.workflow.run import Fitted
+from kmodels.workflow.fitted import Fitted
 
 
 def costs(fitted: Fitted, example: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -57,15 +55,6 @@ def choose(
     prices = {name: comparisons.costs_of(each)[cost] for name, each in variants.items()}
     chosen = selection.choose(values, prices, better=describe(metric).better or "higher", **tolerance)
     return chosen.name, sentences.choice(chosen, metric, cost)
-
-
-def classified(model: keras.Model, rows: SplitBatches) -> tuple[np.ndarray, dict[str, dict[str, float]]]:
-    """A classifier's probabilities of the test rows, and its metrics of the validation and the test rows, by part."""
-    parts = {"validation": rows.validation, "test": rows.test}
-    shares = {part: classification.softmax(training.predict(model, each)) for part, each in parts.items()}
-    return shares["test"], {
-        part: classification.evaluate(np.asarray(parts[part].target), share) for part, share in shares.items()
-    }
 
 
 def constant_prediction(name: str, predicted: np.ndarray, labels: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error, ndcg_score, r2_score, root_mean_squared_error
 
 from kmodels.errors import DataError
-from kmodels.evaluation import recommender
+from kmodels.evaluation import ranking, recommender
 
 N_USERS, N_ITEMS = 21, 41
 
@@ -160,3 +160,14 @@ def test_further_metrics_are_made_of_the_same_rows():
         return {"worst": float(np.abs(np.subtract(ratings, predicted)).max())}
 
     assert recommender.rate([1, 1, 2], [5.0, 3.0, 4.0], [4.5, 3.0, 4.2], more=worst)[0]["worst"] == 0.5
+
+
+def test_lenient_figures_worked_by_hand():
+    # Twelve items; the best two are ranked last, out of the first ten.
+    users, ratings = [1] * 12 + [2] * 2, np.array([3, 4, 2, 3, 4, 2, 3, 4, 2, 3, 5, 5, 5, 4])
+    scores = [*range(12, 0, -1), 2, 1]
+    found = recommender.lenient_ranking(users, ratings, scores, ranking.rated_ranking(users, ratings, scores))
+    discount = 1 / np.log2(np.arange(2, 12))
+    of_first = (ratings[:10] * discount).sum() / (np.sort(ratings[:10])[::-1] * discount).sum()
+    assert found["ndcg_at_10_retrieved_ideal"] == pytest.approx((of_first + 1) / 2)
+    assert found["precision_at_10_of_ten_slots"] == pytest.approx((0.3 + 0.2) / 2)

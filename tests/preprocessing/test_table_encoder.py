@@ -646,3 +646,15 @@ def test_targets_that_cannot_be_learnt(make, message):
 def test_predictions_of_another_shape_are_refused(predictions):
     with pytest.raises(ConfigurationError):
         Target.classes(["a", "b", "c"]).inverse(predictions)
+
+
+def test_the_matrix_of_a_table_has_the_columns_of_each_source_where_groups_say():
+    table = pd.DataFrame({"width": [1.0, 2.0, 6.0], "tags": ["a|b", "b", ""], "height": [4.0, 2.0, 3.0]})
+    columns = {"width": Number(), "tags": Tags("|", flag_missing=False), "height": Number()}
+    encoded = encode_table(table, np.arange(3), columns=columns)
+    assert encoded.matrix.dtype == np.float32
+    matrix = {source: encoded.matrix[:, places] for source, places in encoded.groups.items()}
+    for name in ("width", "height"):
+        scaled = (table[name] - table[name].mean()) / table[name].std(ddof=0)
+        np.testing.assert_allclose(matrix[name][:, 0], scaled, rtol=1e-6)
+    np.testing.assert_array_equal(matrix["tags"], [[1, 1], [0, 1], [0, 0]])

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import runpy
 import shutil
 import signal
 import subprocess
@@ -15,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
-from kmodels.evaluation import ranking
 
 ROOT = Path(__file__).parents[2]
 RECIPE, SAMPLE = ROOT / "recipes" / "movielens.py", ROOT / "data" / "movielens-sample"
@@ -148,18 +145,6 @@ def test_films_like_another_are_found_by_the_whole_vectors(finished, run_here, c
     assert run_here(RECIPE.with_name("similar.py"), finished[0], "item_id", known.values[0], "--n", 4) == 0
     found = [int(line.split()[1]) for line in capsys.readouterr().out.splitlines()[-4:]]
     assert found == nearest[0] != nearest[1]
-
-
-def test_figures_of_the_notebook_worked_by_hand():
-    # Twelve items; the best two are ranked last, out of the first ten.
-    users, ratings = [1] * 12 + [2] * 2, np.array([3, 4, 2, 3, 4, 2, 3, 4, 2, 3, 5, 5, 5, 4])
-    scores = [*range(12, 0, -1), 2, 1]
-    figures = runpy.run_path(str(RECIPE))["notebook"]
-    found = figures(users, ratings, scores, ranking.rated_ranking(users, ratings, scores))
-    discount = 1 / np.log2(np.arange(2, 12))
-    of_first = (ratings[:10] * discount).sum() / (np.sort(ratings[:10])[::-1] * discount).sum()
-    assert found["ndcg_at_10_retrieved_ideal"] == pytest.approx((of_first + 1) / 2)
-    assert found["precision_at_10_of_ten_slots"] == pytest.approx((0.3 + 0.2) / 2)
 
 
 # --- bad input

@@ -209,15 +209,19 @@ def test_bars_of_parts_are_stacked_and_what_is_below_zero_is_grey():
     assert texts(axes) == ["5.000", "4.000", "tags", "tier", "■ low", "■ high"]
 
 
-def compared(points, **more):
+def record_of(points):
     timings = {name: Timing(0, 0, size and size / 1000, 5, 1.0, 0) for name, (size, _) in points.items()}
     variants = {
-        name: VariantRecord(name, size, {"accuracy": value}, {}, timings[name])
+        name: VariantRecord(name, size, {"accuracy": value, "rmse": value}, {}, timings[name])
         for name, (size, value) in points.items()
     }
     data = {"source": "sample", "rows": 9, "sha256": "50d2"}
     baselines = {"majority": {"accuracy": 0.1}, "other": {}}
-    record = RunRecord("demo", "jax", 0, data, baselines, {}, variants=variants, best="best")
+    return RunRecord("demo", "jax", 0, data, baselines, {}, variants=variants, best="best")
+
+
+def compared(points, **more):
+    record = record_of(points)
     return figures.comparison_figures(record, dict.fromkeys(points, history()), "accuracy", **more)
 
 
@@ -528,9 +532,7 @@ def every_figure():
         figures.learning_curves(history(), label="mean squared error (normalised)"),
         figures.learning_curves({f"variant_number_{at}": history(1 + at / 10) for at in range(12)}),
         *figures.classifier_figures(TRUE, SHARE, LABELS, history=history(), pictures=np.zeros((400, 8, 8))).values(),
-        *figures.regression_figures(
-            *RATED, {"net": 0.5, "mean": 1.1}, model="net", history=history().assign(rmse=1.0)
-        ).values(),
+        *figures.regression_figures(record_of(POINTS), *RATED, history=history().assign(rmse=1.0)).values(),
         *search_figures(TRIALS, PARAMETERS, "val_rmse").values(),
         figures.bars(
             {**names, "majority": 0.2}, "balanced_accuracy", floors={"Bayes": 0.97}, spread=spread, marked=list(names)

@@ -92,6 +92,35 @@ def test_a_run_leaves_its_files_and_prints_its_figures(recipe, tmp_path, capsys)
     assert printed.endswith(f"Report: {run.folder / 'report.html'}\n")
 
 
+def test_floors_are_found_next_to_the_data_and_sentences_are_kept(recipe, tmp_path, capsys):
+    (tmp_path / "floors.json").write_text('{"noise": 0.25}')
+    run = workflow.Run(flags(tmp_path), recipe)
+    run.warn("Only a line.")
+    assert capsys.readouterr().out == "warning: Only a line.\n"
+    run.open("50d2", tmp_path / "line.csv")
+    fitted = run.fit("net", build({"learning_rate": 0.1}), *batches()[:2])
+    record = run.record(
+        data={"rows": 100, "sha256": "50d2"},
+        split=SPLIT,
+        variants={"net": run.variant(fitted, **scores(fitted.model))},
+        best="net",
+        baselines={},
+        warnings=["And few rows."],
+    )
+    assert record.data["floors"] == {"noise": 0.25}
+    assert record.data["split"] == {"train": 70, "validation": 15, "test": 15}
+    assert record.warnings == ["Only a line.", "And few rows."]
+    history = pd.DataFrame({"epoch": [1], "loss": [2.0]})
+    limits = {"noise": "noise", "other": "unknown", "zero": 0.0}
+    run.write(record, {"net": fitted}, figures={}, compare="rmse", floors=limits, history=history, words="")
+    assert (run.folder / "history.csv").read_text() == "epoch,loss\n1,2.0\n"
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["noise", "0.25"] in printed
+    assert ["zero", "0"] in printed
+    assert not any(line[:1] == ["other"] for line in printed)
+    assert workflow.Run(flags(tmp_path), recipe).floors is None
+
+
 def test_a_finished_run_is_resumed_with_the_same_settings_alone(recipe, tmp_path):
     _, first = run_all(flags(tmp_path), recipe)
     _, again = run_all(flags(tmp_path, "--resume"), recipe)

@@ -108,31 +108,30 @@ def explanation_figures(
 
 
 def regression_figures(
+    record: RunRecord,
     true: ArrayLike,
     predicted: ArrayLike,
-    rmse: Mapping[str, float | None],
     *,
-    model: str,
     history: pd.DataFrame,
-    unit: str = "",
     label: str = "RMSE, normalised",
 ) -> dict[str, Figure]:
     """Draw one model of amounts on its test rows.
 
     Args:
-        true: (rows,) true values.
+        record: The record; the model is its chosen one.
+        true: (rows,) true values, in the unit of the record's data.
         predicted: (rows,) the model's values.
-        rmse: Test RMSE of the model and of the baselines, by name.
-        model: The model's name among them.
         history: One row per epoch: epoch, rmse and val_rmse, perhaps learning_rate.
-        unit: Unit of the values, or "" (default).
         label: What the history's RMSE is, for the axis.
 
     Returns:
         rmse, loss, scatter, errors and residuals.
     """
+    unit, chosen = str(record.data.get("unit", "")), record.best or record.chosen.name
+    rmse = {name: each.test.get("rmse") for name, each in record.models.items()}
+    rmse |= {name: each.get("rmse") for name, each in record.baselines.items()}
     return {
-        "rmse": bars(rmse, "rmse", marked=[model], unit=unit),
+        "rmse": bars(rmse, "rmse", marked=[chosen], unit=unit),
         "loss": learning_curves(history, "rmse", label),
         "scatter": predictions(true, predicted, unit),
         "errors": histogram(np.subtract(predicted, true), with_unit("error: predicted − true", unit), errors=True),
