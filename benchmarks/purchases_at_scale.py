@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import runpy
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ cli.choose_backend()
 import numpy as np  # noqa: E402
 
 from kmodels.datasets import purchases  # noqa: E402
+from kmodels.preprocessing import splits  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "data"))
@@ -75,9 +75,8 @@ def main() -> None:
         recipe = [sys.executable, ROOT / "recipes" / "purchases.py", "--data", data, "--out", out, *flags]
         subprocess.run([str(each) for each in recipe], check=True)
         metrics = json.loads((out / "metrics.json").read_text())
-        recipe = runpy.run_path(str(ROOT / "recipes" / "purchases.py"))
-        parts = recipe["prepare"](purchases.load(data).table, args.seed).parts
-    train, test = (np.isin(np.arange(len(world.amount)), parts[name]) for name in ("train", "test"))
+        split = splits.kept_back(purchases.load(data).table[["user_id", "product_id"]], seed=args.seed)
+    train, test = (np.isin(np.arange(len(world.amount)), rows) for rows in (split.train, split.test))
     floors = planted_purchases_floors.floors(world, train, test)
     print("\n" + "\n".join(table(metrics, floors)))
     timing = metrics["variants"]["regressor"]["timing"]

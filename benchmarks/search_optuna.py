@@ -28,8 +28,9 @@ cli.choose_backend()
 import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
 
-from kmodels import backend, training, tuning  # noqa: E402
+from kmodels import backend, training, tuning, workflow  # noqa: E402
 from kmodels.datasets import purchases  # noqa: E402
 from kmodels.files import write_atomically  # noqa: E402
 from kmodels.pipelines import Batches  # noqa: E402
@@ -37,7 +38,8 @@ from kmodels.report import style  # noqa: E402
 
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "search_optuna.png"
 OBJECTIVE = "val_rmse"
-RECIPE = runpy.run_path(str(Path(__file__).parents[1] / "recipes" / "purchases.py"))
+PURCHASES = Path(__file__).parents[1] / "recipes" / "purchases.py"
+RECIPE = runpy.run_path(str(PURCHASES))
 
 
 class OptunaSpace:
@@ -53,9 +55,15 @@ class OptunaSpace:
         return self.trial.suggest_categorical(name, values)
 
 
-def builder(problem: Any, steps: int) -> Callable[[Any], keras.Model]:
+def regressor(table: pd.DataFrame, *, batch_size: int, epochs: int) -> workflow.TableModel:
+    """The recipe's regressor of a table, which is split with seed 0."""
+    args = argparse.Namespace(data="sample", out="", batch_size=batch_size, epochs=epochs, seed=0)
+    return RECIPE["prepare"](workflow.Run(args, PURCHASES), table)["regressor"]
+
+
+def builder(model: workflow.TableModel) -> Callable[[Any], keras.Model]:
     """From `hp` to the recipe's regressor, compiled."""
-    return lambda hp: RECIPE["build"](problem, "regressor", tuning.embedding_space(hp), steps)
+    return lambda hp: RECIPE["build"](model, tuning.embedding_space(hp))
 
 
 def score(hp: Any, build: Callable, train: Batches, validation: Batches, *, epochs: int, seed: int) -> float:
@@ -68,14 +76,12 @@ def score(hp: Any, build: Callable, train: Batches, validation: Batches, *, epoc
         return float(training.fit(model, train, validation, **how)[OBJECTIVE].min())
 
 
-def scores(problem: Any, *, trials: int, epochs: int, seed: int) -> dict[str, list[float]]:
+def scores(model: workflow.TableModel, *, trials: int, epochs: int, seed: int) -> dict[str, list[float]]:
     """Each algorithm's errors, trial by trial."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    train, validation, _ = RECIPE["batches"](problem, "regressor", 512, seed)
-    data = train, validation
-    build, found = builder(problem, epochs * len(train)), {}
+    data, build, found = model.batches(seed)[:2], builder(model), {}
     for algorithm in ("random", "bayesian"):
         how = {"algorithm": algorithm, "trials": trials, "epochs": epochs, "seed": seed, "objective": OBJECTIVE}
         with tempfile.TemporaryDirectory() as folder:
@@ -125,8 +131,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--out", type=Path, default=IMAGE, help="the picture; default: %(default)s")
     args = parser.parse_args()
-    problem = RECIPE["prepare"](purchases.load("sample").table, 0)
-    runs = [scores(problem, trials=args.trials, epochs=args.epochs, seed=seed) for seed in range(args.seeds)]
+    model = regressor(purchases.load("sample").table, batch_size=512, epochs=args.epochs)
+    runs = [scores(model, trials=args.trials, epochs=args.epochs, seed=seed) for seed in range(args.seeds)]
     best = {name: np.minimum.accumulate([run[name] for run in runs], axis=1) for name in runs[0]}
     marks = sorted({min(mark, args.trials) for mark in (1, 5, 10, 20, args.trials)})
     print(f"\n{'best after trials':24s}{''.join(f'{mark:>9d}' for mark in marks)}    seed by seed at the end")

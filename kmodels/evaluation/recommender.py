@@ -145,7 +145,7 @@ def lenient_ranking(
         per_user: The table of `ranking.rated_ranking`.
 
     Returns:
-        `precision_at_10_of_ten_slots`, in which shorter lists have ten places too, and `ndcg_at_10_retrieved_ideal`,
+        `precision_at_10_of_ten_slots`, in which shorter lists have ten ranks too, and `ndcg_at_10_retrieved_ideal`,
         the NDCG compared with the best order of the ten items retrieved, not of all.
     """
     rows = pd.DataFrame({"user": users, "rating": np.asarray(ratings, np.float64), "score": predicted})

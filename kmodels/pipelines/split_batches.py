@@ -11,7 +11,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from kmodels.errors import DataError
 from kmodels.pipelines.batches import Arrays, Batches
-from kmodels.preprocessing.splits import Split
+from kmodels.pipelines.id_dropout import IdDropout
+from kmodels.preprocessing.splits import Split, SplitWithUnseen
 
 Part = Callable[[np.ndarray], Arrays]
 
@@ -27,12 +28,13 @@ class SplitBatches(NamedTuple):
 def split_batches(
     inputs: Mapping[str, np.ndarray],
     target: np.ndarray | None,
-    split: Split,
+    split: Split | SplitWithUnseen,
     *,
     batch_size: int = 512,
     seed: int = 0,
     parts: Callable[[npt.NDArray[np.int64]], Sequence[Part]] | None = None,
-    train_parts: Callable[[npt.NDArray[np.int64]], Sequence[Part]] | None = None,
+    ids: Sequence[str] = (),
+    id_dropout: float = 0.0,
     sample_weight: np.ndarray | None = None,
     balanced: bool = False,
     evaluation_batch_size: int = 4096,
@@ -47,8 +49,8 @@ def split_batches(
         seed: Seed of the order of the training rows. Default 0.
         parts: From the positions of a part's rows, int64 (n,), to the parts of `Batches` that make its other inputs,
             such as `lambda rows: [pictures.at(rows)]`. Default None.
-        train_parts: Likewise for the training rows alone, after `parts`: what they make replaces inputs of
-            the same name, such as ids under `IdDropout`. Default None.
+        ids: Inputs of ids, some of which are made 0, unknown, in training, as by `IdDropout`. Default ().
+        id_dropout: Share of them, from 0 to below 1. Default 0.
         sample_weight: (rows,) float, of all rows; the training rows are weighed by it. Default None.
         balanced: Whether training rows are weighed so that each class of the target, integers, counts the same in
             all; in place of `sample_weight`. Default False.
@@ -67,8 +69,8 @@ def split_batches(
         >>> [len(part) for part in batches], batches.validation[0][0]["x"].tolist()
         ([2, 1, 1], [7.0, 8.0])
     """
-    for name, rows in split._asdict().items():
-        if not len(rows):
+    for name in Split._fields:
+        if not len(getattr(split, name)):
             raise DataError(f"no row is left for the {name} part", received=[len(part) for part in split])
 
     if balanced and target is not None:
@@ -76,12 +78,15 @@ def split_batches(
         sample_weight[split.train] = compute_sample_weight("balanced", target[split.train])
 
     def make(rows: npt.NDArray[np.int64], train: bool) -> Batches:
-        functions = [function for function in (parts, train_parts if train else None) if function is not None]
+        arrays = {name: values[rows] for name, values in inputs.items()}
+        made = [] if parts is None else [*parts(rows)]
+        if train and ids and id_dropout:
+            made.append(IdDropout({name: arrays[name] for name in ids}, id_dropout, seed))
         return Batches(
-            {name: values[rows] for name, values in inputs.items()},
+            arrays,
             None if target is None else target[rows],
             sample_weight=sample_weight[rows] if train and sample_weight is not None else None,
-            parts=[part for function in functions for part in function(rows)],
+            parts=made,
             batch_size=batch_size if train else evaluation_batch_size,
             shuffle=train,
             seed=seed,

@@ -29,6 +29,20 @@ class Split(NamedTuple):
         return {part: len(rows) for part, rows in self._asdict().items()}
 
 
+class SplitWithUnseen(NamedTuple):
+    """As `Split`, with the test rows in two parts: those whose ids all have training rows, and the others."""
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+    unseen: IntArray
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Part -> its number of rows."""
+        return {part: len(rows) for part, rows in self._asdict().items()}
+
+
 def exact_shares(validation: float, test: float) -> tuple[Fraction, Fraction]:
     """Returns the shares of train and of train + validation, exact: floats put (1 - 0.15 - 0.15) · 90 below 63."""
     if not (validation >= 0 and test >= 0 and validation + test < 1):

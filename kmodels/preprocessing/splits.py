@@ -20,11 +20,12 @@ from sklearn.model_selection import StratifiedKFold
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import _split_rows as rows_of
-from kmodels.preprocessing._split_rows import Split
+from kmodels.preprocessing._split_rows import Split, SplitWithUnseen
 
 __all__ = [
     "METHODS",
     "Split",
+    "SplitWithUnseen",
     "by_time",
     "by_time_per_user",
     "folds",
@@ -198,10 +199,11 @@ def kept_back(
     validation: float = 0.1,
     test: float = 0.1,
     unseen: float = 0.02,
-) -> Split:
-    """Splits rows at random, and keeps all rows of some ids of each column for the test.
+) -> SplitWithUnseen:
+    """Splits rows at random, and keeps all rows of some ids of each column back for the part "unseen".
 
-    The test then holds rows with ids that have training rows, and rows with ids that have none.
+    The rows that are not kept back are split as by `random`; test rows with an id that then has no training row are
+    unseen too.
 
     Args:
         ids: Columns of ids, each of shape (rows,): a frame, or name -> column.
@@ -217,7 +219,7 @@ def kept_back(
         >>> user, item = np.divmod(np.arange(2500), 50)
         >>> split = kept_back({"user": user, "item": item}, seed=0)
         >>> [len(part) for part in split], len(set(user) - set(user[split.train]))
-        ([1920, 240, 340], 1)
+        ([1920, 240, 241, 99], 1)
     """
     shares = rows_of.exact_shares(validation, test)
     if not 0 <= unseen < 1:
@@ -233,8 +235,10 @@ def kept_back(
     n_train, n_before_test = (len(order) * share.numerator // share.denominator for share in shares)
     if n_train < 1:
         raise DataError("no row is left for training", received=f"{len(back)} rows, {back.sum()} kept back")
-    rest = np.concatenate([order[n_before_test:], np.flatnonzero(back)])
-    return Split(*(np.sort(part).astype(np.int64) for part in (order[:n_train], order[n_train:n_before_test], rest)))
+    train, rest = order[:n_train], np.concatenate([order[n_before_test:], np.flatnonzero(back)])
+    known = np.all([np.isin(column[rest], column[train]) for column in codes], axis=0)
+    parts = (train, order[n_train:n_before_test], rest[known], rest[~known])
+    return SplitWithUnseen(*(np.sort(part).astype(np.int64) for part in parts))
 
 
 def random_per_user(

@@ -82,12 +82,13 @@ def costs_of(model: VariantRecord) -> dict[str, float]:
 
 
 def figures(record: RunRecord, metrics: Sequence[str], limits: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """The test figures of models, baselines and limits, and the models' costs, for a terminal."""
+    """The test figures of models, baselines and limits, those of unseen ids, and the models' costs, for a terminal."""
     prices = {
         name: {cost_label(cost): each for cost, each in model.cost.items()} for name, model in record.models.items()
     }
     rows = {name: {**model.test, **prices[name]} for name, model in record.models.items()}
-    table = pd.DataFrame.from_dict({**rows, **record.baselines, **limits}, orient="index")
+    unseen = {f"{name}, unseen ids": values for name, values in record.more.get("unseen_ids", {}).items()}
+    table = pd.DataFrame.from_dict({**rows, **record.baselines, **limits, **unseen}, orient="index")
     labels = dict.fromkeys(label for each in prices.values() for label in each)
     table = table.reindex(columns=[*metrics, *labels]).astype(float)
     return table.dropna(axis="columns", how="all").dropna(axis="index", how="all")
@@ -107,6 +108,15 @@ def by_part(
     }
     names = [name for name, values in parts[first].items() if values.get(metrics[0]) is not None]
     return pd.DataFrame(columns).reindex(names).dropna(axis="columns", how="all")
+
+
+def unseen_ids(
+    record: RunRecord, metrics: Sequence[str], limits: Mapping[str, Mapping[str, float]] | None = None
+) -> pd.DataFrame:
+    """`by_part` of the test rows, with limits, and of those of unseen ids."""
+    models = {name: model.test for name, model in record.models.items()}
+    parts = {"test": {**models, **record.baselines, **(limits or {})}, "unseen ids": record.more["unseen_ids"]}
+    return by_part(parts, metrics, str(record.data.get("unit", "")))
 
 
 def means_table(folds: Folds, metrics: Sequence[str]) -> pd.DataFrame:

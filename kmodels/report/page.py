@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 
 from kmodels.errors import ConfigurationError
 from kmodels.files import write_atomically
-from kmodels.report.comparisons import Table, contests, costs
+from kmodels.report.comparisons import Table, contests, costs, unseen_ids
 from kmodels.report.metrics import CATALOGUE, CATALOGUE_MEANING, METRICS, Metric, best, by_group, describe, number
 from kmodels.report.record import RunRecord, plain
 from kmodels.report.run_folder import read_config
@@ -108,6 +108,7 @@ def write_page(
         "headline_of": lambda name: _headline(record, name, metrics),
         "contests": lambda part: contests(record, part, metrics),
         "costs": costs,
+        "unseen_ids": lambda metrics: unseen_ids(record, metrics, context.get("limits")),
         "as_table": Table.of,
         **context,
     }

@@ -147,6 +147,11 @@ class RunRecord:
         """Each model of the run by name: the variants, or the one model."""
         return {self.model.name: self.model} if self.model else dict(self.variants)
 
+    def tested(self, metric: str) -> dict[str, float | None]:
+        """A test metric of each model and each baseline, None where there is none."""
+        models = {name: each.test for name, each in self.models.items()}
+        return {name: values.get(metric) for name, values in {**models, **self.baselines}.items()}
+
     @property
     def all_warnings(self) -> list[str]:
         """The warnings of the run and of each model, each once."""

@@ -54,6 +54,7 @@ from kmodels.workflow.classifiers import Classifiers, probabilities
 from kmodels.workflow.cross_validation import CrossValidated, EncodedSplits, folds_and_by_time
 from kmodels.workflow.fitted import Fitted
 from kmodels.workflow.run import Run
+from kmodels.workflow.tables import TableModel, compare_tables
 from kmodels.workflow.variants import choose, constant_prediction, costs
 
 __all__ = [
@@ -62,7 +63,9 @@ __all__ = [
     "EncodedSplits",
     "Fitted",
     "Run",
+    "TableModel",
     "choose",
+    "compare_tables",
     "constant_prediction",
     "costs",
     "folds_and_by_time",

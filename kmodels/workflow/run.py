@@ -314,7 +314,7 @@ class Run:
         history: pd.DataFrame | None = None,
         spread: Mapping[str, float] | None = None,
         headline: Sequence[str] = HEADLINE,
-        limits: Mapping[str, Mapping[str, float]] | None = None,
+        limits: Mapping[str, Mapping[str, float | str]] | None = None,
         table: pd.DataFrame | None = None,
         lines: Sequence[str] = (),
         saved: keras.Model | None = None,
@@ -332,7 +332,8 @@ class Run:
             history: What `history.csv` holds instead of the histories of `fitted`. Default None.
             spread: Standard deviation of that metric, by variant or baseline. Default none.
             headline: Metrics on the page's cards and in the printed table. Default `report.page.HEADLINE`.
-            limits: Further rows of the printed table: name -> metrics. Default None: `floors`, of the metric compared.
+            limits: Further rows of the printed table: name -> metrics, as `RunRecord.limits` takes them. Default None:
+                `floors`, of the metric compared.
             table: What is printed instead of that table. Default None.
             lines: What is printed below it. Default ().
             saved: The model that the card describes; by default the chosen one.
@@ -357,14 +358,15 @@ class Run:
             search = searches.section(*self.searched)
             figures = {**figures, **searches.figures(self.searched[0], seed=self.args.seed)}
         page, card = (self.pages / f"{self.name}.{kind}.j2" for kind in ("html", "card.md"))
-        context |= {"figures": figures, "headline": headline, "search": search}
+        if limits is None:
+            limits = {name: {compare: floor} for name, floor in floors.items()} if compare else {}
+        found = {name: record.limits(each) for name, each in limits.items()}
+        context |= {"figures": figures, "headline": headline, "search": search, "limits": found}
         write_page(self.folder, page, record, histories=histories, layers=layers, command=cli.command(), **context)
         model = fitted[record.best or record.chosen.name].model if saved is None else saved
         inputs = {tensor.name: (tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs}
         write_model_card(self.folder, card, record, inputs=inputs, **context)
-        if limits is None:
-            limits = {name: {compare: floor} for name, floor in floors.items()} if compare else {}
-        self._print(record, comparisons.figures(record, headline, limits) if table is None else table, lines)
+        self._print(record, comparisons.figures(record, headline, found) if table is None else table, lines)
 
     def _print(self, record: RunRecord, table: pd.DataFrame, lines: Sequence[str]) -> None:
         rows = record.data.get("split", {}).get("test")

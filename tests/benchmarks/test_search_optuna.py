@@ -20,11 +20,8 @@ def script():
 def test_both_sides_minimise_the_same_function(script, tmp_path):
     user, product = np.divmod(np.arange(600), 20)
     table = pd.DataFrame({"user_id": user, "product_id": product}, dtype="category")
-    recipe = script["RECIPE"]
-    problem = recipe["prepare"](table.assign(amount=500.0 * product), 0)
-    train, validation, _ = recipe["batches"](problem, "regressor", 64, 2)
-    data = train, validation
-    build = script["builder"](problem, 2 * len(train))
+    model = script["regressor"](table.assign(amount=500.0 * product), batch_size=64, epochs=2)
+    data, build = model.batches(2)[:2], script["builder"](model)
     how = {"trials": 1, "epochs": 2, "seed": 2, "objective": "val_rmse"}
     search = tuning.search(build, *data, directory=tmp_path / "search", **how)
     alone = script["score"](search.best, build, *data, epochs=2, seed=2)

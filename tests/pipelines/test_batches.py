@@ -8,7 +8,7 @@ import pytest
 
 from kmodels import backend, models, training
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.pipelines import Batches, IdDropout, Lookup, split_batches, tf_data
+from kmodels.pipelines import Batches, Lookup, split_batches, tf_data
 from kmodels.preprocessing.splits import Split
 
 ROWS = 11
@@ -185,7 +185,8 @@ def test_parts_see_positions_of_all_rows_and_only_training_is_weighed_and_droppe
         batch_size=8,
         sample_weight=EACH / 2,
         parts=lambda rows: [Lookup(rows, {"double": 2 * EACH})],
-        train_parts=lambda rows: [IdDropout({"id": ids[rows]}, 0.9)],
+        ids=["id"],
+        id_dropout=0.9,
     )
     for name in PARTS:
         inputs, target, *weight = getattr(made, name)[0]

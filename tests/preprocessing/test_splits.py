@@ -413,7 +413,8 @@ def test_kept_back_ids_have_no_training_row(unseen):
     assert not hidden[split.validation].any()
     left = len(ids) - hidden.sum()
     assert [len(split.train), len(split.validation)] == [left * 8 // 10, left * 9 // 10 - left * 8 // 10]
-    assert len(split.test) == hidden.sum() + left - left * 9 // 10
+    assert len(split.test) == left - left * 9 // 10
+    np.testing.assert_array_equal(split.unseen, np.flatnonzero(hidden))
     assert abs(np.mean(split.train) / len(ids) - 0.5) < 0.02
 
 

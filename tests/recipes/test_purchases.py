@@ -1,7 +1,6 @@
 """The purchases recipe as a person runs it: on the sample, on a table of their own, on bad input, resumed, tuned."""
 
 import json
-import runpy
 import shutil
 import subprocess
 import sys
@@ -60,6 +59,7 @@ def metrics(finished):
 def floors():
     """What can be reached with the recipe's training rows on its test rows of known users and products."""
     from kmodels.datasets import purchases
+    from kmodels.preprocessing import splits
 
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(DATA))
@@ -67,8 +67,8 @@ def floors():
         import planted_purchases_floors
 
         world = planted_purchases.plant(planted_purchases.SAMPLE, planted_purchases.SEED)
-        parts = runpy.run_path(str(RECIPE))["prepare"](purchases.load("sample").table, 0).parts
-        train, test = (np.isin(np.arange(len(world.amount)), parts[name]) for name in ("train", "test"))
+        split = splits.kept_back(purchases.load("sample").table[["user_id", "product_id"]], seed=0)
+        train, test = (np.isin(np.arange(len(world.amount)), rows) for rows in (split.train, split.test))
         return planted_purchases_floors.floors(world, train, test)
 
 
@@ -242,7 +242,7 @@ BAD = {
     "unknown age band": (field(1, "Age", "17"), "line 3, column 'Age': unknown age band"),
     "id is missing": (field(1, "User_ID", ""), "line 3, column 'User_ID': the id is missing"),
     "no products": (lambda table: table.drop(columns="Product_ID"), "the required column 'product' is missing"),
-    "one spend group": (lambda table: table.assign(Purchase="20"), "all training rows are in one spend group"),
+    "one spend group": (lambda table: table.assign(Purchase="20"), "all training rows are of one class"),
     "one row": (lambda table: table[:1], "no row is left for training"),
     "few rows": (lambda table: table[:3], "no row is left"),
     "no rows": (lambda table: table[:0], "purchases.csv"),
