@@ -115,13 +115,8 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
         3
     """
     result = _Parser(prog=f"{name}.py", description=description.partition("\n")[0])
-    result.add_argument(
-        "--data",
-        default="sample",
-        metavar="SOURCE",
-        help="'sample' (default): the bundled synthetic sample; a known name such as ml-1m: downloaded to a cache and "
-        "checked; a path: that folder or file",
-    )
+    source = "'sample' (default), synthetic; a known name such as ml-1m, downloaded to a cache; or a folder or file"
+    result.add_argument("--data", default="sample", metavar="SOURCE", help=source)
     result.add_argument("--epochs", type=at_least(1), help="epochs of training; default: the model's own")
     result.add_argument("--batch-size", type=at_least(1), default=512, help="rows of a batch; default: %(default)s")
     result.add_argument("--seed", type=at_least(0), default=0, help="seed of split, weights and order; default: 0")
@@ -145,11 +140,8 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         >>> flags.parse_args(["--tune", "random"]).trials
         20
     """
-    parser.add_argument(
-        "--tune",
-        choices=("random", "hyperband", "bayesian"),
-        help="search for hyper-parameters before training; default: no search",
-    )
+    kinds = ("random", "hyperband", "bayesian")
+    parser.add_argument("--tune", choices=kinds, help="search for hyper-parameters first; default: no search")
     parser.add_argument("--trials", type=at_least(1), default=20, help="trials of the search; default: %(default)s")
     parser.add_argument("--workers", type=at_least(1), default=1, help="processes of the search; default: %(default)s")
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.explain.rows import Arrays, same_length
 
-Arrays = Mapping[str, npt.NDArray[Any]]
 Group = tuple[str, Sequence[int] | None]
 
 
@@ -54,7 +54,7 @@ def permutation_importance(
         >>> found["group"].tolist(), float(found["mean"].iloc[1])
         (['a', 'b'], 0.0)
     """
-    arrays = {name: np.asarray(array) for name, array in inputs.items()}
+    arrays = same_length(inputs, least=2)
     _check(arrays, groups, repeats)
     n_rows = len(next(iter(arrays.values())))
     whole = _scored(score, predict(dict(arrays)))
@@ -86,9 +86,6 @@ def _scored(score: Callable[[Any], float], predictions: Any) -> float:
 
 
 def _check(arrays: dict[str, npt.NDArray[Any]], groups: Mapping[str, Group], repeats: int) -> None:
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) != 1 or min(lengths.values()) < 2:
-        raise DataError("the inputs need as many rows each, and at least two", received=lengths)
     if repeats < 1 or not groups:
         raise ConfigurationError(f"at least one group and one repeat. Received: {len(groups)} groups, {repeats=}")
     for group, (name, columns) in groups.items():

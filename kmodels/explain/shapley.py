@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.explain.rows import same_length
 
 FloatArray = npt.NDArray[np.float64]
 Predict = Callable[[dict[str, npt.NDArray[Any]]], Any]
@@ -38,9 +39,8 @@ def shap_values(
 
     Some groups keep the row's own columns, the others take theirs from each background row; from many such mixtures
     each group is credited with what it changes on average (Lundberg and Lee 2017, https://arxiv.org/abs/1705.07874).
-    The sum is always exact; the shares are exact where all 2^groups mixtures are tried or groups do not act together. A
-    row costs coalitions x background predictions: give a model's second half (`explain.split_at_layer`) where the
-    first is slow, as an image branch is.
+    A row costs coalitions x background predictions: give a model's second half (`split_at_layer`) where the first is
+    slow.
 
     Args:
         predict: From a dict of arrays, such as `inputs`, to (n,) or (n, outputs), best logits.
@@ -129,12 +129,9 @@ def _members(groups: Mapping[str, Sequence[int]], width: int) -> npt.NDArray[np.
 def _checked(
     inputs: Mapping[str, npt.NDArray[Any]], name: str, background: npt.ArrayLike
 ) -> tuple[dict[str, npt.NDArray[Any]], FloatArray]:
-    arrays = {other: np.asarray(array) for other, array in inputs.items()}
-    if name not in arrays:
-        raise ConfigurationError(f"no input of this name. Received: {name!r}; inputs: {list(arrays)}")
-    lengths = {other: len(array) for other, array in arrays.items()}
-    if len(set(lengths.values())) != 1 or min(lengths.values()) == 0:
-        raise DataError("the inputs need as many rows each, and at least one", received=lengths)
+    if name not in inputs:
+        raise ConfigurationError(f"no input of this name. Received: {name!r}; inputs: {list(inputs)}")
+    arrays = same_length(inputs)
     known, rows = np.asarray(background, dtype=np.float64), arrays[name]
     if rows.ndim != 2 or known.ndim != 2 or rows.shape[1] != known.shape[1] or not len(known):
         raise DataError(

@@ -1,8 +1,11 @@
+"""Scores and vectors by the model itself, and the time of a prediction by a clock of its own."""
+
 import keras
 import numpy as np
 import pytest
 
-from kmodels import models, training
+from kmodels import models, serving, training
+from kmodels.errors import ConfigurationError
 from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import Batches
 from kmodels.serving import catalogue_scores, vectors_of
@@ -107,3 +110,38 @@ def test_vectors_without_such_inputs_are_the_tables_rows(name):
     for side in ("user", "item"):
         table = model.get_layer(f"{side}_embedding").get_weights()[0]
         np.testing.assert_allclose(found[f"{side}_id"], table, atol=1e-6)
+
+
+class Clock:
+    """Time that passes only where a prediction is made."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """A model, what it was asked, and how long each of its predictions takes: the first one half a minute."""
+    x = keras.Input((2,), name="x")
+    model, clock, asked = keras.Model({"x": x}, keras.layers.Dense(1)(x)), Clock(), []
+    monkeypatch.setattr(serving.latency, "time", clock)
+
+    def predict(inputs):
+        asked.append(inputs["x"].shape)
+        clock.now += 30 if len(asked) == 1 else 0.002 if len(asked) % 2 else 0.004
+
+    monkeypatch.setattr(model, "predict_on_batch", predict)
+    return model, asked
+
+
+def test_the_median_leaves_out_the_compiling(timed):
+    model, asked = timed
+    assert serving.latency_ms(model, {"x": np.zeros((1, 2))}, repeats=5) == pytest.approx(4)
+    assert asked == [(1, 2)] * 8
+
+
+def test_a_wrong_number_is_refused(timed):
+    with pytest.raises(ConfigurationError, match="repeats must be at least 1"):
+        serving.latency_ms(timed[0], {"x": np.zeros((1, 2))}, repeats=0)

@@ -1,3 +1,5 @@
+"""Searches by plain runs of the same settings; the spaces; whether a search paid."""
+
 import io
 import re
 import shutil
@@ -11,6 +13,7 @@ import pytest
 
 from kmodels import training, tuning
 from kmodels.errors import ConfigurationError, TrainingError
+from kmodels.tuning import payoff, spaces
 
 
 def search(build, data, folder, **settings):
@@ -202,3 +205,122 @@ def test_a_folder_with_other_files_is_refused(build, data, tmp_path):
 def test_wrong_settings(build, data, tmp_path, settings, message):
     with pytest.raises(ConfigurationError, match=message):
         search(build, data, tmp_path, **settings)
+
+
+# Name of a space -> what it gives where nothing is searched.
+DEFAULTS = {
+    "embedding_space": {"learning_rate": 8e-3, "dim": 16, "l2_root": 0.2, "dropout": 0.0, "hidden": (64, 32)},
+    "neumf_space": {
+        "learning_rate": 2e-3,
+        "dim": 32,
+        "hidden": (32,),
+        "dropout": 0.3,
+        "vector_dropout": 0.2,
+        "l2": 1e-4,
+    },
+    "mf_space": {
+        "learning_rate": 1e-2,
+        "dim": 32,
+        "hidden": (64, 32),
+        "activation": "tanh",
+        "l2_rows": 30.0,
+        "kernel_l2": 6e-3,
+    },
+    "dense_space": {"learning_rate": 2e-2, "hidden": (64,), "dropout": 0.5, "l2": 2e-3, "linear": True},
+    "fusion_space": {"learning_rate": 2e-3, "weight_decay": 1e-4, "dropout": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_defaults_and_the_ranges_are_the_documented_ones(name):
+    space, hp = getattr(spaces, name), keras_tuner.HyperParameters()
+    assert space(hp) == DEFAULTS[name]
+    assert [parameter.name for parameter in hp.space] == list(hp.values)
+    for parameter in hp.space:
+        value, is_range = hp.get(parameter.name), hasattr(parameter, "min_value")
+        assert parameter.min_value <= value <= parameter.max_value if is_range else value in parameter.values
+        assert f"`{parameter.name}`" in space.__doc__
+
+
+@pytest.mark.parametrize("name", ["embedding_space", "neumf_space"])
+def test_chosen_values_come_back(name):
+    space, hp = getattr(spaces, name), keras_tuner.HyperParameters()
+    space(hp)
+    hp.values.update({"hidden": "32", "dim": 16})
+    assert space(hp)["hidden"] == (32,)
+    assert space(hp)["dim"] == 16
+
+
+def test_tensors_are_frozen_only_where_weights_are_pretrained():
+    hp = keras_tuner.HyperParameters()
+    assert spaces.fusion_space(hp, frozen=True) == DEFAULTS["fusion_space"] | {"freeze": 7}
+    (parameter,) = [parameter for parameter in hp.space if parameter.name == "freeze"]
+    assert (parameter.min_value, parameter.max_value) == (5, 9)
+
+
+def test_the_defaults_are_those_of_the_builder():
+    """What a search is compared with is the model as it is without one."""
+    from kmodels import models
+
+    found = spaces.neumf_space(keras_tuner.HyperParameters())
+    del found["learning_rate"]
+    assert models.presets.NEUMF["history"] | found == models.presets.NEUMF["history"]
+    wide = spaces.mf_space(keras_tuner.HyperParameters())
+    size = {name: wide[name] for name in ("dim", "hidden", "activation")}
+    assert models.presets.MATRIX_FACTORIZATION["c_wide"] == size | {"name": "mf_c_wide"}
+
+
+def test_the_dense_defaults_make_the_wide_and_deep_net():
+    from kmodels import models
+
+    found = spaces.dense_space(keras_tuner.HyperParameters())
+    del found["learning_rate"]
+    assert models.presets.DENSE["wide_and_deep"] | found == models.presets.DENSE["wide_and_deep"]
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+@pytest.fixture
+def score(asked):
+    def score(settings, seed):
+        asked.append((settings["rate"], seed))
+        return {"rmse": settings["rate"] + seed / 8, "validation_rmse": settings["rate"]}
+
+    return score
+
+
+SETTINGS = {"default": {"rate": 1.0}, "tuned": {"rate": 0.5}}
+
+
+def test_each_settings_is_judged_once_a_seed(score, asked):
+    found = payoff(score, SETTINGS, [3, 5, 4])
+    assert sorted(asked) == [(rate, seed) for rate in (0.5, 1.0) for seed in (3, 4, 5)]
+    assert list(found.columns) == ["settings", "seed", "rmse", "validation_rmse"]
+    by_run = found.set_index(["settings", "seed"])["rmse"]
+    assert by_run["default", 5] == 1.0 + 5 / 8
+    assert by_run["tuned", 3] == 0.5 + 3 / 8
+    assert by_run.index.is_unique
+
+
+def test_equal_settings_are_trained_once_for_both(score, asked):
+    found = payoff(score, {"default": {"rate": 1.0}, "tuned": {"rate": 1.0}}, [3, 4])
+    assert asked == [(1.0, 3), (1.0, 4)]
+    assert found["rmse"].tolist() == [1.375, 1.375, 1.5, 1.5]
+
+
+def test_without_a_terminal_there_is_a_line_for_each_run(score, capsys):
+    payoff(score, SETTINGS, [7])
+    assert capsys.readouterr().err.splitlines() == [
+        "payoff 1/2: default, seed 7, rmse 1.875",
+        "payoff 2/2: tuned, seed 7, rmse 1.375",
+    ]
+
+
+@pytest.mark.parametrize(("settings", "seeds"), [({}, [0]), (SETTINGS, []), (SETTINGS, [0, 1, 0])])
+def test_nothing_to_compare_is_refused_before_anything_is_trained(settings, seeds, score, asked):
+    with pytest.raises(ConfigurationError, match="payoff needs settings and different seeds"):
+        payoff(score, settings, seeds)
+    assert asked == []
