@@ -1,12 +1,12 @@
-"""Training speed of `embedding_regressor` on each backend beside a PyTorch loop written by hand, on the same tensors.
+"""Training speed of `embedding_regressor` on each backend compared with a PyTorch loop, on the same tensors.
 
     python benchmarks/embedding_training.py                                   550,068 rows of Black Friday's shape
     python benchmarks/embedding_training.py --rows 20000 --backends jax       a quick look
 
 Both sides train the same network (tables of 5,892 users and 3,632 products, nine columns, vectors of 16, dropout on the
 ids, an MLP of 64 and 32), with Adam, the same batches and the same penalties, each in a process of its own. The loop is
-what one would write for speed: whole-batch indexing, fused Adam, penalties as weight decay. The first epoch, in which
-backends compile, is left out; the best of the others counts. Ids are random: nothing is learnt, the arithmetic is the
+written for speed: whole-batch indexing, fused Adam, penalties as weight decay. The first epoch, in which backends
+compile, is left out; the best of the others counts. Ids are random: there is nothing to learn, the arithmetic is the
 same.
 """
 

@@ -1,10 +1,10 @@
-"""A ResNet-18 fusion classifier on real pictures: what Fashion-MNIST adds to metadata that hint at the class.
+"""A ResNet-18 fusion classifier on real pictures: what Fashion-MNIST adds to metadata that depend on the class.
 
     KERAS_BACKEND=torch python benchmarks/fashion_fusion.py DIR [--rows 10000] [--epochs 3]
 
-The pictures are real, the metadata are made for this: eight numbers whose means depend on the class and whose noise is
-such that Bayes' rule on them alone is right for a printed share of the rows. Pictures are padded to 32 x 32 pixels, in
-three equal channels.
+The pictures are real, the metadata synthetic: eight numbers whose means depend on the class, with noise such that
+Bayes' rule on them alone is right for a printed share of the rows. Pictures are padded to 32 x 32 pixels, in three
+equal channels.
 """
 
 from __future__ import annotations

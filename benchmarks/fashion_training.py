@@ -1,11 +1,11 @@
-"""A small CNN on Fashion-MNIST: each backend's curve and speed beside a PyTorch loop written by hand.
+"""A small CNN on Fashion-MNIST: accuracy and speed of each backend compared with a PyTorch loop.
 
     python benchmarks/fashion_training.py DIR [--variant narrow] [--epochs 3] [--seeds 3] [--backends tensorflow,torch]
 
 DIR holds the four files of Fashion-MNIST. All sides train the same network with Adam on the same batches in the same
-order, without augmentation, on all training pictures, and are tested after each epoch; what differs between the seeds
-of one side (weights and order) is the noise within which the curves of two sides have to agree. Each run is a process
-of its own, by turns, all in this one call.
+order, without augmentation, on all training pictures, and are tested after each epoch; the spread of one side's seeds
+(weights and order) is the noise within which the curves of two sides must agree. Each run is a process of its own; the
+sides take turns in one call.
 """
 
 from __future__ import annotations

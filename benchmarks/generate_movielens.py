@@ -2,7 +2,7 @@
 
     python benchmarks/generate_movielens.py DIR
 
-Everything is invented; only the quantiles of activity and popularity, the age groups and the frequencies of
+Everything is synthetic; only the quantiles of activity and popularity, the age groups and the frequencies of
 the genres resemble MovieLens-1M. A rating is a mean plus a user's effect, a film's effect, a product of two
 small taste vectors and noise, rounded to whole stars from 1 to 5, so that a model has something to learn.
 It serves the benchmarks; errors on it say nothing about errors on the real data.

@@ -1,13 +1,13 @@
-"""MovieLens-1M's workflow, from files to test metrics: kmodels on each backend beside the PyTorch notebook it replaces.
+"""MovieLens-1M's workflow, from files to test metrics: each backend compared with an ordinary PyTorch notebook.
 
     python benchmarks/movielens_workflow.py [--epochs 5] [--backends jax,torch,tensorflow]
 
 Both sides read the same generated files of MovieLens-1M's size and format, split them by the same rule, train the same
 network (NeuMF-Enhanced) with the same optimiser, batch size and number of epochs, and compute the same test metrics.
-`pytorch_notebook.py` is the notebook; `workflow` below is kmodels, run twice on each backend: the first time nothing is
-in its cache, the second time JAX finds there what it compiled. Each side is a process of its own, so that its peak
-memory is its own, and all run one after the other in this one call. Needs a quiet machine: the load is printed, and
-with other work beside it torch's threads wait for each other and every ratio is wrong.
+`pytorch_notebook.py` is the notebook; `workflow` below is kmodels, run twice on each backend: first with an empty
+compilation cache, then with that of the first run. Each side is a process of its own, with its own peak memory; all run
+one after the other in one call. Needs a machine without other load, which is printed: otherwise torch's threads wait
+for each other and the ratios are wrong.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""Pictures a second out of JPEG files: kmodels' pipeline beside a torch DataLoader that does the same work.
+"""Pictures a second from JPEG files: kmodels' pipeline compared with a torch DataLoader that does the same work.
 
     python benchmarks/picture_pipeline.py [--pictures 2000] [--source 256] [--size 128] [--batch-size 32]
 
 Both sides open the same generated JPEG files, decode them whole, resize them by PIL (bilinear, antialiased) and give
-shuffled batches of uint8 (batch, size, size, 3); it is checked that the pixels are the same. The torch side is a
-Dataset with PIL transforms under torch's own DataLoader, by turns with each number of worker processes; it decodes in
-each epoch, as such a loader does. kmodels' side is `Batches` with a part `Pictures`, which decodes in the first epoch
-alone: kept in memory, in a cache folder, and in that folder in a later run; and without keeping any, as the loader
-works. Nothing trains, so the figures are what each side can give at most.
+shuffled batches of uint8 (batch, size, size, 3); the pixels are checked to be equal. The torch side is a Dataset with
+PIL transforms under torch's DataLoader, in turn with each number of worker processes; it decodes in each epoch.
+kmodels' side is `Batches` with a part `Pictures`, which decodes in the first epoch alone: cached in memory, in a
+folder, and in that folder in a later run; and without a cache, as the loader works. Nothing trains: the figures are
+upper bounds.
 
 With --source above twice the size, kmodels lets a JPEG be unpacked at a half, a quarter or an eighth (draft mode),
 which is less work and gives other pixels; --draft lets the torch side do so too.
 
 Each side is a process of its own; the files are in the system's page cache for all. In each round all sides run by
 turns, and each rate is divided by the DataLoader's best first epoch of that round; the medians of the rounds count, as
-a shared machine's speed changes from round to round. Needs a quiet machine: the load is printed.
+a shared machine's speed varies between rounds. Needs a machine without other load, which is printed.
 """
 
 from __future__ import annotations

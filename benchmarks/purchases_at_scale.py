@@ -1,13 +1,13 @@
-"""550,000 generated purchases: how much of what can be explained the recipe's regressor leaves, and the seconds.
+"""550,000 generated purchases: the explainable variance that the recipe's regressor leaves, and the seconds.
 
     KERAS_BACKEND=jax python benchmarks/purchases_at_scale.py                     some ten minutes
     KERAS_BACKEND=jax python benchmarks/purchases_at_scale.py --rows 30000 --users 600 --products 400 --epochs 2
 
-Generates a table of Black Friday's shape, runs `recipes/purchases.py` on it from the command line, and sets its test
-error beside its baselines and beside the floors of `data/planted_purchases_floors.py`, computed for the same training
-and the same test rows. What is left is (MSE - floor's MSE) / (constant's MSE - floor's MSE), above the generating model
-("oracle") and above what these training rows allow ("learnable"); a best linear unbiased prediction with the true
-variances stands beside them.
+Generates a table of Black Friday's shape, runs `recipes/purchases.py` on it from the command line, and compares its
+test error with its baselines and with the floors of `data/planted_purchases_floors.py`, computed for the same training
+and test rows. The remaining share is (MSE - floor's MSE) / (constant's MSE - floor's MSE), above the generating model
+("oracle") and above the best estimate from these training rows ("learnable"); a best linear unbiased prediction with
+the true variances is compared too.
 """
 
 from __future__ import annotations

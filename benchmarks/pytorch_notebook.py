@@ -2,7 +2,7 @@
 
     python benchmarks/pytorch_notebook.py DIR --epochs 5 --batch-size 512 --json OUT
 
-This is the workflow that kmodels replaces, for `movielens_workflow.py` to compare with: pandas' Python engine
+This is the baseline of `movielens_workflow.py`: pandas' Python engine
 for the '::' files, a loop over the users for the split, a `Dataset` that builds its tensors row by row, a
 loop over the users for the ranking metrics. It was written independently for this comparison, in the common
 idiom of such notebooks: nothing in it is slowed down on purpose, and nothing is tuned. It imports nothing of
@@ -117,7 +117,7 @@ class RatingsDataset(Dataset[Batch]):
 
 
 class NeuMFEnhanced(nn.Module):
-    """User and movie embeddings beside two projected feature vectors, then 128, 64 and one unit."""
+    """User and movie embeddings and two projected feature vectors, then 128, 64 and one unit."""
 
     def __init__(self, n_users: int, n_movies: int, n_genres: int) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""A training step of ResNet-18: kmodels on each backend beside a native torch loop of the same network.
+"""A training step of ResNet-18: each backend compared with a native torch loop of the same network.
 
     python benchmarks/resnet_step.py [--batch-size 32] [--size 128] [--steps 10] [--backends tensorflow,torch,jax]
 
 All do the same arithmetic on the same pictures: forward and backward pass, cross-entropy, Adam, float32, batch
 normalisation in training. kmodels' side is `compile_model` and `fit` on arrays in memory, as a recipe has it. Each side
 is a process of its own; they take turns for several rounds in this one call, so that each ratio is of one run, and the
-quickest round of each side counts. Needs a quiet machine: the load is printed.
+fastest round of each side counts. Needs a machine without other load, which is printed.
 """
 
 from __future__ import annotations

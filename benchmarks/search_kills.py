@@ -1,12 +1,12 @@
-"""A search that is killed ten times beside one that is not: the same trials, the same scores, none twice?
+"""A search that is killed ten times compared with an uninterrupted one: equal trials and scores, no trial twice.
 
     python benchmarks/search_kills.py                                all on JAX, random search on the others
     python benchmarks/search_kills.py --runs jax:random --kills 3    a quick look
 
-Both are 12 trials with the same seed, each in a process of its own. One of them gets SIGKILL at random moments (seeded)
-of its search, and is started again by the same command; then it is let finish. The tables of trials are compared value
-by value, the seconds left out. Every network that is built is written down together with what the journal held then, so
-that a finished trial that is trained again is seen. Networks have dropout, and epochs take long enough to be killed in.
+Both are 12 trials with the same seed, each in a process of its own. One of them gets SIGKILL at random times (seeded)
+and is restarted by the same command; then it finishes. The tables of trials are compared value by value, except the
+seconds. Every network that is built is logged with the state of the journal, which reveals finished trials that are
+trained again. Networks have dropout, and epochs are long enough to be killed in.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Memory of a long search: what the process holds after 5 trials and after 60, on each backend.
+"""Memory of a long search: resident memory after 5 trials and after 60, on each backend.
 
     python benchmarks/search_memory.py                               60 trials on each backend
     python benchmarks/search_memory.py --trials 10 --backends jax    a quick look
 
-Each backend searches in a process of its own, with nothing beside the search: no cache of compiled code, no worker
-processes. Every trial is another network (`embedding_space` on 4,000 invented purchases, two epochs), so that every
-trial compiles. Resident memory is read from Linux once a trial's model has been given up, before the next is built.
+Each backend searches in a process of its own, without a cache of compiled code or worker processes. Every trial is
+another network (`embedding_space` on 4,000 synthetic purchases, two epochs), so every trial compiles. Resident memory
+is read from Linux after a trial's model is released, before the next is built.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`tuning.search` beside Optuna on the purchases sample: the best validation error by number of trials.
+"""`tuning.search` compared with Optuna on the purchases sample: the best validation error by number of trials.
 
     pip install optuna    # 5.0; kmodels does not need it
     KERAS_BACKEND=jax python benchmarks/search_optuna.py                         20 trials, four epochs, three seeds
@@ -6,10 +6,9 @@
 
 KerasTuner's random and Bayesian search and Optuna's random and TPE samplers, each with its library's own defaults,
 search the same space (`tuning.embedding_space`) for the regressor of `recipes/purchases.py`; the first trial of each
-has the space's defaults. They minimise the same
-function of (settings, seed): the seed draws the weights, the order of the rows and the dropout. That it is the same is
-checked: the best settings of each of KerasTuner's searches are trained once more as Optuna's trials are, and must score
-the same.
+has the space's defaults. They minimise the same function of (settings, seed): the seed draws the weights, the order of
+the rows and the dropout. This is checked: the best settings of each of KerasTuner's searches are trained again as
+Optuna's trials are, and must score the same.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Time and memory of `serving.similar` beside scikit-learn's brute-force neighbours, on the same vectors in one run.
+"""Time and memory of `serving.similar` compared with scikit-learn's brute-force neighbours, on the same vectors.
 
     python benchmarks/similar.py                          1,000,000 vectors of 64, 100 users asked for their 10 nearest
     python benchmarks/similar.py --rows 20000 --asked 20  a quick look
 
-Each runs in a process of its own. Memory is the process's peak above what it held once its libraries were imported:
-the vectors themselves and everything made on the way; the last column sets it beside the vectors' own size.
+Each runs in a process of its own. Memory is the process's peak above that after its imports: the vectors and all
+intermediate results; the last column is its ratio to the size of the vectors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ResNet-18, 34 and 50 in plain torch, with torchvision's module names: what kmodels' are compared with.
+"""ResNet-18, 34 and 50 in plain torch, with torchvision's module names, as the reference of `models.resnet`.
 
 torchvision itself is not needed for it: it has no build for every torch. He et al., "Deep Residual Learning for Image
 Recognition", CVPR 2016; the bottleneck's stride is in its 3 × 3 convolution.

@@ -124,7 +124,7 @@ def draw(models: dict[str, workflow.TableModel], record, vectors) -> dict:
     regressor, unit, train = models[REGRESSOR], record.data["unit"], models[REGRESSOR].split.train
     columns, amount = regressor.table.drop(columns=IDS).iloc[train], regressor.values[train]
     histories = {name: model.fitted.history for name, model in models.items()}
-    options = {"model": REGRESSOR, "history": histories.pop(REGRESSOR), "label": "RMSE, standardised", "unit": unit}
+    options = {"history": histories.pop(REGRESSOR), "label": "RMSE, standardised"}
     floors = record.limits({name: each["accuracy"] for name, each in LIMITS.items()})
     mean = pd.Series(regressor.values).groupby(regressor.inputs["user_id"]).mean().reindex(range(1, len(vectors)))
     drawn = {
@@ -134,7 +134,7 @@ def draw(models: dict[str, workflow.TableModel], record, vectors) -> dict:
         "log_loss_curves": figures.learning_curves(histories, "log_loss"),
         "users": figures.vectors_map(vectors[1:], mean.to_numpy(), "mean amount"),
         **figures.classifier_figures(*models[CLASSIFIER].tested, SPEND_GROUPS),
-        **figures.regression_figures(*regressor.tested, record.tested("rmse"), **options),
+        **figures.regression_figures(record, *regressor.tested, **options),
     }
     if WITHOUT_IDS in models:
         drawn["columns"] = figures.by_category(columns)

@@ -128,10 +128,8 @@ def regression_figures(
         rmse, loss, scatter, errors and residuals.
     """
     unit, chosen = str(record.data.get("unit", "")), record.best or record.chosen.name
-    rmse = {name: each.test.get("rmse") for name, each in record.models.items()}
-    rmse |= {name: each.get("rmse") for name, each in record.baselines.items()}
     return {
-        "rmse": bars(rmse, "rmse", marked=[chosen], unit=unit),
+        "rmse": bars(record.tested("rmse"), "rmse", marked=[chosen], unit=unit),
         "loss": learning_curves(history, "rmse", label),
         "scatter": predictions(true, predicted, unit),
         "errors": histogram(np.subtract(predicted, true), with_unit("error: predicted − true", unit), errors=True),
