@@ -21,14 +21,9 @@ from kmodels.errors import KModelsError
 
 __all__ = [
     "add_search_flags",
-    "at_least",
     "choose_backend",
     "parser",
-    "positive",
     "run",
-    "settings",
-    "share",
-    "some_of",
 ]
 
 # In this order where the user names none: JAX trains small dense and embedding networks fastest on a CPU.

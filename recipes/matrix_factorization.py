@@ -28,6 +28,7 @@ from kmodels.evaluation import baselines, regression
 from kmodels.models import scratch_factorization as scratch
 from kmodels.models.matrix_factorization import priors
 from kmodels.pipelines import Ratings
+from kmodels.pipelines.split_batches import SplitBatches
 from kmodels.preprocessing import save_encoders, splits
 from kmodels.report import figures
 
@@ -93,7 +94,7 @@ def evaluate(data: Ratings, predict) -> dict[str, dict[str, float]]:
     return {part: regression.regression_metrics(rows_of(data, part)[2], values) for part, values in predicted.items()}
 
 
-def batches(args: argparse.Namespace, data: Ratings, seed: int) -> pipelines.SplitBatches:
+def batches(args: argparse.Namespace, data: Ratings, seed: int) -> SplitBatches:
     ids = {"user_id": data.user_id, "item_id": data.item_id}
     options = {"batch_size": args.batch_size, "seed": seed, "evaluation_batch_size": 16_384}
     return pipelines.split_batches(ids, data.rating, data.split, **options)

@@ -24,7 +24,7 @@ from kmodels.datasets import pois
 from kmodels.evaluation import classification, tabular_baselines
 from kmodels.features import Numeric
 from kmodels.models.presets import FUSION
-from kmodels.preprocessing import Category, Clusters, EncodedTable, Number, Tags, Target, encode_table, splits
+from kmodels.preprocessing import Category, Clusters, Number, Tags, Target, encode_table, splits
 from kmodels.report import figures
 
 LABELS = ("low", "medium", "high")
@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
     run.write(record, **page, floors=LIMITS, skipped=data.skipped, lines=[f"{len(data.skipped)} places left out"])
 
 
-def encode(args: argparse.Namespace, table: pd.DataFrame, split: splits.Split) -> EncodedTable:
+def encode(args: argparse.Namespace, table: pd.DataFrame, split: splits.Split):
     columns = {
         "categories": Tags(flag_missing=False),
         "tier": Category(one_hot=True),

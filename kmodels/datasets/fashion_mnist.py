@@ -22,6 +22,8 @@ import numpy.typing as npt
 from kmodels.datasets.download import cache_folder, fetch_file, resolve
 from kmodels.errors import DataError
 
+__all__ = ["load"]
+
 #: The classes, by label.
 LABELS: tuple[str, ...] = (
     "T-shirt/top",

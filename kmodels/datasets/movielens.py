@@ -21,11 +21,11 @@ import pandas as pd
 
 from kmodels.datasets.chunks import sha256
 from kmodels.datasets.download import cache_folder, fetch_archive, resolve
-from kmodels.datasets.movielens_formats import AGE_BANDS, FORMATS, GENRES, OCCUPATIONS, Ratings, read_splits
+from kmodels.datasets.movielens_formats import FORMATS, Ratings, read_splits
 from kmodels.datasets.ratings import RatingTables, check_pairs, read
 from kmodels.errors import ConfigurationError, DataError
 
-__all__ = ["AGE_BANDS", "GENRES", "KNOWN_NAMES", "OCCUPATIONS", "SCALE", "load"]
+__all__ = ["load"]
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 

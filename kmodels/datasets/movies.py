@@ -23,6 +23,8 @@ from kmodels.datasets.download import resolve
 from kmodels.datasets.tables import Table, read_table
 from kmodels.errors import ConfigurationError, DataError
 
+__all__ = ["load"]
+
 #: Our names of the columns, those of a column map.
 COLUMNS = ("title", "genres", "director", "runtime", "rating", "votes", "budget", "revenue", "release_date")
 #: Columns that may go into a model, in the order that `input_columns` gives them.

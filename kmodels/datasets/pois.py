@@ -29,6 +29,8 @@ from kmodels.datasets.pictures import check_picture
 from kmodels.datasets.tables import Table, parse_records, read_table
 from kmodels.errors import ConfigurationError, DataError
 
+__all__ = ["engagement", "load"]
+
 _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "pois-sample"
 
 _COUNT_MAX = 2**53  # every whole number up to here has a float64 of its own

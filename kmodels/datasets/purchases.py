@@ -21,7 +21,7 @@ from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
 from kmodels.datasets.download import resolve
 from kmodels.errors import DataError
 
-__all__ = ["AGE_BANDS", "COLUMNS", "STAY_YEARS", "Purchases", "load", "summary"]
+__all__ = ["load"]
 
 #: Name here -> name in the Black Friday table.
 COLUMNS: dict[str, str] = {

@@ -16,7 +16,7 @@ from kmodels.datasets.chunks import Columns, TableFile, open_table, sha256
 from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
 from kmodels.errors import ConfigurationError, DataError
 
-__all__ = ["RatingTables", "filter_ratings", "given_split", "read", "summary"]
+__all__ = ["RatingTables", "filter_ratings", "read"]
 
 #: The columns of a ratings table; `timestamp` is optional.
 COLUMNS = ("user_id", "item_id", "rating", "timestamp")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from kmodels.errors import ConfigurationError
 
-__all__ = ["SimulatedRatings", "floors", "low_rank_ratings", "summary"]
+__all__ = ["low_rank_ratings"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

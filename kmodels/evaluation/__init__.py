@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from kmodels.evaluation import baselines, classification, ranking, recommender, regression, selection
 from kmodels.evaluation.images import image_baselines
-from kmodels.evaluation.scoring import score_parts
 from kmodels.evaluation.tabular import tabular_baselines
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "ranking",
     "recommender",
     "regression",
-    "score_parts",
     "selection",
     "tabular_baselines",
 ]

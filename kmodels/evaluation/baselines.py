@@ -17,7 +17,7 @@ from scipy import sparse
 from kmodels.evaluation import _columns
 from kmodels.evaluation.regression import rmse
 
-__all__ = ["RatingBaseline", "fit_rating_baselines"]
+__all__ = ["fit_rating_baselines"]
 
 FloatArray = npt.NDArray[np.float64]
 Rows = tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]

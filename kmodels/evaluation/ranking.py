@@ -35,7 +35,7 @@ from tqdm import tqdm
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import _columns
 
-__all__ = ["catalogue_ranking", "mean_ranking", "rated_ranking"]
+__all__ = ["catalogue_ranking", "rated_ranking"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ from sklearn.inspection import permutation_importance
 
 from kmodels.errors import ConfigurationError, DataError
 
-__all__ = ["Choice", "choose", "paired", "payoff_summary"]
+__all__ = ["choose", "paired"]
 
 Better = Literal["lower", "higher"]
 Outcome = Literal["better", "worse", "not significant", "one seed", "same settings"]

@@ -3,7 +3,6 @@
 from kmodels.explain.gradcam import grad_cam
 from kmodels.explain.permutation import permutation_importance
 from kmodels.explain.shapley import shap_values
-from kmodels.explain.splitting import split_at_layer
-from kmodels.explain.survey import Survey, survey
+from kmodels.explain.survey import survey
 
-__all__ = ["Survey", "grad_cam", "permutation_importance", "shap_values", "split_at_layer", "survey"]
+__all__ = ["grad_cam", "permutation_importance", "shap_values", "survey"]

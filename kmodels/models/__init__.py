@@ -1,7 +1,7 @@
 """Builders of plain Functional Keras models, one file per family, and published networks as `presets` of them."""
 
 from kmodels.models import presets
-from kmodels.models.cnn import Stage, augment, cnn, mirrored
+from kmodels.models.cnn import augment, cnn, mirrored
 from kmodels.models.dense import dense_classifier
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
 from kmodels.models.fusion import fusion_classifier
@@ -12,7 +12,6 @@ from kmodels.models.resnet import resnet
 
 __all__ = [
     "Embedded",
-    "Stage",
     "augment",
     "cnn",
     "dense_classifier",

@@ -11,7 +11,7 @@ Example:
 from kmodels.preprocessing import splits
 from kmodels.preprocessing.columns import Category, Clusters, Date, Id, Number, Tags, TargetMean
 from kmodels.preprocessing.context import nearby_surplus
-from kmodels.preprocessing.encoded import EncodedTable, encode_table
+from kmodels.preprocessing.encoded import encode_table
 from kmodels.preprocessing.encoders import load_encoders, save_encoders
 from kmodels.preprocessing.table_encoder import TableEncoder
 from kmodels.preprocessing.target import Target
@@ -21,7 +21,6 @@ __all__ = [
     "Category",
     "Clusters",
     "Date",
-    "EncodedTable",
     "Id",
     "Number",
     "TableEncoder",

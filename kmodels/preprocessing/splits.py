@@ -23,7 +23,6 @@ from kmodels.preprocessing import _split_rows as rows_of
 from kmodels.preprocessing._split_rows import Split, SplitWithUnseen
 
 __all__ = [
-    "METHODS",
     "Split",
     "SplitWithUnseen",
     "by_time",
@@ -35,7 +34,6 @@ __all__ = [
     "make",
     "random",
     "random_per_user",
-    "require_classes",
     "stratified",
 ]
 

@@ -1,16 +1,14 @@
 """What a run leaves: its typed record, figures, one self-contained page and a model card."""
 
 from kmodels.report import figures
-from kmodels.report.metrics import METRICS, Metric
+from kmodels.report.metrics import METRICS
 from kmodels.report.model_card import write_model_card
 from kmodels.report.page import write_page
-from kmodels.report.record import RunRecord, Timing, VariantRecord
+from kmodels.report.record import RunRecord, VariantRecord
 
 __all__ = [
     "METRICS",
-    "Metric",
     "RunRecord",
-    "Timing",
     "VariantRecord",
     "figures",
     "write_model_card",

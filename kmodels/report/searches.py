@@ -16,7 +16,7 @@ from kmodels.report.metrics import describe, number, spread
 
 
 def summary(found: Any, payoff: pd.DataFrame, *, algorithm: str) -> dict[str, Any]:
-    """A `tuning.Search` and what `tuning.payoff` gives, in numbers for `metrics.json`, and a sentence on both."""
+    """What `tuning.search` and what `tuning.payoff` gives, in numbers for `metrics.json`, and a sentence on both."""
     ranked = _ranked(found)
     return {
         "algorithm": algorithm,

@@ -1,7 +1,6 @@
 """A fitted model at work: every item scored for a user, who is like whom, and how long an answer takes."""
 
 from kmodels.serving.catalogue import catalogue_scores, vectors_of
-from kmodels.serving.latency import latency_ms
 from kmodels.serving.neighbours import embedding_table, side_by_side, similar
 from kmodels.serving.predictor import TablePredictor
 
@@ -9,7 +8,6 @@ __all__ = [
     "TablePredictor",
     "catalogue_scores",
     "embedding_table",
-    "latency_ms",
     "side_by_side",
     "similar",
     "vectors_of",

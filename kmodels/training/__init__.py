@@ -4,10 +4,9 @@ from kmodels.backend import skip_initializers
 from kmodels.training.compiling import compile_model, cosine, in_precision
 from kmodels.training.fitting import best_weights, fit, plateau_callbacks
 from kmodels.training.trained import predict, save
-from kmodels.training.weights import CompiledModels, initialize
+from kmodels.training.weights import initialize
 
 __all__ = [
-    "CompiledModels",
     "best_weights",
     "compile_model",
     "cosine",

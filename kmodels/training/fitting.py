@@ -17,8 +17,10 @@ from tqdm import tqdm
 
 from kmodels import backend, files
 from kmodels.errors import ConfigurationError, TrainingError
-from kmodels.pipelines import Batches, check_inputs, tf_data
+from kmodels.pipelines import Batches
 from kmodels.pipelines.batches import raise_original_errors
+from kmodels.pipelines.checks import check_inputs
+from kmodels.pipelines.tf_data import tf_data
 
 # The state of a Keras callback apart from its settings; all of it comes back when a run is resumed.
 _CALLBACK_STATE = {

@@ -9,7 +9,8 @@ import numpy as np
 
 from kmodels import backend, files
 from kmodels.errors import ConfigurationError
-from kmodels.pipelines import Batches, check_inputs
+from kmodels.pipelines import Batches
+from kmodels.pipelines.checks import check_inputs
 
 
 def save(model: keras.Model, path: str | Path) -> None:
@@ -35,7 +36,7 @@ def save(model: keras.Model, path: str | Path) -> None:
 
 
 def predict(model: keras.Model, batches: Batches) -> np.ndarray:
-    """Predicts all rows, after the checks of `pipelines.check_inputs`.
+    """Predicts all rows, after the checks of `pipelines.checks.check_inputs`.
 
     Args:
         model: A Functional model with one output.

@@ -8,11 +8,10 @@ if importlib.util.find_spec("keras_tuner") is None:
     raise ConfigurationError("searching needs KerasTuner, which is not installed: pip install -e '.[tune]'")
 
 from kmodels.tuning.payoff import payoff
-from kmodels.tuning.search import Search, search
+from kmodels.tuning.search import search
 from kmodels.tuning.spaces import cnn_space, dense_space, embedding_space, fusion_space, mf_space, neumf_space
 
 __all__ = [
-    "Search",
     "cnn_space",
     "dense_space",
     "embedding_space",

@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kmodels import explain, training
-from kmodels.evaluation import classification, score_parts
-from kmodels.pipelines import Pictures, SplitBatches, split_batches
+from kmodels.evaluation import classification
+from kmodels.evaluation.scoring import score_parts
+from kmodels.pipelines import Pictures, split_batches
+from kmodels.pipelines.split_batches import SplitBatches
 from kmodels.preprocessing.splits import Split
 from kmodels.report import figures
+from kmodels.report.figures.sets import explanation_figures
 from kmodels.report.record import Metrics, RunRecord, VariantRecord
 from kmodels.workflow.fitted import Fitted
 from kmodels.workflow.run import Run
@@ -127,7 +130,7 @@ class Classifiers:
             rows, background = test[:_EXPLAINED], self.arrays["metadata"][self.split.train[:_BACKGROUND]]
             options = {"groups": groups, "background": background, "seed": self.run.args.seed}
             survey = explain.survey(chosen.model, self.inputs_of(rows), self.target[rows], **options)
-            drawn |= figures.explanation_figures(truth, share, self.labels, **survey._asdict())
+            drawn |= explanation_figures(truth, share, self.labels, **survey._asdict())
             n = len(survey.heat)
             found = {"survey": survey, "right": int((truth[:n] == predicted[:n]).sum())}
         per_class = classification.per_class(truth, predicted, self.labels)

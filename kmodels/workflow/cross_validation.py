@@ -12,17 +12,19 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kmodels import training
 from kmodels.errors import DataError
 from kmodels.evaluation import classification, selection, tabular_baselines
-from kmodels.pipelines import SplitBatches, split_batches
-from kmodels.preprocessing import EncodedTable
+from kmodels.pipelines import split_batches
+from kmodels.pipelines.split_batches import SplitBatches
 from kmodels.preprocessing import splits as splitting
+from kmodels.preprocessing.encoded import EncodedTable
 from kmodels.preprocessing.splits import Split
 from kmodels.report import comparisons as tables
 from kmodels.report import figures, sentences
 from kmodels.report.figures.comparison import differences
+from kmodels.report.figures.sets import comparison_figures
 from kmodels.report.record import RunRecord
+from kmodels.training.weights import CompiledModels
 from kmodels.workflow.fitted import Fitted
 from kmodels.workflow.run import Run
 from kmodels.workflow.variants import choose, constant_prediction
@@ -164,7 +166,7 @@ class CrossValidated:
             "fitted": fitted,
             "history": self.histories,
             "figures": {
-                **figures.comparison_figures(record, {}, metric),
+                **comparison_figures(record, {}, metric),
                 **figures.classifier_figures(self.target, probability, self.labels),
                 "variants": figures.bars(mean, metric, floors=limits, spread=std, marked=list(fitted)),
                 "differences": differences(shown, metric),
@@ -213,7 +215,7 @@ class EncodedSplits:
     ) -> None:
         self.run, self.splits, self.encoded, self.target, self.labels = run, splits, encoded, target, labels
         self.options = {"batch_size": run.args.batch_size, **options}
-        self._models = training.CompiledModels()
+        self._models = CompiledModels()
 
     def batches(self, at: str, seed: int | None = None, **options: Any) -> SplitBatches:
         """The batches of a split, by default in the order of `--seed`."""
@@ -221,7 +223,7 @@ class EncodedSplits:
         return split_batches(self.encoded[at].inputs, self.target, self.splits[at], **options)
 
     def compiled(self, at: str, key: Hashable, build: Callable[[], keras.Model]) -> keras.Model:
-        """The model of a key, compiled once for all splits of one shape; see `training.CompiledModels`."""
+        """The model of a key, compiled once for all splits of one shape; see `training.weights`."""
         shape = self.encoded[at].encoder.features, len(self.splits[at].train)
         return self._models.get((key, *shape), build)
 

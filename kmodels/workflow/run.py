@@ -19,7 +19,7 @@ from kmodels.pipelines import Batches
 from kmodels.preprocessing.encoders import Encoder, save_encoders
 from kmodels.preprocessing.splits import Split
 from kmodels.report import comparisons, run_folder, searches
-from kmodels.report import figures as drawing
+from kmodels.report.figures.sets import comparison_figures
 from kmodels.report.model_card import write_model_card
 from kmodels.report.page import HEADLINE, write_page
 from kmodels.report.record import METRICS, Metrics, RunRecord, Timing, VariantRecord
@@ -326,7 +326,7 @@ class Run:
             record: What `record` gave.
             fitted: Name in the record -> what was trained; a `model` that is text stands for the page's layers.
             figures: Name -> figure, which the page shows.
-            compare: The metric by which variants are drawn, as `figures.comparison_figures`; None (default): they are
+            compare: The metric by which variants are drawn, as `comparison_figures`; None (default): they are
                 not.
             floors: Limits of that metric, as `RunRecord.limits` takes them. Default none.
             history: What `history.csv` holds instead of the histories of `fitted`. Default None.
@@ -351,7 +351,7 @@ class Run:
         write_atomically(self.folder / "history.csv", history.to_csv(index=False))
         floors = record.limits(floors or {})
         if compare:
-            compared = drawing.comparison_figures(record, histories, compare, floors=floors, spread=spread)
+            compared = comparison_figures(record, histories, compare, floors=floors, spread=spread)
             figures = {**compared, **figures}
         search = None
         if self.searched:

@@ -12,8 +12,10 @@ import pandas as pd
 
 from kmodels import training
 from kmodels.errors import DataError
-from kmodels.evaluation import classification, score_parts, tabular_baselines
-from kmodels.pipelines import Batches, SplitBatches, split_batches
+from kmodels.evaluation import classification, tabular_baselines
+from kmodels.evaluation.scoring import score_parts
+from kmodels.pipelines import Batches, split_batches
+from kmodels.pipelines.split_batches import SplitBatches
 from kmodels.preprocessing import Id, TableEncoder, Target
 from kmodels.preprocessing.columns import Kind
 from kmodels.preprocessing.splits import Split, SplitWithUnseen

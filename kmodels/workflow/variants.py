@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kmodels import serving
 from kmodels.evaluation import classification, selection
 from kmodels.report import comparisons, sentences
 from kmodels.report.metrics import describe
 from kmodels.report.record import VariantRecord
+from kmodels.serving.latency import latency_ms
 from kmodels.workflow.fitted import Fitted
 
 
@@ -27,7 +27,7 @@ def costs(fitted: Fitted, example: Mapping[str, np.ndarray]) -> dict[str, float]
     """
     return {
         "s_per_epoch": float(fitted.history["seconds"].median()),
-        "latency_ms": serving.latency_ms(fitted.model, dict(example)),
+        "latency_ms": latency_ms(fitted.model, dict(example)),
         "file_kib": (fitted.folder / "model.keras").stat().st_size / 1024,
     }
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kmodels import explain
 from kmodels.errors import ConfigurationError
+from kmodels.explain.splitting import split_at_layer
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.random((3, 8, 8, 3)).astype("float32")
@@ -59,7 +59,7 @@ ROWS = {"picture": PICTURES, "ages": AGES}
 )
 def test_both_halves_make_the_whole(layer, shape, needed):
     model = fusion_model()
-    before, after = explain.split_at_layer(model, layer)
+    before, after = split_at_layer(model, layer)
     activation = before.predict_on_batch(ROWS)
     assert activation.shape == shape
     assert set(after.input) == {"cut", *needed}
@@ -68,13 +68,13 @@ def test_both_halves_make_the_whole(layer, shape, needed):
 
 
 def test_the_default_is_the_last_map():
-    before, _ = explain.split_at_layer(fusion_model())
-    expected, _ = explain.split_at_layer(fusion_model(), "out")
+    before, _ = split_at_layer(fusion_model())
+    expected, _ = split_at_layer(fusion_model(), "out")
     np.testing.assert_array_equal(before.predict_on_batch(ROWS), expected.predict_on_batch(ROWS))
     # A map of a single place, as of pooling with its axes kept, tells no place.
     picture = keras.Input((4, 4, 3))
     x = layers.GlobalAveragePooling2D(keepdims=True)(layers.MaxPooling2D(name="last")(picture))
-    before, _ = explain.split_at_layer(keras.Model(picture, layers.Flatten()(layers.Conv2D(2, 1)(x))))
+    before, _ = split_at_layer(keras.Model(picture, layers.Flatten()(layers.Conv2D(2, 1)(x))))
     assert before.output.shape == (None, 2, 2, 3)
 
 
@@ -84,7 +84,7 @@ def test_the_default_is_not_within_a_block_that_a_shortcut_leads_past():
     inner = layers.Conv2D(2, 2, strides=2, padding="same", name="inner")(x)
     inner = layers.Conv2D(2, 2, strides=2, padding="same", name="small")(inner)
     joined = layers.Add()([inner, layers.Conv2D(2, 1, strides=4, name="shortcut")(x)])
-    before, after = explain.split_at_layer(keras.Model(picture, layers.Flatten()(joined)))
+    before, after = split_at_layer(keras.Model(picture, layers.Flatten()(joined)))
     assert before.output.shape == (None, 4, 4, 2)
     assert sorted(after.input) == ["cut"]
 
@@ -94,7 +94,7 @@ def test_a_sequential_inside_a_model_inside_a_model():
     picture = keras.Input((8, 8, 3), name="anything")
     middle = keras.Model(picture, layers.GlobalMaxPooling2D()(inner(layers.Rescaling(0.5)(picture))), name="middle")
     model = fusion_model(middle)
-    before, after = explain.split_at_layer(model, "deep")
+    before, after = split_at_layer(model, "deep")
     activation = before.predict_on_batch(ROWS)
     assert activation.shape == (3, 6, 6, 2)
     got = after.predict_on_batch({"cut": activation, "ages": AGES})
@@ -107,19 +107,19 @@ def test_weights_are_shared_and_the_model_stays_as_it_is():
     # Where each tensor of the graph comes from: a model whose inputs come from elsewhere can no longer be saved.
     tensors = [tensor for part in (model, model.get_layer("image")) for tensor in [*part.inputs, *part.outputs]]
     origins = [tuple(tensor._keras_history) for tensor in tensors]
-    _, after = explain.split_at_layer(model, "inner_conv")
+    _, after = split_at_layer(model, "inner_conv")
     assert {id(variable) for variable in after.variables} <= {id(variable) for variable in model.variables}
     assert [tuple(tensor._keras_history) for tensor in tensors] == origins
     np.testing.assert_array_equal(model.predict_on_batch(ROWS), expected)
     # Cut once more, it is cut as before.
-    _, other = explain.split_at_layer(model, "inner_conv")
+    _, other = split_at_layer(model, "inner_conv")
     assert set(other.input) == set(after.input)
 
 
 def refused(build, layer=None):
     model = build()
     with pytest.raises(ConfigurationError) as error:
-        explain.split_at_layer(model, layer)
+        split_at_layer(model, layer)
     return str(error.value)
 
 

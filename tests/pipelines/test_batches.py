@@ -8,7 +8,8 @@ import pytest
 
 from kmodels import backend, models, training
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.pipelines import Batches, Lookup, split_batches, tf_data
+from kmodels.pipelines import Batches, Lookup, split_batches
+from kmodels.pipelines.tf_data import tf_data
 from kmodels.preprocessing.splits import Split
 
 ROWS = 11

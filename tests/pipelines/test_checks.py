@@ -5,7 +5,8 @@ import pytest
 from kmodels import models, training
 from kmodels.errors import DataError
 from kmodels.features import Numeric
-from kmodels.pipelines import Batches, Lookup, check_inputs
+from kmodels.pipelines import Batches, Lookup
+from kmodels.pipelines.checks import check_inputs
 
 ROWS = 6
 

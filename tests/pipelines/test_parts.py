@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.pipelines import Batches, HistoryBags, HistoryRows, IdDropout, history_table
+from kmodels.pipelines import Batches, HistoryBags, HistoryRows, IdDropout
+from kmodels.pipelines.histories import history_table
 
 N_OWNERS, N_MEMBERS = 6, 9
 IDS = np.arange(1, 40_001, dtype=np.int32)

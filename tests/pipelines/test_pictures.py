@@ -14,12 +14,13 @@ from PIL import Image
 from kmodels import training
 from kmodels.datasets.pictures import read_picture
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.pipelines import Batches, tf_data
+from kmodels.pipelines import Batches
 from kmodels.pipelines import batches as batches_module
 from kmodels.pipelines import pictures as pictures_module
 from kmodels.pipelines.batches import READ_AHEAD, raise_original_errors
 from kmodels.pipelines.picture_store import DiskStore
 from kmodels.pipelines.pictures import Pictures, picture_statistics
+from kmodels.pipelines.tf_data import tf_data
 
 SIZE = (4, 6)
 BYTES = 4 * 6 * 3

@@ -15,6 +15,7 @@ from kmodels.errors import DataError
 from kmodels.evaluation import classification, selection
 from kmodels.report import figures, style
 from kmodels.report.figures import amounts, comparison, curves, pictures
+from kmodels.report.figures.sets import comparison_figures, explanation_figures
 from kmodels.report.figures.trials import search_figures
 from kmodels.report.record import RunRecord, Timing, VariantRecord
 
@@ -222,7 +223,7 @@ def record_of(points):
 
 def compared(points, **more):
     record = record_of(points)
-    return figures.comparison_figures(record, dict.fromkeys(points, history()), "accuracy", **more)
+    return comparison_figures(record, dict.fromkeys(points, history()), "accuracy", **more)
 
 
 def test_the_figures_of_a_comparison_go_by_the_files_they_become():
@@ -583,8 +584,8 @@ def test_what_a_survey_found_is_drawn_of_its_first_rows():
         "importance": pd.DataFrame({"group": ["picture"], "mean": [0.2], "std": [0.1]}),
         "groups": ["tier"],
     }
-    drawn = figures.explanation_figures([0, 0, 1], share, ["no", "yes"], shap=np.ones((1, 1, 2)), **found)
+    drawn = explanation_figures([0, 0, 1], share, ["no", "yes"], shap=np.ones((1, 1, 2)), **found)
     assert list(drawn) == ["heat", "importance", "shap"]
     titles = [axes.get_title(loc="left") for axes in drawn["heat"].axes]
     assert [title for title in titles if title] == ["predicted no, 90 %\nis no", "predicted yes, 70 %\nis no"]
-    assert list(figures.explanation_figures([0, 0, 1], share, ["no", "yes"], shap=None, **found)) == list(drawn)[:2]
+    assert list(explanation_figures([0, 0, 1], share, ["no", "yes"], shap=None, **found)) == list(drawn)[:2]

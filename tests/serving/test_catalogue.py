@@ -9,6 +9,7 @@ from kmodels.errors import ConfigurationError
 from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import Batches
 from kmodels.serving import catalogue_scores, vectors_of
+from kmodels.serving.latency import latency_ms
 
 USERS, ITEMS = 5, 7
 RNG = np.random.default_rng(0)
@@ -138,10 +139,10 @@ def timed(monkeypatch):
 
 def test_the_median_leaves_out_the_compiling(timed):
     model, asked = timed
-    assert serving.latency_ms(model, {"x": np.zeros((1, 2))}, repeats=5) == pytest.approx(4)
+    assert latency_ms(model, {"x": np.zeros((1, 2))}, repeats=5) == pytest.approx(4)
     assert asked == [(1, 2)] * 8
 
 
 def test_a_wrong_number_is_refused(timed):
     with pytest.raises(ConfigurationError, match="repeats must be at least 1"):
-        serving.latency_ms(timed[0], {"x": np.zeros((1, 2))}, repeats=0)
+        latency_ms(timed[0], {"x": np.zeros((1, 2))}, repeats=0)

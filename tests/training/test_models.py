@@ -12,6 +12,7 @@ from kmodels import models, training
 from kmodels.errors import ConfigurationError
 from kmodels.models.cnn import Stage, augment, cnn
 from kmodels.pipelines import Batches
+from kmodels.training.weights import CompiledModels
 
 UNIFORM = {"class_name": "VarianceScaling", "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"}}
 
@@ -146,7 +147,7 @@ def test_a_compiled_model_starts_anew_each_time():
         return model.get_weights()[0]
 
     x = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
-    models = training.CompiledModels()
+    models = CompiledModels()
     first = models.get("a", build)
     once = trained(first)
     assert models.get("b", build) is not first

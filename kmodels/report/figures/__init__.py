@@ -14,15 +14,13 @@ from kmodels.report.figures.columns import by_category, correlations, histogram,
 from kmodels.report.figures.comparison import bars
 from kmodels.report.figures.curves import learning_curves
 from kmodels.report.figures.pictures import picture_grid
-from kmodels.report.figures.sets import classifier_figures, comparison_figures, explanation_figures, regression_figures
+from kmodels.report.figures.sets import classifier_figures, regression_figures
 
 __all__ = [
     "bars",
     "by_category",
     "classifier_figures",
-    "comparison_figures",
     "correlations",
-    "explanation_figures",
     "histogram",
     "learning_curves",
     "picture_grid",

@@ -17,7 +17,7 @@ from kmodels.report.style import few_ticks, heading, is_wide, label, note, panel
 def search_figures(
     trials: pd.DataFrame, parameters: Sequence[str], objective: str, *, direction: str = "min", seed: int = 0
 ) -> dict[str, Figure]:
-    """Draw the table of trials that `tuning.Search` has; `seed` is that of the forest behind the importances."""
+    """Draw the table of trials that `tuning.search` has; `seed` is that of the forest behind the importances."""
     done = trials[trials["status"] == "completed"]
     failed = trials.loc[trials["status"] == "failed", "trial"]
     drawn = {
