@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels.datasets import movielens
+from kmodels.datasets import movielens, movielens_formats
 from kmodels.errors import ConfigurationError, DataError
 
 # --- what is read ---
@@ -45,7 +45,7 @@ def test_users(write, kind):
     assert users["occupation_code"].tolist() == [order.index(name) + 1 for name in users["occupation"]]
     assert users["gender"].tolist() == ["F", "M", "M"]
     assert users["age"].dtype == np.int64
-    bands = [max(first for first in movielens.AGE_BANDS if first <= age) for age in users["age"]]
+    bands = [max(first for first in movielens_formats.AGE_BANDS if first <= age) for age in users["age"]]
     assert users["age_band"].tolist() == bands
     if kind == "ml-1m":
         assert users["age"].tolist() == [1, 56, 25]
@@ -142,10 +142,10 @@ def test_a_folder_inside_an_unpacked_archive(write, tmp_path, tiny):
 
 
 def test_names_of_the_readmes():
-    assert len(movielens.OCCUPATIONS) == 21
-    assert movielens.OCCUPATIONS[4] == "college/grad student"
-    assert len(movielens.GENRES) == 20
-    assert list(movielens.GENRES) == sorted(movielens.GENRES)
+    assert len(movielens_formats.OCCUPATIONS) == 21
+    assert movielens_formats.OCCUPATIONS[4] == "college/grad student"
+    assert len(movielens_formats.GENRES) == 20
+    assert list(movielens_formats.GENRES) == sorted(movielens_formats.GENRES)
 
 
 # --- load ---
