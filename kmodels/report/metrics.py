@@ -29,15 +29,7 @@ CATALOGUE_MEANING = (
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric as a person reads it.
-
-    Attributes:
-        label: Short name for a table heading.
-        better: Which direction is better; None where that is unknown.
-        group: The table it belongs to, one of `GROUPS` or a new one, which comes last.
-        meaning: One or two sentences without formulae.
-        unit: Unit of the value. Default "".
-    """
+    """A metric's label, better direction (None where unknown), table (of `GROUPS`, or a new one), meaning and unit."""
 
     label: str
     better: Better | None

@@ -19,16 +19,7 @@ Metrics = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Timing:
-    """How long the steps of a run took, in seconds.
-
-    Attributes:
-        load_s: Reading the data.
-        prepare_s: Splitting and encoding it.
-        fit_s: All epochs of training, those before a resume included.
-        epochs: Number of epochs run.
-        samples_per_s: Training rows per second, None where nothing was trained.
-        evaluate_s: Predicting and computing the metrics.
-    """
+    """Seconds of a run's steps; `fit_s` and `epochs` count those before a resume too, `samples_per_s` training rows."""
 
     load_s: float | None
     prepare_s: float | None
