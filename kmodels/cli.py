@@ -185,14 +185,13 @@ def run(
             threads do not preempt each other, and says so. Default False.
 
     Raises:
-        SystemExit: With code 0, 2, 130 or 141.
+        SystemExit: With code 0, 2, 130 or 141; after Ctrl-C on TensorFlow the process ends at once.
     """
     if getattr(arguments, "data", None) == "sample":
         print(SAMPLE_NOTICE, flush=True)
     if small_operations and os.environ.get("KERAS_BACKEND") == "tensorflow":
         _become_batch_job()
     gc.freeze()  # what was imported stays; to look through it for garbage again and again takes tenths of a second
-    code = 0
     try:
         main(arguments)
         sys.stdout.flush()
@@ -207,16 +206,17 @@ def run(
     except KModelsError as error:
         _stop(str(error))
     except KeyboardInterrupt:
-        code = 130
-    finally:
-        gc.unfreeze()  # for a process that runs several recipes
-    if code == 130:
         resumed = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
         print(f"\nInterrupted. To go on from the last finished epoch: {resumed}", file=sys.stderr)
-        # Here the interrupt is forgotten, and with it the frames that held TensorFlow's iterators. Those that are left
-        # in cycles go now: their threads call Python, and would wait for ever in the interpreter's last clean-up.
-        gc.collect()
-    raise SystemExit(code)
+        if "tensorflow" in sys.modules:
+            # Its input threads call Python: cleaning up below them crashes or hangs now and then. All is on disk.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(130)
+        raise SystemExit(130) from None
+    finally:
+        gc.unfreeze()  # for a process that runs several recipes
+    raise SystemExit(0)
 
 
 @contextmanager

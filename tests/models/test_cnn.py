@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from kmodels.errors import ConfigurationError
-from kmodels.models import Stage, augment, cnn, mirrored, presets
+from kmodels.models import augment, cnn, mirrored, presets
+from kmodels.models.cnn import Stage
 
 RNG = np.random.default_rng(0)
 
