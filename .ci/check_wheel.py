@@ -11,7 +11,7 @@ names = set(zipfile.ZipFile(sys.argv[1]).namelist())
 expected = {
     f"kmodels/{path.relative_to(PACKAGE).as_posix()}"
     for path in PACKAGE.rglob("*")
-    if path.is_file() and path.suffix in (".py", ".html", ".j2")
+    if path.is_file() and path.suffix in (".py", ".csv", ".j2")
 }
 packed = {name for name in names if not re.match(r"kmodels-[^/]+\.dist-info/", name)}
 if packed != expected:
