@@ -133,7 +133,11 @@ def test_ignored_flags_may_change_between_runs(recipe, tmp_path):
     args = argparse.Namespace(**vars(flags(tmp_path)), n=3)
     workflow.Run(args, recipe).open("50d2", ignore=("n",))
     args = argparse.Namespace(**vars(args) | {"n": 4, "resume": True})
-    workflow.Run(args, recipe).open("50d2", ignore=("n",))
+    run = workflow.Run(args, recipe)
+    run.open("50d2", ignore=("n",))
+    assert "n" not in json.loads((run.folder / "config.json").read_text())
+    with pytest.raises(ConfigurationError, match="n is"):
+        run.open("50d2")
 
 
 def test_a_model_in_a_folder_of_its_own_has_its_own_seed(recipe, tmp_path, capsys):
