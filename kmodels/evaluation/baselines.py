@@ -6,8 +6,9 @@ with settings chosen on validation rows alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,57 +21,40 @@ from kmodels.evaluation.regression import rmse
 __all__ = ["fit_rating_baselines"]
 
 FloatArray = npt.NDArray[np.float64]
-Rows = tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]
 
 
 @dataclass(frozen=True, eq=False)
 class RatingBaseline:
-    """Prediction mean + user_bias[u] + item_bias[i] + user_factors[u] · item_factors[i].
+    """Prediction mean + user bias + item bias + user factors · item factors.
 
     Predictions are clipped to the range of the training ratings; scores are not, so that clipping makes no ties.
-
-    Attributes:
-        mean: Mean training rating.
-        lowest: Lowest training rating; predictions are not below it.
-        highest: Highest training rating; predictions are not above it.
-        user_bias: (n_users,) float64; 0 for users without training rows.
-        item_bias: (n_items,) float64, likewise.
-        user_factors: (n_users, dimension) float64; the dimension is 0 for the simpler baselines.
-        item_factors: (n_items, dimension) float64.
-        settings: What was chosen, such as `{"regularisation": 5.0}`.
     """
 
-    mean: float
-    lowest: float
-    highest: float
-    user_bias: FloatArray
-    item_bias: FloatArray
-    user_factors: FloatArray
-    item_factors: FloatArray
-    settings: dict[str, float]
+    mean: float  # training rating
+    bounds: tuple[float, float]  # lowest and highest training rating
+    users: FloatArray  # (n_users, dimension + 1): factors, then the bias; 0 for users without training rows
+    items: FloatArray  # (n_items, dimension + 1), likewise
+    settings: dict[str, float]  # what was chosen, such as {"regularisation": 5.0}
 
     def predict(self, users: npt.ArrayLike, items: npt.ArrayLike) -> FloatArray:
-        """Predicts ratings (rows,), float64, from `lowest` to `highest`, given user and item ids (rows,)."""
-        user = _columns.ids(users, "users", len(self.user_bias))
-        item = _columns.ids(items, "items", len(self.item_bias))
+        """Predicts ratings (rows,), float64, within `bounds`, given user and item ids (rows,)."""
+        user = self.users[_columns.ids(users, "users", len(self.users))]
+        item = self.items[_columns.ids(items, "items", len(self.items))]
         _columns.same_length(users=user, items=item)
-        product = np.einsum("rd,rd->r", self.user_factors[user], self.item_factors[item])
-        rating = self.mean + self.user_bias[user] + self.item_bias[item] + product
-        return np.clip(rating, self.lowest, self.highest)
+        product = np.einsum("rd,rd->r", user[:, :-1], item[:, :-1])
+        return np.clip(self.mean + user[:, -1] + item[:, -1] + product, *self.bounds)
 
     def scores(self, users: npt.ArrayLike) -> FloatArray:
         """Predicts ratings before clipping, (n, n_items) float64, of all items given user ids (n,)."""
-        user = _columns.ids(users, "users", len(self.user_bias))
-        bias = self.user_bias[user][:, None] + self.item_bias
-        return self.mean + bias + self.user_factors[user] @ self.item_factors.T
+        user = self.users[_columns.ids(users, "users", len(self.users))]
+        return self.mean + (user[:, -1:] + self.items[:, -1]) + user[:, :-1] @ self.items[:, :-1].T
 
 
 class Train(NamedTuple):
     """Training rows as sparse tables (n_users, n_items): how many ratings, and their sum above the mean."""
 
     mean: float
-    lowest: float
-    highest: float
+    bounds: tuple[float, float]
     counts: sparse.csr_array
     sums: sparse.csr_array
 
@@ -109,92 +93,78 @@ def fit_rating_baselines(
         >>> fitted["global_mean"].predict([3], [2]).tolist(), fitted["biases"].settings
         ([3.1666666666666665], {'regularisation': 2.0})
     """
-    train, held_out = ((users[rows], items[rows], ratings[rows]) for rows in split[:2])
+    train, (user, item, rating) = ((users[rows], items[rows], ratings[rows]) for rows in split[:2])
     tables = training_tables(*train, n_users, n_items)
+
+    def error(fitted: RatingBaseline) -> float:
+        return rmse(rating, fitted.predict(user, item))
+
     return {
-        "global_mean": fit_global_mean(tables),
-        "biases": fit_biases(tables, held_out),
-        "matrix_factorization": fit_matrix_factorization(tables, held_out),
+        "global_mean": RatingBaseline(
+            tables.mean, tables.bounds, np.zeros((n_users, 1)), np.zeros((n_items, 1)), settings={}
+        ),
+        "biases": min((fit_biases(tables, strength) for strength in (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)), key=error),
+        "matrix_factorization": fit_matrix_factorization(tables, error),
     }
 
 
-def fit_global_mean(train: Train) -> RatingBaseline:
-    """Predicts the mean training rating for every row."""
-    n_users, n_items = train.counts.shape
-    return _baseline(train, np.zeros((n_users, 1)), np.zeros((n_items, 1)), {})
-
-
-def fit_biases(
-    train: Train, validation: Rows | None = None, *, regularisations: Sequence[float] = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
-) -> RatingBaseline:
-    """Minimises Σ (r - mean - b_u - b_i)² + λ (Σ b_u² + Σ b_i²) by turns; λ is chosen on the validation rows."""
+def fit_biases(train: Train, regularisation: float) -> RatingBaseline:
+    """Minimises Σ (r - mean - b_u - b_i)² + λ (Σ b_u² + Σ b_i²) by turns."""
     n_users, n_items = train.counts.shape
     user_count, item_count = train.counts.sum(axis=1), train.counts.sum(axis=0)
     user_sum, item_sum = train.sums.sum(axis=1), train.sums.sum(axis=0)
     active_users, active_items = user_count > 0, item_count > 0
     by_item = train.counts.T.tocsr()
-    best, best_error = None, np.inf
-    for regularisation in regularisations:
-        user_bias, item_bias = np.zeros(n_users), np.zeros(n_items)
-        for _ in range(1000):
-            before = user_bias, item_bias
-            user_bias = (user_sum - train.counts @ item_bias) / (user_count + regularisation)
-            item_bias = (item_sum - by_item @ user_bias) / (item_count + regularisation)
-            # Moving a constant from one side to the other changes only the penalty, and turns would take very
-            # long to find its least: where both sides have the same sum.
-            shift = (item_bias.sum() - user_bias.sum()) / max(active_users.sum() + active_items.sum(), 1)
-            user_bias, item_bias = user_bias + shift * active_users, item_bias - shift * active_items
-            moved = max(np.abs(user_bias - before[0]).max(), np.abs(item_bias - before[1]).max())
-            if moved <= 1e-6:
-                break
-        settings = {"regularisation": float(regularisation)}
-        fitted = _baseline(train, user_bias[:, None], item_bias[:, None], settings)
-        error = _error(fitted, validation)
-        if best is None or error < best_error:
-            best, best_error = fitted, error
-    assert best is not None  # the grid is not empty
-    return best
+    user_bias, item_bias = np.zeros(n_users), np.zeros(n_items)
+    for _ in range(1000):
+        before = user_bias, item_bias
+        user_bias = (user_sum - train.counts @ item_bias) / (user_count + regularisation)
+        item_bias = (item_sum - by_item @ user_bias) / (item_count + regularisation)
+        # Moving a constant from one side to the other changes only the penalty, and turns would take very long to
+        # find its least: where both sides have the same sum.
+        shift = (item_bias.sum() - user_bias.sum()) / max(active_users.sum() + active_items.sum(), 1)
+        user_bias, item_bias = user_bias + shift * active_users, item_bias - shift * active_items
+        if max(np.abs(user_bias - before[0]).max(), np.abs(item_bias - before[1]).max()) <= 1e-6:
+            break
+    settings = {"regularisation": regularisation}
+    return RatingBaseline(train.mean, train.bounds, user_bias[:, None], item_bias[:, None], settings)
 
 
 def fit_matrix_factorization(
     train: Train,
-    validation: Rows | None = None,
+    error: Callable[[RatingBaseline], float],
     *,
     regularisations: Sequence[float] = (4.0, 6.0, 8.0, 11.0, 15.0),
     dimensions: Sequence[int] = (8, 16),
-    sweeps: int = 30,
 ) -> RatingBaseline:
-    """Fits mean + b_u + b_i + p_u · q_i by alternating least squares; λ, then the dimension by validation rows."""
+    """Fits mean + b_u + b_i + p_u · q_i by alternating least squares; λ, then the dimension by the least error."""
 
-    def fit(dimension: int, regularisation: float) -> tuple[float, RatingBaseline]:
-        return _alternate(train, dimension, regularisation, sweeps, validation)
+    def fit(dimension: int, regularisation: float) -> RatingBaseline:
+        best, least = None, np.inf
+        for sweep, fitted in zip(range(30), alternate(train, dimension, regularisation), strict=False):
+            current = error(fitted)
+            if best is None or current < least:
+                best, least = fitted, current
+            elif sweep + 1 - best.settings["sweeps"] >= 3:
+                break
+        assert best is not None  # there is at least one sweep
+        return best
 
     found = [fit(dimensions[0], regularisation) for regularisation in regularisations]
-    chosen = min(found, key=lambda it: it[0])[1].settings["regularisation"]
-    found += [fit(dimension, chosen) for dimension in dimensions[1:]]
-    return min(found, key=lambda it: it[0])[1]
+    chosen = min(found, key=error).settings["regularisation"]
+    return min(found + [fit(dimension, chosen) for dimension in dimensions[1:]], key=error)
 
 
-def _alternate(
-    train: Train, dimension: int, regularisation: float, sweeps: int, validation: Rows | None
-) -> tuple[float, RatingBaseline]:
-    """The least validation error and its sweep (the last without such rows); three worse ones end the search."""
+def alternate(train: Train, dimension: int, regularisation: float) -> Iterator[RatingBaseline]:
+    """The fit after each sweep of alternating least squares, without end."""
     by_item, item_sums = train.counts.T.tocsr(), train.sums.T.tocsr()
     items = np.random.default_rng(0).normal(0, 0.1, (by_item.shape[0], dimension + 1))
     items[:, -1] = 0
-    best: tuple[float, RatingBaseline] | None = None
-    for sweep in range(1, sweeps + 1):
+    for sweep in count(1):
         users = _half_sweep(train.counts, train.sums, items, regularisation)
         items = _half_sweep(by_item, item_sums, users, regularisation)
-        settings = {"regularisation": float(regularisation), "dimension": dimension, "sweeps": sweep}
-        fitted = _baseline(train, users, items, settings)
-        current = _error(fitted, validation)
-        if best is None or not current >= best[0]:
-            best = current, fitted
-        elif sweep - best[1].settings["sweeps"] >= 3:
-            break
-    assert best is not None  # there is at least one sweep
-    return best
+        settings = {"regularisation": regularisation, "dimension": dimension, "sweeps": sweep}
+        yield RatingBaseline(train.mean, train.bounds, users, items, settings)
 
 
 def _half_sweep(
@@ -235,26 +205,4 @@ def training_tables(
     pairs, shape = (user[known], item[known]), (n_users, n_items)
     counts = sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=shape).tocsr()
     sums = sparse.coo_array((rating[known] - mean, pairs), shape=shape).tocsr()
-    return Train(mean, float(rating.min()), float(rating.max()), counts, sums)
-
-
-def _baseline(train: Train, users: FloatArray, items: FloatArray, settings: dict[str, float]) -> RatingBaseline:
-    """From (factors, bias) of users and items."""
-    return RatingBaseline(
-        mean=train.mean,
-        lowest=train.lowest,
-        highest=train.highest,
-        user_bias=users[:, -1],
-        item_bias=items[:, -1],
-        user_factors=users[:, :-1],
-        item_factors=items[:, :-1],
-        settings=settings,
-    )
-
-
-def _error(fitted: RatingBaseline, validation: Rows | None) -> float:
-    """RMSE on the validation rows; NaN without any."""
-    if validation is None:
-        return float("nan")
-    users, items, ratings = validation
-    return rmse(ratings, fitted.predict(users, items))
+    return Train(mean, (float(rating.min()), float(rating.max())), counts, sums)
