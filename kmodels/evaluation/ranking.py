@@ -40,6 +40,8 @@ __all__ = ["catalogue_ranking", "rated_ranking"]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_BLOCK, _SCORES = 256, 2**26  # the most users, and scores, that are ranked at a time
+
 
 class _Ties(NamedTuple):
     """For each position of a ranking, the group of equally scored items that it belongs to."""
@@ -134,22 +136,9 @@ def rated_ranking(
 
 
 def mean_ranking(per_user: pd.DataFrame) -> dict[str, float]:
-    """Means over the users of a table of `rated_ranking` or `catalogue_ranking`.
-
-    Args:
-        per_user: The table; the counts `n_items` and `n_relevant` are left out.
-
-    Returns:
-        The mean of each metric over the users for whom it exists (NaN if there is none), and `n_users`, the
-        number of all users in the table.
-
-    Example:
-        >>> means = mean_ranking(rated_ranking([1, 1, 2], [5, 2, 1], [0.9, 0.8, 0.5]))
-        >>> means["precision_at_10"], means["recall_at_10"], means["n_users"]
-        (0.25, 1.0, 2)
-    """
+    """Mean of each metric over the users for whom it exists, of either table; NaN if there is none."""
     means = per_user.drop(columns=["n_items", "n_relevant"]).mean()
-    return {**{str(name): float(value) for name, value in means.items()}, "n_users": len(per_user)}
+    return {str(name): float(value) for name, value in means.items()}
 
 
 def catalogue_ranking(
@@ -162,7 +151,6 @@ def catalogue_ranking(
     n_items: int,
     *,
     k: int = 10,
-    block: int = 256,
 ) -> pd.DataFrame:
     """Ranks, for each user, all items but those the user has seen: are the liked ones found among all?
 
@@ -171,7 +159,8 @@ def catalogue_ranking(
     `rated_ranking` and are to be compared with a popularity baseline.
 
     Args:
-        score: Maps user ids, (b,) int64, to finite scores of all items, (b, n_items); higher is better.
+        score: Maps user ids, (b,) int64, to finite scores of all items, (b, n_items); higher is better. b is at most
+            256, and 2²⁶ / n_items.
         users: (users,) integers to rank for, each once.
         test_users: (pairs,) users of the relevant pairs, the test rows that are rated highly enough.
         test_items: (pairs,) items of the relevant pairs, 1 to n_items - 1.
@@ -179,7 +168,6 @@ def catalogue_ranking(
         seen_items: (rows,) items of the training and validation rows, 0 to n_items - 1.
         n_items: Rows of the item table, row 0 (unknown) included.
         k: Number of positions that count, 1 or more. Default 10.
-        block: Users scored at a time; memory is a few times `block` · `n_items` floats. Default 256.
 
     Returns:
         One row per user in the order of `users`, columns as of `rated_ranking` with ``catalogue_`` in front of the
@@ -188,7 +176,7 @@ def catalogue_ranking(
     Raises:
         DataError: No users, ids out of range, a repeated user or relevant pair, a relevant item that the user
             has seen, or scores that are not finite or of another shape.
-        ConfigurationError: `k` or `block` below 1.
+        ConfigurationError: `k` below 1.
 
     Example:
         >>> scores = np.array([[0.0, 0.9, 0.1, 0.5]])
@@ -197,8 +185,6 @@ def catalogue_ranking(
         (1.0, 0.5)
     """
     _check_k(k)
-    if block < 1:
-        raise ConfigurationError(f"block must be 1 or more; received {block}")
     user = _columns.ids(users, "users")
     _columns.same_length(users=user)
     index = pd.Index(user)
@@ -208,7 +194,7 @@ def catalogue_ranking(
     if len(np.unique(test[0] * n_items + test[1])) < len(test[0]):
         raise DataError("a relevant pair occurs twice", column="test_items", expected="distinct pairs")
     seen = _pairs(index, seen_users, seen_items, n_items, "seen")
-    parts = []
+    parts, block = [], max(1, min(_BLOCK, _SCORES // n_items))
     with tqdm(total=len(user), desc="ranking", unit="user", delay=2, leave=False) as progress:
         for at in range(0, len(user), block):
             ids = user[at : at + block]

@@ -78,7 +78,7 @@ def evaluate(
 
     def rank(score: Callable[[npt.NDArray[np.int64]], npt.ArrayLike]) -> Metrics:
         pairs = users[relevant], items[relevant], users[seen], items[seen]
-        return _means(ranking.catalogue_ranking(score, with_relevant, *pairs, n_items))
+        return ranking.mean_ranking(ranking.catalogue_ranking(score, with_relevant, *pairs, n_items))
 
     of_test, of_model = of_rows(test, predicted["test"])
     per_user = {"model": of_model}
@@ -125,28 +125,17 @@ def rate(
     """
     per_user = ranking.rated_ranking(users, ratings, predicted, scale=scale)
     metrics = regression.regression_metrics(ratings, predicted)
-    metrics |= {"rmse_normalised": metrics["rmse"] / max(map(abs, scale))} | _means(per_user)
+    metrics |= {"rmse_normalised": metrics["rmse"] / max(map(abs, scale))} | ranking.mean_ranking(per_user)
     return metrics | (more(users, ratings, predicted, per_user) if more else {}), per_user
-
-
-def _means(per_user: pd.DataFrame) -> Metrics:
-    return {name: value for name, value in ranking.mean_ranking(per_user).items() if name != "n_users"}
 
 
 def lenient_ranking(
     users: npt.ArrayLike, ratings: npt.ArrayLike, predicted: npt.ArrayLike, per_user: pd.DataFrame
 ) -> Metrics:
-    """Two figures of published notebooks, which flatter; for `more`, to compare with their values alone.
+    """Two flattering figures of published notebooks, as `more` takes them, to compare with their values alone.
 
-    Args:
-        users: (rows,) ids.
-        ratings: (rows,) true ratings, from 0.
-        predicted: (rows,) scores.
-        per_user: The table of `ranking.rated_ranking`.
-
-    Returns:
-        `precision_at_10_of_ten_slots`, in which shorter lists have ten ranks too, and `ndcg_at_10_retrieved_ideal`,
-        the NDCG compared with the best order of the ten items retrieved, not of all.
+    `precision_at_10_of_ten_slots` gives shorter lists ten ranks too; `ndcg_at_10_retrieved_ideal` compares with the
+    best order of the ten items retrieved, not of all.
     """
     rows = pd.DataFrame({"user": users, "rating": np.asarray(ratings, np.float64), "score": predicted})
     ten = rows.sort_values("score", ascending=False, kind="stable").groupby("user").head(10)

@@ -25,27 +25,16 @@ _FEWEST_TRIALS = 5  # below which nothing can be said about which hyper-paramete
 
 @dataclass(frozen=True)
 class Choice:
-    """What `choose` chose, and the facts that justify it.
-
-    Attributes:
-        name: The chosen model.
-        best: The model with the best value.
-        values: Value by model: what was compared.
-        costs: Cost by model.
-        tolerance: The difference from the best that counts as equal.
-        rows: Number of validation rows behind the tolerance, or None.
-        repeats: Number of repeats behind the tolerance, or None; without both, it was set beforehand.
-        nearest: Of the models cheaper than the chosen one, the best; None where there is none.
-    """
+    """What `choose` chose, and the facts that justify it."""
 
     name: str
-    best: str
-    values: Mapping[str, float]
+    best: str  # the model with the best value
+    values: Mapping[str, float]  # what was compared, by model
     costs: Mapping[str, float]
-    tolerance: float
-    rows: int | None
-    repeats: int | None
-    nearest: str | None
+    tolerance: float  # the difference from the best that counts as equal
+    rows: int | None  # validation rows behind the tolerance
+    repeats: int | None  # repeats behind the tolerance; without rows and repeats it was set beforehand
+    nearest: str | None  # of the models cheaper than the chosen one, the best
 
 
 def choose(
@@ -183,25 +172,10 @@ def mean_history(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def payoff_summary(runs: pd.DataFrame, better: Mapping[str, Better]) -> pd.DataFrame:
-    """Compare the tuned settings with the default ones seed by seed.
+    """Compare the tuned settings with the default ones seed by seed, given the table of `tuning.payoff`.
 
-    Args:
-        runs: As `tuning.payoff` gives it: a row for each seed and settings ("default" and "tuned"), and metrics.
-        better: Which direction is better, by metric; metrics without one, or with values that are not finite, are left
-            out.
-
-    Returns:
-        A row for each metric: default_mean, default_std, tuned_mean, tuned_std; difference, low, high, better_in and
-        significant of the tuned settings, as `paired` gives them; and `outcome` of the search: "better", "worse",
-        "not significant", "one seed" (no test is possible) or "same settings" (the best trial had the default ones).
-
-    Raises:
-        DataError: The table has another form, or no metric is left.
-
-    Example:
-        >>> table = {"settings": ["default", "tuned"] * 2, "seed": [0, 0, 1, 1], "rmse": [0.92, 0.90, 0.94, 0.919]}
-        >>> payoff_summary(pd.DataFrame(table), {"rmse": "lower"}).loc["rmse", "outcome"]
-        'better'
+    Returns a row for each metric that has a direction in `better` and finite values: mean and std of both settings,
+    what `paired` gives of the tuned ones, and the `Outcome` of the search.
     """
     missing = [name for name in ("settings", "seed") if name not in runs]
     if missing or set(runs["settings"]) != {"default", "tuned"} or runs.duplicated(["settings", "seed"]).any():

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
+from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import MissingIndicator, SimpleImputer
@@ -87,20 +88,16 @@ def tabular_baselines(
     if n_classes is None:
         fitted = fit_regressors(x.iloc[train], target[train], seed=seed, group=group)
     else:
-        fitted = fit_classifiers(x.iloc[train], target[train], seed=seed, n_classes=n_classes)
+        fitted = fit_classifiers(x.iloc[train], target[train], n_classes, seed=seed)
     others = {part: x.iloc[rows] for part, rows in parts.items() if part != "train" and len(rows)}
     return {name: {part: predict(rows) for part, rows in others.items()} for name, predict in fitted.items()}
 
 
-def fit_classifiers(
-    x: pd.DataFrame, y: npt.ArrayLike, *, seed: int = 0, n_classes: int | None = None
-) -> dict[str, Predict]:
+def fit_classifiers(x: pd.DataFrame, y: npt.ArrayLike, n_classes: int, *, seed: int = 0) -> dict[str, Predict]:
     """The classifiers of `tabular_baselines` as functions from rows to probabilities (rows, n_classes)."""
-    target = _columns.ids(y, "y")
+    target = _columns.ids(y, "y", n_classes, "a class")
     columns = _Columns.of(x, target)
-    size = n_classes or int(target.max()) + 1
-    target = _columns.ids(target, "y", size, "a class")
-    counts = np.bincount(target, minlength=size)
+    counts = np.bincount(target, minlength=n_classes)
     occurring = np.flatnonzero(counts)
     if len(occurring) < 2:
         raise DataError(
@@ -108,14 +105,12 @@ def fit_classifiers(
         )
     can_stop_early = counts[occurring].min() >= 2 and len(target) >= 10 * len(occurring)
     known = columns.checked(x)
-    logistic = LogisticRegression(C=1.0, max_iter=1000, tol=1e-3)
-    linear = _fit_linear(columns, known, target, logistic, "C", "neg_log_loss", seed)
+    linear = _fit_linear(columns, known, target, LogisticRegression(max_iter=1000, tol=1e-3), seed)
     trees = HistGradientBoostingClassifier(early_stopping=bool(can_stop_early))
-    outcome = "binary" if len(occurring) == 2 else "multiclass"
-    boosting = _boosting(columns, known, trees, outcome, seed).fit(known, target)
+    boosting = _boosting(columns, known, trees, seed).fit(known, target)
 
     def probabilities(model: Pipeline, rows: pd.DataFrame) -> FloatArray:
-        full = np.zeros((len(rows), size))
+        full = np.zeros((len(rows), n_classes))
         full[:, occurring] = model.predict_proba(columns.checked(rows))
         return full
 
@@ -132,10 +127,9 @@ def fit_regressors(x: pd.DataFrame, y: npt.ArrayLike, *, seed: int = 0, group: s
     target = _columns.numbers(y, "y")
     columns = _Columns.of(x, target)
     known, mean = columns.checked(x), float(target.mean())
-    ridge = Ridge(alpha=1.0, solver="sparse_cg", tol=1e-6)
-    linear = _fit_linear(columns, known, target - mean, ridge, "alpha", "neg_mean_squared_error", seed)
+    linear = _fit_linear(columns, known, target - mean, Ridge(solver="sparse_cg", tol=1e-6), seed)
     trees = HistGradientBoostingRegressor(early_stopping=len(target) >= 20)
-    boosting = _boosting(columns, known, trees, "continuous", seed).fit(known, target)
+    boosting = _boosting(columns, known, trees, seed).fit(known, target)
     fitted: dict[str, Predict] = {
         "mean": lambda rows: np.full(len(rows), mean),
         "ridge": lambda rows: mean + linear.predict(columns.checked(rows)),
@@ -203,13 +197,7 @@ def _is_number(column: pd.Series) -> bool:
 
 
 def _fit_linear(
-    columns: _Columns,
-    x: pd.DataFrame,
-    y: npt.NDArray[Any],
-    model: LogisticRegression | Ridge,
-    penalty: str,
-    scoring: str,
-    seed: int,
+    columns: _Columns, x: pd.DataFrame, y: npt.NDArray[Any], model: LogisticRegression | Ridge, seed: int
 ) -> Pipeline:
     """A linear model of standardised numbers and one-hot categories; a new category is none of those known."""
     scaled = make_pipeline(StandardScaler(), SimpleImputer(strategy="constant", fill_value=0.0))
@@ -223,10 +211,14 @@ def _fit_linear(
     )
     design = encoder.fit_transform(x)
     rows = np.sort(np.random.default_rng(seed).permutation(len(y))[:_ROWS_TO_CHOOSE])
-    is_classifier = isinstance(model, LogisticRegression)
     # Each fold needs each class, or two rows.
-    if (np.unique(y[rows], return_counts=True)[1].min() >= 3) if is_classifier else len(rows) >= 6:
-        folds = (StratifiedKFold if is_classifier else KFold)(3, shuffle=True, random_state=seed)
+    if is_classifier(model):
+        enough = np.unique(y[rows], return_counts=True)[1].min() >= 3
+        penalty, scoring, folds = "C", "neg_log_loss", StratifiedKFold(3, shuffle=True, random_state=seed)
+    else:
+        enough = len(rows) >= 6
+        penalty, scoring, folds = "alpha", "neg_mean_squared_error", KFold(3, shuffle=True, random_state=seed)
+    if enough:
         search = GridSearchCV(model, {penalty: _STRENGTHS}, scoring=scoring, cv=folds, refit=False)
         model.set_params(**search.fit(design[rows], y[rows]).best_params_)
     return make_pipeline(encoder, model.fit(design, y))
@@ -236,14 +228,13 @@ def _boosting(
     columns: _Columns,
     x: pd.DataFrame,
     model: HistGradientBoostingClassifier | HistGradientBoostingRegressor,
-    outcome: str,
     seed: int,
 ) -> Pipeline:
     """Gradient boosting of numbers, codes of categories, and cross-fitted mean outcomes of very many categories."""
     many = [name for name in columns.categories if x[name].nunique() > _NATIVE_CATEGORIES]
     few = [name for name in columns.categories if name not in many]
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
-    means = make_pipeline(codes, _target_encoder(outcome, seed))
+    means = make_pipeline(codes, _target_encoder("auto" if is_classifier(model) else "continuous", seed))
     encoder = ColumnTransformer(
         [("numbers", "passthrough", columns.numbers), ("few", codes, few), ("many", means, many)]
     )

@@ -82,7 +82,7 @@ def rule(rows=1200, seed=0, n_classes=3):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_classifiers_learn_the_rule(n_classes):
     (x, y), (test, truth) = rule(n_classes=n_classes), rule(seed=1, n_classes=n_classes)
-    found = tabular.fit_classifiers(x, y)
+    found = tabular.fit_classifiers(x, y, n_classes)
     scores = {name: classification.evaluate(truth, predict(test)) for name, predict in found.items()}
     np.testing.assert_allclose(found["majority"](test[:2]), np.tile(np.bincount(y) / len(y), (2, 1)))
     assert scores["majority"]["roc_auc"] == 0.5
@@ -95,7 +95,7 @@ def test_logistic_regression_is_scikit_learn_s_on_the_same_columns():
     x, y = rule(400)
     design = pd.get_dummies(x).astype(float)
     design["amount"] = (design["amount"] - design["amount"].mean()) / design["amount"].std(ddof=0)
-    found = tabular.fit_classifiers(x, y)["logistic_regression"](x)
+    found = tabular.fit_classifiers(x, y, 3)["logistic_regression"](x)
     tried = [
         LogisticRegression(C=c, max_iter=1000, tol=1e-6).fit(design, y).predict_proba(design)
         for c in (0.01, 0.1, 1, 10, 100)
@@ -107,7 +107,7 @@ def test_penalties_are_chosen_on_rows_left_out():
     """From noise, a linear model must learn to say nothing, and from a plain line to follow it."""
     rng = np.random.default_rng(0)
     x, y = pd.DataFrame(rng.normal(size=(90, 30))).rename(columns=str), np.arange(90) % 2
-    assert np.abs(tabular.fit_classifiers(x, y)["logistic_regression"](x) - 0.5).max() < 0.25
+    assert np.abs(tabular.fit_classifiers(x, y, 2)["logistic_regression"](x) - 0.5).max() < 0.25
     assert np.std(tabular.fit_regressors(x, y)["ridge"](x)) < 0.3
     line = x["0"] - 2 * x["7"]
     np.testing.assert_allclose(tabular.fit_regressors(x, line)["ridge"](x), line, atol=0.01)
@@ -129,7 +129,7 @@ def test_many_categories_are_encoded_out_of_fold():
     x = pd.DataFrame({"id": pd.Categorical(rng.integers(0, 300, 900)), "n": rng.normal(size=900)})
     for n_classes in (2, 3):
         y = rng.integers(0, n_classes, len(x))
-        share = tabular.fit_classifiers(x, y)["gradient_boosting"](x)
+        share = tabular.fit_classifiers(x, y, n_classes)["gradient_boosting"](x)
         assert classification.evaluate(y, share)["log_loss"] > 0.7 * np.log(n_classes)
     y = rng.normal(size=len(x))
     assert regression.regression_metrics(y, tabular.fit_regressors(x, y)["gradient_boosting"](x))["r2"] < 0.5
@@ -148,7 +148,7 @@ def test_new_and_missing_values_are_predicted_and_other_columns_ignored():
     )
     for name, predict in tabular.fit_regressors(x, y, group="product_id").items():
         assert np.isfinite(predict(rows)).all(), name
-    for name, predict in tabular.fit_classifiers(x, (y > 10).astype(int)).items():
+    for name, predict in tabular.fit_classifiers(x, (y > 10).astype(int), 2).items():
         assert np.isfinite(predict(rows)).all(), name
 
 
@@ -171,7 +171,7 @@ def test_pandas_own_dtypes_are_numbers_with_gaps():
 
 def test_the_same_seed_gives_the_same_baselines():
     x, y = rule(300)
-    one, two = tabular.fit_classifiers(x, y, seed=3), tabular.fit_classifiers(x, y, seed=3)
+    one, two = tabular.fit_classifiers(x, y, 3, seed=3), tabular.fit_classifiers(x, y, 3, seed=3)
     for name in one:
         np.testing.assert_array_equal(one[name](x), two[name](x))
 
@@ -181,14 +181,14 @@ def test_very_few_rows_are_fitted(rows):
     x, y = products(rows)
     for predict in tabular.fit_regressors(x, y).values():
         assert np.isfinite(predict(x)).all()
-    for predict in tabular.fit_classifiers(x, np.arange(rows) % 2).values():
+    for predict in tabular.fit_classifiers(x, np.arange(rows) % 2, 2).values():
         assert np.isfinite(predict(x)).all()
 
 
 def test_constant_and_empty_columns_do_no_harm():
     x, y = rule(200)
     x = x.assign(constant=1.0, nothing=np.nan, no_kind=pd.Series([None] * 200, dtype="object"))
-    with_them, without = tabular.fit_classifiers(x, y), tabular.fit_classifiers(x[["amount", "kind"]], y)
+    with_them, without = tabular.fit_classifiers(x, y, 3), tabular.fit_classifiers(x[["amount", "kind"]], y, 3)
     for name, predict in with_them.items():
         np.testing.assert_allclose(predict(x), without[name](x), atol=1e-3, err_msg=name)
 
@@ -210,7 +210,7 @@ def test_constant_and_empty_columns_do_no_harm():
 )
 def test_bad_tables_are_refused(x, y, message):
     with pytest.raises(DataError, match=message):
-        tabular.fit_classifiers(pd.DataFrame(x), y)
+        tabular.fit_classifiers(pd.DataFrame(x), y, 2)
 
 
 def test_bad_targets_groups_and_later_rows_are_refused():
