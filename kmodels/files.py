@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -14,6 +18,23 @@ from typing import Any
 import numpy as np
 
 from kmodels.errors import DataError
+
+#: What readers of the standard library and of NumPy raise where a file's bytes are not what its format says.
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @contextmanager
@@ -51,7 +72,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"not valid JSON ({error})", file=path) from error
 
 
@@ -62,13 +83,24 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads a NumPy archive that holds no pickles."""
+    """Reads a NumPy archive of `write_arrays`, with its checksums; allocates no more than the file's size."""
     try:
-        with zipfile.ZipFile(path):  # of other files NumPy says that they might be pickles
-            pass
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > os.path.getsize(path):
+                raise ValueError("its arrays are larger than the file")
+            return {entry.filename.removesuffix(".npy"): _array(archive.read(entry)) for entry in entries}
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise DataError(f"not a NumPy archive ({error})", file=path) from error
+
+
+def _array(content: bytes) -> np.ndarray:
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array of another version of the format")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"{len(content) - file.tell()} bytes for an array of shape {shape} of {dtype}")
+    return np.ndarray(shape, dtype, content, file.tell(), order="F" if fortran else "C").copy()

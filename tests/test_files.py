@@ -1,4 +1,7 @@
+import io
 import json
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -53,7 +56,7 @@ def test_what_json_cannot_hold_is_an_error_and_writes_nothing(tmp_path, content)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00"])
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"[" * 100_000])
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.json: not valid JSON"):
@@ -88,3 +91,23 @@ def test_a_file_that_holds_no_arrays_is_named(damage, tmp_path):
         path.write_bytes(left[damage])
     with pytest.raises(DataError, match=r"vectors\.npz: (cannot be read|not a NumPy archive)"):
         files.read_arrays(path)
+
+
+@pytest.mark.parametrize("kind", ["header", "entry", "packed", "pickle"])
+def test_what_claims_more_than_the_file_holds_is_refused_before_memory_is_taken(kind, tmp_path):
+    path, header = tmp_path / "vectors.npz", io.BytesIO()
+    dtype, shape = ("|O", (1,)) if kind == "pickle" else ("<f8", (10**12,))
+    np.lib.format.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
+    packing = zipfile.ZIP_DEFLATED if kind == "packed" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("user_id.npy", header.getvalue() + bytes(10**8 if kind == "packed" else 64))
+    if kind == "entry":  # the sizes in the archive's directory
+        content = path.read_bytes()
+        at = content.index(b"PK\x01\x02")
+        path.write_bytes(content[: at + 20] + b"\xf0\xff\xff\x7f" * 2 + content[at + 28 :])
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"vectors\.npz: "):
+        files.read_arrays(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,18 +13,14 @@ import pandas as pd
 from keras import callbacks as kc
 from tqdm import tqdm
 
-from kmodels import backend, files
+from kmodels import backend
 from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.pipelines import Batches
 from kmodels.pipelines.batches import raise_original_errors
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.tf_data import tf_data
+from kmodels.training import checkpoint as checkpoints
 
-# The state of a Keras callback apart from its settings; all of it comes back when a run is resumed.
-_CALLBACK_STATE = {
-    kc.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
-    kc.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
-}
 _ENGINES = ("pydataset", "tf.data")
 _CHECKPOINT, _HISTORY = "checkpoint.npz", "history.csv"
 
@@ -103,8 +97,8 @@ def fit(
         One row per epoch: epoch (from 1), the logged values, learning_rate and seconds.
 
     Raises:
-        DataError: If the data does not fit the model.
-        ConfigurationError: If the engine is unknown or the checkpoint is of another model.
+        DataError: If the data does not fit the model, or the checkpoint is damaged.
+        ConfigurationError: If the engine is unknown or the checkpoint is of another model or of other callbacks.
         TrainingError: If the loss is not a finite number.
     """
     if engine is None:
@@ -179,17 +173,13 @@ class _Checkpoint(kc.Callback):
         self.seed, self.epochs, self.progress = seed, epochs, progress
         self.history: list[dict[str, float]] = []
         self.done = False
-        self._restored: dict[str, Any] = {}
-        self._best: dict[str, list[np.ndarray]] = {}
+        self._saved: checkpoints.Checkpoint | None = None
         self._bar = tqdm(disable=True)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         # The other callbacks have just forgotten everything in their own on_train_begin.
-        for i, callback in enumerate(self.callbacks):
-            for name, value in self._restored.get(str(i), {}).items():
-                setattr(callback, name, value)
-            if str(i) in self._best:
-                callback.best_weights = self._best[str(i)]
+        if self._saved is not None:
+            self._saved.restore_callbacks(self.callbacks)
         steps = len(self.train)
         self._bar = tqdm(
             total=self.epochs * steps,
@@ -219,7 +209,7 @@ class _Checkpoint(kc.Callback):
         values["seconds"] = time.perf_counter() - self._started
         self.history.append({"epoch": epoch + 1, **values})
         self.done = self.model.stop_training or epoch + 1 == self.epochs
-        self._save()
+        checkpoints.write(self.folder / _CHECKPOINT, self.model, self.callbacks, self.history)
         pd.DataFrame(self.history).to_csv(self.folder / _HISTORY, index=False)
         displayed = {name: f"{value:.4g}" for name, value in values.items() if name not in ("learning_rate", "seconds")}
         if self._bar.disable and self.progress:
@@ -231,40 +221,10 @@ class _Checkpoint(kc.Callback):
         self.train.on_batch = None
         self._bar.close()
 
-    def _variables(self, model: keras.Model) -> dict[str, list[Any]]:
-        return {"model": list(model.variables), "optimizer": list(model.optimizer.variables)}
-
-    def _save(self) -> None:
-        arrays = {
-            f"{group}/{i}": keras.ops.convert_to_numpy(variable)
-            for group, variables in self._variables(self.model).items()
-            for i, variable in enumerate(variables)
-        }
-        state: dict[str, Any] = {"history": self.history, "stopped": bool(self.model.stop_training), "callbacks": {}}
-        for i, callback in enumerate(self.callbacks):
-            for kind, names in _CALLBACK_STATE.items():
-                if isinstance(callback, kind):
-                    state["callbacks"][str(i)] = {name: getattr(callback, name) for name in names}
-            for j, weight in enumerate(getattr(callback, "best_weights", None) or ()):
-                arrays[f"best_{i}/{j}"] = weight
-        arrays["state"] = np.array(json.dumps(state, default=float))
-        files.write_arrays(self.folder / _CHECKPOINT, arrays)
-
     def restore(self, model: keras.Model, path: Path) -> None:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        state = json.loads(str(arrays.pop("state")))
-        for group, variables in self._variables(model).items():
-            saved = [arrays[f"{group}/{i}"] for i in range(sum(key.startswith(f"{group}/") for key in arrays))]
-            if [a.shape for a in saved] != [tuple(v.shape) for v in variables]:
-                raise ConfigurationError(f"{path}: the checkpoint is of another model or optimiser")
-            for variable, value in zip(variables, saved, strict=True):
-                variable.assign(value)
-        self.history, self._restored = state["history"], state["callbacks"]
-        self.done = state["stopped"] or len(self.history) >= self.epochs
-        for i in range(len(self.callbacks)):
-            count = sum(key.startswith(f"best_{i}/") for key in arrays)
-            if count:
-                self._best[str(i)] = [arrays[f"best_{i}/{j}"] for j in range(count)]
-                if self.done:
-                    model.set_weights(self._best[str(i)])
+        self._saved = saved = checkpoints.read(path, model, self.callbacks)
+        saved.restore_model(model)
+        self.history = saved.history
+        self.done = saved.stopped or len(self.history) >= self.epochs
+        if self.done and (best := saved.best_weights()):
+            model.set_weights(best)

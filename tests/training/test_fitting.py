@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels import models, training
-from kmodels.errors import ConfigurationError, TrainingError
+from kmodels import files, models, training
+from kmodels.errors import ConfigurationError, DataError, TrainingError
 from kmodels.pipelines import Batches
+from kmodels.training import checkpoint
+from tests.mutation import mutations
 
 # One run, also executed by a process that is killed: dropout, a plateau and the best weights all take part.
 RUN = """
@@ -228,3 +230,65 @@ def test_without_resume_an_old_checkpoint_has_no_say(unbroken, tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes((unbroken[0] / "checkpoint.npz").read_bytes())
     _, history, _ = run(tmp_path, 1)
     assert len(history) == 1
+
+
+@pytest.fixture
+def read(unbroken, tmp_path):
+    """Reads the bytes of a checkpoint for the unbroken run's model."""
+
+    def read(content):
+        (tmp_path / "checkpoint.npz").write_bytes(content)
+        callbacks = training.plateau_callbacks(patience=1, stop=4)
+        return checkpoint.read(tmp_path / "checkpoint.npz", unbroken[1], callbacks)
+
+    return read
+
+
+def test_a_damaged_checkpoint_is_refused_or_read_as_it_was(unbroken, read):
+    content = (unbroken[0] / "checkpoint.npz").read_bytes()
+    whole, refused = read(content), 0
+    for damaged in mutations(content, 200):
+        try:
+            found = read(damaged)
+        except (DataError, ConfigurationError):
+            refused += 1
+            continue
+        assert (found.history, found.stopped) == (whole.history, whole.stopped)
+        np.testing.assert_equal(found.arrays, whole.arrays)
+        np.testing.assert_equal(found.callbacks, whole.callbacks)
+    assert refused > 150
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: "[" * 100_000,
+        lambda state: "null",
+        lambda state: json.dumps({"history": []}),
+        lambda state: json.dumps(state | {"history": [{"epoch": 1}]}),
+        lambda state: json.dumps(state | {"history": state["history"][::-1]}),
+        lambda state: json.dumps(state | {"history": state["history"][:1] * 2}),
+        lambda state: json.dumps(state | {"stopped": "no"}),
+        lambda state: json.dumps(state | {"callbacks": {"7": {"wait": 0}}}),
+        lambda state: json.dumps(state | {"callbacks": {"0": {"wait": "0"}}}),
+        lambda state: json.dumps(state | {"callbacks": {"0": {"params": 0}}}),
+        lambda state: json.dumps(state).replace('"loss": ', '"loss": 1e999, "was": '),
+        lambda state: json.dumps(state).replace('"loss": ', f'"loss": {"9" * 5000}, "was": '),
+    ],
+)
+def test_a_state_that_no_training_writes_is_refused(change, unbroken, read, tmp_path):
+    arrays = files.read_arrays(unbroken[0] / "checkpoint.npz")
+    state = json.loads(arrays["state"].item())
+    files.write_arrays(tmp_path / "changed.npz", arrays | {"state": np.array(change(state))})
+    with pytest.raises((DataError, ConfigurationError), match=r"checkpoint\.npz: "):
+        read((tmp_path / "changed.npz").read_bytes())
+
+
+@pytest.mark.parametrize(
+    "change", [{"model/99": np.zeros(2)}, {"model/0": np.zeros((9, 9))}, {"model/0": np.full((6, 3), "a")}]
+)
+def test_arrays_of_another_model_are_refused(change, unbroken, read, tmp_path):
+    arrays = files.read_arrays(unbroken[0] / "checkpoint.npz")
+    files.write_arrays(tmp_path / "changed.npz", arrays | change)
+    with pytest.raises(ConfigurationError, match="another model"):
+        read((tmp_path / "changed.npz").read_bytes())
