@@ -185,7 +185,7 @@ def run(
             threads do not preempt each other, and says so. Default False.
 
     Raises:
-        SystemExit: With code 0, 2, 130 or 141; after Ctrl-C on TensorFlow the process ends at once.
+        SystemExit: With code 0, 2, 130 or 141.
     """
     if getattr(arguments, "data", None) == "sample":
         print(SAMPLE_NOTICE, flush=True)
@@ -208,11 +208,6 @@ def run(
     except KeyboardInterrupt:
         resumed = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
         print(f"\nInterrupted. To go on from the last finished epoch: {resumed}", file=sys.stderr)
-        if "tensorflow" in sys.modules:
-            # Its input threads call Python: cleaning up below them crashes or hangs now and then. All is on disk.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(130)
         raise SystemExit(130) from None
     finally:
         gc.unfreeze()  # for a process that runs several recipes

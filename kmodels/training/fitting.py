@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +21,7 @@ from kmodels.pipelines.batches import raise_original_errors
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.tf_data import tf_data
 from kmodels.training import checkpoint as checkpoints
+from kmodels.training.interruption import interrupt_between_steps
 
 _ENGINES = ("pydataset", "tf.data")
 _CHECKPOINT, _HISTORY = "checkpoint.npz", "history.csv"
@@ -123,8 +125,9 @@ def fit(
         serve = tf_data if engine == "tf.data" else lambda batches: batches
         every = [*callbacks, checkpoint]
         quiet = all(_is_per_epoch(callback) for callback in every)
+        listed = _EpochCallbacks if quiet else _StepCallbacks
         try:
-            with raise_original_errors(*given):
+            with raise_original_errors(*given), interrupt_between_steps() as check:
                 model.fit(
                     serve(train),
                     validation_data=None if validation is None else serve(validation),
@@ -132,7 +135,7 @@ def fit(
                     initial_epoch=len(checkpoint.history),
                     shuffle=False,
                     verbose=0,
-                    callbacks=_EpochCallbacks(every, add_history=True, model=model, epochs=epochs) if quiet else every,
+                    callbacks=listed(check, every, add_history=True, model=model, epochs=epochs),
                 )
         finally:
             checkpoint.close()
@@ -140,11 +143,27 @@ def fit(
 
 
 def _is_per_epoch(callback: kc.Callback) -> bool:
-    hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-    return all(getattr(type(callback), hook) is getattr(kc.Callback, hook) for hook in hooks)
+    hooks = ("batch_begin", "batch_end", "train_batch_begin", "train_batch_end", "test_batch_begin", "test_batch_end")
+    return all(getattr(type(callback), f"on_{hook}") is getattr(kc.Callback, f"on_{hook}") for hook in hooks)
 
 
-class _EpochCallbacks(kc.CallbackList):
+class _StepCallbacks(kc.CallbackList):
+    """Callbacks that Ctrl-C interrupts between two steps."""
+
+    def __init__(self, check: Callable[[], None], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.check = check
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        super().on_train_batch_end(batch, logs)
+        self.check()
+
+    def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        super().on_test_batch_end(batch, logs)
+        self.check()
+
+
+class _EpochCallbacks(_StepCallbacks):
     """Callbacks of which none acts on a batch: Keras need not turn each batch's logs into Python numbers."""
 
     # That waits for the step to end, which takes a sixth of a small network's training time on JAX.
@@ -153,7 +172,7 @@ class _EpochCallbacks(kc.CallbackList):
         pass
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        pass
+        self.check()
 
 
 class _Checkpoint(kc.Callback):

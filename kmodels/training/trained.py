@@ -11,6 +11,7 @@ from kmodels import backend, files
 from kmodels.errors import ConfigurationError
 from kmodels.pipelines import Batches
 from kmodels.pipelines.checks import check_inputs
+from kmodels.training.interruption import interrupt_between_steps
 
 
 def save(model: keras.Model, path: str | Path) -> None:
@@ -56,7 +57,11 @@ def predict(model: keras.Model, batches: Batches) -> np.ndarray:
     # Not model.predict, for which TensorFlow first draws one graph of as many steps as training takes in a call. The
     # last batch is filled up with its last row, as JAX and TensorFlow would compile the model anew for its size.
     size = min(batches.batch_size, batches.rows)
-    parts = [model.predict_on_batch(_filled(batches[i][0], size)) for i in range(len(batches))]
+    parts = []
+    with interrupt_between_steps() as check:
+        for i in range(len(batches)):
+            check()
+            parts.append(model.predict_on_batch(_filled(batches[i][0], size)))
     result = np.concatenate(parts)[: batches.rows]
     return result[:, 0] if result.shape[1:] == (1,) else result
 

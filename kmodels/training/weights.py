@@ -41,22 +41,24 @@ class CompiledModels:
         return model
 
 
-def initialize(model: keras.Model, seed: int) -> None:
-    """Sets a new model's weights from NumPy draws, bit-identical on every backend.
+def initialize(model: keras.Model, seed: int = 0) -> keras.Model:
+    """Sets a model's weights from NumPy draws, bit-identical on every backend.
 
     Each weight is drawn from its own layer's initialiser (normal, uniform, Glorot, He and LeCun, zeros, ones,
     constant) with a generator keyed by (seed, the weight's path); the random state of dropout likewise.
 
     Args:
         model: A built model.
-        seed: Seed of the draws, 0 or more.
+        seed: Seed of the draws, 0 or more. Default 0.
+
+    Returns:
+        The model itself, with its new weights.
 
     Raises:
         ConfigurationError: If a layer has an initialiser that is not among these.
 
     Example:
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
-        >>> initialize(model, seed=0)
+        >>> model = initialize(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")]), seed=0)
         >>> model.get_weights()[0].shape
         (3, 2)
     """
@@ -68,6 +70,7 @@ def initialize(model: keras.Model, seed: int) -> None:
                 variable.assign(rng.integers(2**31, size=variable.shape).astype(variable.dtype))
             elif initializer is not None:
                 variable.assign(_draw(initializer, tuple(variable.shape), rng).astype(variable.dtype))
+    return model
 
 
 def _draw(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
