@@ -12,25 +12,7 @@ from kmodels.errors import ConfigurationError
 
 
 def latency_ms(model: keras.Model, inputs: Mapping[str, np.ndarray], *, repeats: int = 30) -> float:
-    """Measures the time of one prediction in this process, as `model.predict_on_batch` gives it.
-
-    Args:
-        model: A model with named inputs.
-        inputs: Input name -> array (1, ...) for one row, or (rows, ...) for the time of a batch.
-        repeats: How many are timed, after three that are not, in which the backend compiles. Default 30.
-
-    Returns:
-        The median in milliseconds; on the machine, backend and load of now.
-
-    Raises:
-        ConfigurationError: If `repeats` is below 1.
-
-    Example:
-        >>> x = keras.Input((3,), name="x")
-        >>> model = keras.Model({"x": x}, keras.layers.Dense(1)(x))
-        >>> latency_ms(model, {"x": np.zeros((1, 3), np.float32)}, repeats=5) > 0
-        True
-    """
+    """The median time of predicting these inputs, (1, ...) or (rows, ...), once what the backend compiles is compiled."""
     if repeats < 1:
         raise ConfigurationError(f"repeats must be at least 1. Received: repeats={repeats}")
     seconds = []

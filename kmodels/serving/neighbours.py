@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.preprocessing import normalize
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import Vocabulary
 
 Table = npt.NDArray[np.floating]
-# What is held apart from the table: one block of scores, 4 M numbers, and the best so far. Few queries are set against
-# more rows at a time, as many small matrix products are slower than few large ones.
-_QUERIES, _SCORES, _MOST_ROWS = 1024, 4_194_304, 65_536
-# Candidates are scored again in float64, so many at a time.
-_PAIRS = 16_384
+# Rows that are compared at a time, pairs, and queries: what is held apart from the table is some 100 MB.
+_MOST_ROWS, _SCORES, _QUERIES = 32_768, 1_048_576, 1024
 
 
 def embedding_table(model: Any, layer: str) -> npt.NDArray[np.float32]:
@@ -86,7 +84,8 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
     if table.ndim != 2 or len(table) != vocabulary.size:
         expected = f"shape ({vocabulary.size}, dim)"
         raise DataError("the table is not of this vocabulary", expected=expected, received=table.shape)
-    rows, similarity = search(table, table[ids], ids, n)
+    found = [search(table, ids[at : at + _QUERIES], n) for at in range(0, max(len(ids), 1), _QUERIES)]
+    rows, similarity = (np.concatenate(part) for part in zip(*found, strict=True))
     content = {
         "value": np.repeat(np.array(values, dtype=object), n),
         "rank": np.tile(np.arange(1, n + 1), len(values)),
@@ -116,80 +115,25 @@ def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def search(
-    table: Table, queries: Table, own: npt.NDArray[np.integer], n: int
+    table: Table, ids: npt.NDArray[np.integer], n: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Finds the rows of a table most like some vectors, by rows alone."""
-    # Cosines in float32 say which rows may be among the best; only these are computed again in float64, so that the
-    # result depends neither on the blocks nor on the order in which a matrix product adds.
-    # Not the table divided by its norms, which would be a second table.
-    inverse = np.empty(len(table), np.float32)
-    for start in range(0, len(table), _MOST_ROWS):
-        block = table[start : start + _MOST_ROWS]
-        squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
-        if not np.isfinite(squares).all():
-            row = start + int(np.argmin(np.isfinite(squares)))
-            raise DataError("a vector is not finite", row=row + 1)
-        inverse[start : start + _MOST_ROWS] = _inverse(np.sqrt(squares))
-    rows = np.empty((len(queries), n), np.int64)
-    similarity = np.empty((len(queries), n))
-    for start in range(0, len(queries), _QUERIES):
-        some = slice(start, start + _QUERIES)
-        rows[some], similarity[some] = _search_some(table, inverse, queries[some], own[some], n)
-    return rows, similarity
-
-
-def _search_some(
-    table: Table, inverse: npt.NDArray[np.float32], queries: Table, own: npt.NDArray[np.integer], n: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    directions = queries.astype(np.float64)
-    directions *= _inverse(np.linalg.norm(directions, axis=1))[:, None]
-    rough = directions.astype(np.float32)
-    # Twice the worst error of a cosine computed in float32.
-    margin = 2 * (table.shape[1] + 4) * float(np.finfo(np.float32).eps)
-    rows = np.full((len(queries), n), -1, np.int64)
-    best = np.full((len(queries), n), -np.inf)
-    step = max(1, min(_MOST_ROWS, _SCORES // max(len(queries), 1)))
+    """Finds the n rows of a table most like each of some of its rows, and their cosines, both (ids, n)."""
+    directions = normalize(table[ids].astype(np.float64)) if len(ids) else np.empty((0, table.shape[1]))
+    rows, best = np.zeros((len(ids), n), np.int64), np.full((len(ids), n), -np.inf)
+    step = max(1, min(_MOST_ROWS, _SCORES // max(len(ids), 1)))
     for start in range(0, len(table), step):
-        block = table[start : start + step]
-        scores = rough @ block.astype(np.float32, copy=False).T
-        scores *= inverse[start : start + len(block)]
-        if start == 0:
-            scores[:, 0] = -np.inf
-        mine = np.flatnonzero((own >= start) & (own < start + len(block)) & (own > 0))
-        scores[mine, own[mine] - start] = -np.inf
-        bar = best[:, -1]
-        if start == 0 and len(block) > n:
-            # No bar yet: the n-th best of the first block is one.
-            bar = np.partition(scores, len(block) - n, axis=1)[:, len(block) - n]
-        query, column = np.nonzero(scores >= np.maximum(bar - margin, -2.0)[:, None])
-        for first in range(0, len(query), _PAIRS):
-            some = slice(first, first + _PAIRS)
-            _merge(rows, best, table, directions, query[some], column[some] + start)
+        block = table[start : start + step].astype(np.float64)
+        if not (finite := np.isfinite(block).all(axis=1)).all():
+            raise DataError("a vector is not finite", row=start + int(np.argmin(finite)) + 1)
+        # Equal to 12 decimals is equal: parallel vectors of other lengths differ in the 16th.
+        scores = (directions @ normalize(block, copy=False).T).round(12)
+        scores[:, : start == 0] = -np.inf
+        mine = np.flatnonzero((ids >= start) & (ids < start + len(block)))
+        scores[mine, ids[mine] - start] = -np.inf
+        better = np.flatnonzero((scores > best[:, -1:]).any(axis=0))
+        scores = np.concatenate([best, scores[:, better]], axis=1)
+        # The sort is stable and rows ascend, so of equals the smaller one comes first.
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
+        candidates = np.concatenate([rows, np.broadcast_to(start + better, (len(ids), len(better)))], axis=1)
+        rows, best = np.take_along_axis(candidates, order, axis=1), np.take_along_axis(scores, order, axis=1)
     return rows, best
-
-
-def _merge(
-    rows: npt.NDArray[np.int64],
-    best: npt.NDArray[np.float64],
-    table: Table,
-    directions: npt.NDArray[np.float64],
-    query: npt.NDArray[np.int64],
-    row: npt.NDArray[np.int64],
-) -> None:
-    """Puts candidates, pairs of a query (ascending) and a row of the table, among each query's best."""
-    vectors = table[row].astype(np.float64)
-    cosine = (vectors * directions[query]).sum(axis=1) * _inverse(np.sqrt((vectors**2).sum(axis=1)))
-    touched, n = np.unique(query), rows.shape[1]
-    # Equal to 12 decimals is equal: parallel vectors of other lengths differ in the 16th.
-    of_query = np.concatenate([np.repeat(touched, n), query])
-    of_row = np.concatenate([rows[touched].ravel(), row])
-    of_cosine = np.concatenate([best[touched].ravel(), cosine.round(12)])
-    order = np.lexsort((of_row, -of_cosine, of_query))
-    first = np.searchsorted(of_query[order], touched)
-    chosen = order[first[:, None] + np.arange(n)]
-    rows[touched], best[touched] = of_row[chosen], of_cosine[chosen]
-
-
-def _inverse(norms: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """1 / norm, and 0 for a vector of zeros."""
-    return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
