@@ -10,7 +10,7 @@ import pandas as pd
 
 from kmodels.errors import DataError
 from kmodels.evaluation.selection import mean_and_std
-from kmodels.report.metrics import METRICS, Metric, best, by_group, cost_label, describe, spread
+from kmodels.report.metrics import best, by_group, cost_label, describe, spread
 from kmodels.report.record import RunRecord, VariantRecord
 
 _PARTS = {"test": "test", "validation": "validation", "train": "training"}
@@ -43,7 +43,7 @@ class Table:
         return cls([heading, *(str(column).replace("_", " ") for column in frame.columns)], rows, caption)
 
 
-def contests(record: RunRecord, part: str, known: Mapping[str, Metric] = METRICS) -> list[Table]:
+def contests(record: RunRecord, part: str) -> list[Table]:
     """A table for each group of metrics; of the test part with the baselines, and one model's other parts aside."""
     found: dict[str, Mapping[str, Any]] = {name: getattr(each, part) for name, each in record.models.items()}
     aside: dict[str, Mapping[str, Any]] = {}
@@ -53,10 +53,10 @@ def contests(record: RunRecord, part: str, known: Mapping[str, Metric] = METRICS
             aside = {"model on validation": record.model.validation, "model on training": record.model.train}
     looks = {record.best or record.chosen.name: "model", **dict.fromkeys(aside, "aside")}
     tables = []
-    for group, names in by_group([name for each in found.values() for name in each], known=known).items():
-        labels = (metric_label(name, record.unit, known).removeprefix("Catalogue ") for name in names)
+    for group, names in by_group([name for each in found.values() for name in each]).items():
+        labels = (metric_label(name, record.unit).removeprefix("Catalogue ") for name in names)
         rows = {who: list(map(each.get, names)) for who, each in {**found, **aside}.items() if {*names} & {*each}}
-        better = {name: None if name in _NO_CONTEST else describe(name, known=known).better for name in names}
+        better = {name: None if name in _NO_CONTEST else describe(name).better for name in names}
         winners = [best({who: each.get(name) for who, each in found.items()}, better[name]) for name in names]
         tables.append(Table([f"on the {_PARTS[part]} split", *labels], rows, group, winners, looks))
     return tables
@@ -161,9 +161,9 @@ def split_table(
     return table.rename(columns={describe(metric).label: f"{describe(metric).label}, random" for metric in metrics})
 
 
-def metric_label(name: str, unit: str = "", known: Mapping[str, Metric] = METRICS) -> str:
+def metric_label(name: str, unit: str = "") -> str:
     """A metric with its unit and an arrow to where it is better."""
-    metric = describe(name, unit, known=known)
+    metric = describe(name, unit)
     arrow = {"lower": "\N{NO-BREAK SPACE}↓", "higher": "\N{NO-BREAK SPACE}↑", None: ""}[metric.better]
     return f"{metric.label} ({metric.unit}){arrow}" if metric.unit else f"{metric.label}{arrow}"
 

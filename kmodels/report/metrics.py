@@ -46,6 +46,7 @@ def _registered() -> dict[str, Metric]:
     return {name: Metric(**row | {"better": better[row["better"]]}) for name, row in rows.items()}  # type: ignore[arg-type]
 
 
+#: A recipe with metrics of its own adds them: `METRICS["lift"] = Metric(…)`.
 METRICS = _registered()
 # What a model costs: name in a sentence, and unit.
 COSTS = {
@@ -57,11 +58,11 @@ COSTS = {
 }
 
 
-def describe(name: str, unit: str = "", *, known: Mapping[str, Metric] = METRICS) -> Metric:
+def describe(name: str, unit: str = "") -> Metric:
     """A metric by its name, with the unit of the data's errors; `catalogue_`: every unseen item was ranked."""
-    if name in known:
-        return replace(known[name], unit=unit) if name in ("rmse", "mae") else known[name]
-    ranked = known.get(name.removeprefix("catalogue_"))
+    if name in METRICS:
+        return replace(METRICS[name], unit=unit) if name in ("rmse", "mae") else METRICS[name]
+    ranked = METRICS.get(name.removeprefix("catalogue_"))
     if ranked is not None:
         return replace(ranked, label=f"Catalogue {ranked.label}", group=CATALOGUE)
     return Metric(name, None, OTHER, "")
@@ -107,11 +108,11 @@ def best(values: Mapping[str, float | None], better: Better | None) -> str | Non
     return (min if better == "lower" else max)(finite, key=lambda name: finite[name])
 
 
-def by_group(names: Iterable[str], *, known: Mapping[str, Metric] = METRICS) -> dict[str, list[str]]:
+def by_group(names: Iterable[str]) -> dict[str, list[str]]:
     """Sort metrics, repeats among them, into tables by group: `GROUPS` first, inside in the registry's order."""
-    order = {name: position for position, name in enumerate(known)}
+    order = {name: position for position, name in enumerate(METRICS)}
     unique = sorted(dict.fromkeys(names), key=lambda name: order.get(name.removeprefix("catalogue_"), len(order)))
     found: dict[str, list[str]] = {group: [] for group in GROUPS}
     for name in unique:
-        found.setdefault(describe(name, known=known).group, []).append(name)
+        found.setdefault(describe(name).group, []).append(name)
     return {group: members for group, members in found.items() if members}

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from kmodels.files import write_atomically
-from kmodels.report.comparisons import contests, costs
-from kmodels.report.metrics import METRICS, Metric, number
+from kmodels.report.metrics import number
 from kmodels.report.page import flatten, render
-from kmodels.report.record import RunRecord, plain
+from kmodels.report.record import RunRecord
 from kmodels.report.run_folder import read_config
 
 __all__ = ["write_model_card"]
@@ -31,7 +30,6 @@ def write_model_card(
     record: RunRecord,
     *,
     inputs: Mapping[str, tuple[tuple[int | None, ...], str]],
-    metrics: Mapping[str, Metric] = METRICS,
     **context: Any,
 ) -> Path:
     """Writes `MODEL_CARD.md` of the chosen model.
@@ -41,7 +39,6 @@ def write_model_card(
         template: The card's template; it extends "model_card.md.j2".
         record: The figures of the run.
         inputs: Input of the model -> its shape, None for the batch, and dtype.
-        metrics: The registry of metrics. Default `report.metrics.METRICS`.
         **context: What else the template uses.
 
     Returns:
@@ -54,22 +51,18 @@ def write_model_card(
     settings = {name: "none" if value is None else value for name, value in flatten(read_config(folder)).items()}
     took = "–" if chosen.timing.fit_s is None else f"{chosen.timing.fit_s:.1f} s"
     values = {
-        "record": record,
-        "data": plain(record.data, "data"),
-        "chosen": chosen,
-        "best": record.best,
         "warnings": list(dict.fromkeys([*record.warnings, *chosen.warnings])),
         "inputs": [
             {"name": name, "shape": shape, "one": tuple(size or 1 for size in shape), "dtype": dtype}
             for name, (shape, dtype) in inputs.items()
         ],
         "training": [("epochs run", number(chosen.timing.epochs)), ("fitting took", took), *settings.items()],
-        "contests": lambda part: contests(record, part, metrics),
-        "costs": costs(record),
         **context,
     }
     filters = {"number": number, "inline": _inline, "cell": _cell, "shape": _shape}
-    text = render(template, values, filters, finalize=lambda value: str(value).replace("<", "&lt;"))  # no markup
+    text = render(
+        template, record, values, filters, finalize=lambda value: str(value).replace("<", "&lt;")
+    )  # no markup
     write_atomically(folder / CARD, text)
     return folder / CARD
 

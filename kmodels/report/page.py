@@ -34,7 +34,7 @@ from matplotlib.figure import Figure
 from kmodels.errors import ConfigurationError
 from kmodels.files import write_atomically
 from kmodels.report.comparisons import Table, contests, costs, unseen_ids
-from kmodels.report.metrics import CATALOGUE, CATALOGUE_MEANING, METRICS, Metric, best, by_group, describe, number
+from kmodels.report.metrics import CATALOGUE, CATALOGUE_MEANING, best, by_group, describe, number
 from kmodels.report.record import RunRecord, plain
 from kmodels.report.run_folder import read_config
 from kmodels.report.style import png
@@ -57,7 +57,6 @@ def write_page(
     command: str = "",
     headline: Sequence[str] = HEADLINE,
     search: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Metric] = METRICS,
     **context: Any,
 ) -> Path:
     """Draws the figures into `plots/` and writes `report.html`, one file that needs nothing else.
@@ -72,7 +71,6 @@ def write_page(
         command: What repeats the run. Default "".
         headline: Metrics on the cards at the top, the first four that the chosen model has. Default `HEADLINE`.
         search: What `report.searches.section` gives. Default None: no search was made.
-        metrics: The registry of metrics, by default `report.METRICS`; with those of the recipe's own added.
         **context: What else the template uses.
 
     Returns:
@@ -85,10 +83,6 @@ def write_page(
     images = {name: _drawn(figure, folder / "plots" / f"{name}.png") for name, figure in (figures or {}).items()}
     contents: dict[str, str] = {}
     values = {
-        "record": record,
-        "data": plain(record.data, "data"),
-        "chosen": record.chosen,
-        "best": record.best,
         "variants": record.variants,
         "figures": images,
         "layers": layers or {},
@@ -102,12 +96,10 @@ def write_page(
         "facts": _facts(record.data),
         "counts": {name: each for name, each in record.data.items() if name.endswith("_counts")},
         "split": dict(record.data.get("split", {})),
-        "meanings": _meanings(record, metrics),
+        "meanings": _meanings(record),
         "contents": contents,
         "anchor": lambda title: contents.setdefault(title, re.sub(r"[^\w-]+", "-", title.lower()).strip("-")),
-        "headline_of": lambda name: _headline(record, name, metrics),
-        "contests": lambda part: contests(record, part, metrics),
-        "costs": costs,
+        "headline_of": lambda name: _headline(record, name),
         "unseen_ids": lambda metrics: unseen_ids(record, metrics, context.get("limits")),
         "as_table": Table.of,
         **context,
@@ -121,22 +113,38 @@ def write_page(
         "flatten": flatten,
         "paragraphs": _paragraphs,
     }
-    write_atomically(folder / REPORT, render(template, values, filters, macros="macros.html.j2", autoescape=True))
+    text = render(template, record, values, filters, macros="macros.html.j2", autoescape=True)
+    write_atomically(folder / REPORT, text)
     return folder / REPORT
 
 
 def render(
-    template: Path, values: dict[str, Any], filters: Mapping[str, Any], *, macros: str | None = None, **options: Any
+    template: Path,
+    record: RunRecord,
+    values: Mapping[str, Any],
+    filters: Mapping[str, Any],
+    *,
+    macros: str | None = None,
+    **options: Any,
 ) -> str:
     """A template of a recipe, which may use those of this folder, and the `macros` as `ui`; ConfigurationError."""
+    names = {
+        "record": record,
+        "data": plain(record.data, "data"),
+        "chosen": record.chosen,
+        "best": record.best,
+        "contests": lambda part: contests(record, part),
+        "costs": lambda caption="": costs(record, caption),
+        **values,
+    }
     loader = FileSystemLoader([template.parent, TEMPLATES])
     options |= {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=loader, keep_trailing_newline=True, **options)
     environment.filters |= filters
     try:
         if macros:
-            values["ui"] = environment.get_template(macros).make_module(values)
-        return environment.get_template(template.name).render(values).lstrip()
+            names["ui"] = environment.get_template(macros).make_module(names)
+        return environment.get_template(template.name).render(names).lstrip()
     except TemplateError as error:
         raise ConfigurationError(f"the template {template}: {type(error).__name__}: {error}") from error
 
@@ -165,9 +173,9 @@ def _drawn(figure: Figure, path: Path) -> dict[str, Any]:
     return {"address": address, "width": width, "height": height}
 
 
-def _headline(record: RunRecord, name: str, known: Mapping[str, Metric]) -> dict[str, Any]:
+def _headline(record: RunRecord, name: str) -> dict[str, Any]:
     """A metric of the chosen model, and how far it is from the best baseline."""
-    metric, value = describe(name, record.unit, known=known), record.chosen.test[name]
+    metric, value = describe(name, record.unit), record.chosen.test[name]
     values = {baseline: each.get(name) for baseline, each in record.baselines.items()}
     baseline = best(values, metric.better)
     found = {"label": metric.label, "unit": metric.unit, "value": value, "baseline": baseline}
@@ -197,15 +205,15 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _meanings(record: RunRecord, known: Mapping[str, Metric]) -> list[tuple[str, str, str]]:
+def _meanings(record: RunRecord) -> list[tuple[str, str, str]]:
     """Label, name and meaning of each metric on the page."""
     names = [name for each in record.models.values() for name in (*each.test, *each.validation)]
     entries = []
-    for group, members in by_group(names, known=known).items():
+    for group, members in by_group(names).items():
         if group == CATALOGUE:
             entries.append(("Catalogue figures", "catalogue_…", CATALOGUE_MEANING))
             continue
-        metrics = [(describe(name, known=known), name) for name in members]
+        metrics = [(describe(name), name) for name in members]
         entries += [(metric.label, name, metric.meaning) for metric, name in metrics if metric.meaning]
     return entries
 

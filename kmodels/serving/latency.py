@@ -12,7 +12,7 @@ from kmodels.errors import ConfigurationError
 
 
 def latency_ms(model: keras.Model, inputs: Mapping[str, np.ndarray], *, repeats: int = 30) -> float:
-    """The median time of predicting these inputs, (1, ...) or (rows, ...), once what the backend compiles is compiled."""
+    """The median time of a prediction, in milliseconds, without the first three, in which the backend compiles."""
     if repeats < 1:
         raise ConfigurationError(f"repeats must be at least 1. Received: repeats={repeats}")
     seconds = []

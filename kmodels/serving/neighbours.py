@@ -114,9 +114,7 @@ def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=str).rename_axis(columns=None)
 
 
-def search(
-    table: Table, ids: npt.NDArray[np.integer], n: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def search(table: Table, ids: npt.NDArray[np.integer], n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Finds the n rows of a table most like each of some of its rows, and their cosines, both (ids, n)."""
     directions = normalize(table[ids].astype(np.float64)) if len(ids) else np.empty((0, table.shape[1]))
     rows, best = np.zeros((len(ids), n), np.int64), np.full((len(ids), n), -np.inf)
