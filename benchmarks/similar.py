@@ -39,7 +39,7 @@ def measure(name: str, rows: int, dim: int, asked: int, n: int) -> dict:
         before = peak()
         table = vectors(rows, dim)
         start = time.perf_counter()
-        found, _ = neighbours.search(table, table[ids], ids, n)
+        found, _ = neighbours.search(table, ids, n)
     else:
         from sklearn.neighbors import NearestNeighbors
 
