@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_MESSAGE, _PART = 600, 300  # characters of a message, and of what was expected or received
+
+
+def printable(text: str, most: int | None = None) -> str:
+    """A text for a line of a terminal: escapes for control characters and the like, and of a long one both ends."""
+    escaped = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    if most is None or len(escaped) <= most:
+        return escaped
+    return f"{escaped[: 2 * most // 3 - 3]} … {escaped[-(most // 3) :]}"
+
 
 class KModelsError(ValueError):
-    """Base of the errors below, so that a caller can catch all of them at once."""
+    """Base of the errors below, so that a caller can catch all of them at once; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, _MESSAGE))
 
 
 class ConfigurationError(KModelsError):
@@ -22,7 +35,7 @@ class DataError(KModelsError):
         row: 1-based line number in that file, or 1-based row of the table.
         column: Name of the column.
         expected: What would have been right.
-        received: What was there instead; strings are shown quoted.
+        received: What was there instead; strings are shown quoted, long ones without their middle.
 
     Example:
         >>> from kmodels.errors import DataError
@@ -49,11 +62,18 @@ class DataError(KModelsError):
             location.append(f"column '{column}'")
         text = f"{', '.join(location)}: {message}" if location else message
         if expected is not None:
-            text += f"; expected {expected}"
+            text += f"; expected {printable(expected, _PART)}"
         if received is not None:
-            text += f"; received {received!r}"
+            text += f"; received {_repr(received)}"
         super().__init__(text)
 
 
 class TrainingError(KModelsError):
     """Training cannot go on: the loss has become NaN or infinite."""
+
+
+def _repr(value: object) -> str:
+    try:
+        return printable(repr(value), _PART)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"a value of type {type(value).__name__}"
