@@ -60,8 +60,8 @@ def main() -> None:
         arrays = {"image": padded, "metadata": metadata}
         arrays = {tensor.name: arrays[tensor.name] for tensor in model.inputs}
 
-        def part(low: int, high: int, arrays: dict = arrays, **how: object) -> Batches:
-            return Batches({key: values[low:high] for key, values in arrays.items()}, target[low:high], **how)
+        def part(low: int, high: int, arrays: dict = arrays, **options: object) -> Batches:
+            return Batches({key: values[low:high] for key, values in arrays.items()}, target[low:high], **options)
 
         training.initialize(model, 0)
         train = part(0, held_out, batch_size=64, shuffle=True, drop_remainder=True)

@@ -57,10 +57,10 @@ def prepare(ratings: pd.DataFrame, users: pd.DataFrame, movies: pd.DataFrame) ->
         & ratings["MovieID"].isin(movie_counts[movie_counts >= 5].index)
     ].copy()
 
-    moment = pd.to_datetime(ratings["Timestamp"], unit="s")
-    ratings["Year"] = moment.dt.year
-    ratings["Month"] = moment.dt.month
-    ratings["DayOfWeek"] = moment.dt.day_of_week
+    time = pd.to_datetime(ratings["Timestamp"], unit="s")
+    ratings["Year"] = time.dt.year
+    ratings["Month"] = time.dt.month
+    ratings["DayOfWeek"] = time.dt.day_of_week
     ratings["Target"] = ratings["Rating"] / 5.0
 
     users = users.copy()

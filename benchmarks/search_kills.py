@@ -55,8 +55,8 @@ def child(folder: Path, algorithm: str) -> None:
 
     (folder / READY).touch()
     started = time.perf_counter()
-    how = {"algorithm": algorithm, "trials": TRIALS, "epochs": 9 if algorithm == "hyperband" else 4}
-    found = tuning.search(build, data, validation, directory=folder / "search", objective="val_rmse", **how)
+    options = {"algorithm": algorithm, "trials": TRIALS, "epochs": 9 if algorithm == "hyperband" else 4}
+    found = tuning.search(build, data, validation, directory=folder / "search", objective="val_rmse", **options)
     result = {"seconds": time.perf_counter() - started, "trials": found.trials.to_dict("list")}
     (folder / TABLE).write_text(json.dumps(result))
 
@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", default=RUNS, help="backend:algorithm, with commas; default: %(default)s")
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="of the times of the kills; default: 0")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -135,8 +135,8 @@ def main() -> None:
             seconds = json.loads((whole / TABLE).read_text())["seconds"]
             done = []  # trials that had ended at each kill
             # Short enough for all kills to come before the search ends, where starting again is quick.
-            for moment in rng.uniform(0, 1.2 * seconds / (args.kills + 1), args.kills):
-                if not search(broken, *run.split(":"), moment):
+            for delay in rng.uniform(0, 1.2 * seconds / (args.kills + 1), args.kills):
+                if not search(broken, *run.split(":"), delay):
                     break
                 done.append(sum(event["event"] == "ended" for event in events(broken)))
             search(broken, *run.split(":"))

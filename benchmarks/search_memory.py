@@ -45,16 +45,16 @@ def held(trials: int, algorithm: str) -> list[int]:
     def build(hp: Any) -> keras.Model:
         readings.append(resident())
         settings = tuning.embedding_space(hp)
-        how = {"l2": settings["l2_root"] / ROWS**0.5, "dropout": settings["dropout"]}
-        ids = [Embedded(Categorical(name, size), **how) for name, size in IDS.items()]
+        options = {"l2": settings["l2_root"] / ROWS**0.5, "dropout": settings["dropout"]}
+        ids = [Embedded(Categorical(name, size), **options) for name, size in IDS.items()]
         model = embedding_regressor([], embeddings=ids, dim=settings["dim"], hidden=settings["hidden"])
         training.compile_model(model, keras.optimizers.Adam(settings["learning_rate"]))
         return model
 
     train = Batches(inputs, target, batch_size=250, shuffle=True)
     with tempfile.TemporaryDirectory() as folder:
-        how = {"algorithm": algorithm, "trials": trials, "epochs": 2, "directory": Path(folder) / "search"}
-        tuning.search(build, train, Batches(inputs, target, batch_size=250), **how)
+        options = {"algorithm": algorithm, "trials": trials, "epochs": 2, "directory": Path(folder) / "search"}
+        tuning.search(build, train, Batches(inputs, target, batch_size=250), **options)
     backend.clear_session()
     readings.append(resident())
     return readings[-trials - 1 :]  # the first models found the search space

@@ -42,7 +42,7 @@ RECIPE = runpy.run_path(str(PURCHASES))
 
 
 class OptunaSpace:
-    """What a search space asks of KerasTuner's `hp`, asked of a trial of Optuna's."""
+    """Gives a search space the methods of KerasTuner's `hp`, answered by a trial of Optuna's."""
 
     def __init__(self, trial: Any) -> None:
         self.trial = trial
@@ -71,8 +71,8 @@ def score(hp: Any, build: Callable, train: Batches, validation: Batches, *, epoc
     model = build(hp)
     training.initialize(model, seed)
     with tempfile.TemporaryDirectory() as folder:
-        how = {"epochs": epochs, "folder": Path(folder), "seed": seed, "progress": False}
-        return float(training.fit(model, train, validation, **how)[OBJECTIVE].min())
+        options = {"epochs": epochs, "folder": Path(folder), "seed": seed, "progress": False}
+        return float(training.fit(model, train, validation, **options)[OBJECTIVE].min())
 
 
 def scores(model: workflow.TableModel, *, trials: int, epochs: int, seed: int) -> dict[str, list[float]]:
@@ -82,13 +82,13 @@ def scores(model: workflow.TableModel, *, trials: int, epochs: int, seed: int) -
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     data, build, found = model.batches(seed)[:2], builder(model), {}
     for algorithm in ("random", "bayesian"):
-        how = {"algorithm": algorithm, "trials": trials, "epochs": epochs, "seed": seed, "objective": OBJECTIVE}
+        options = {"algorithm": algorithm, "trials": trials, "epochs": epochs, "seed": seed, "objective": OBJECTIVE}
         with tempfile.TemporaryDirectory() as folder:
-            search = tuning.search(build, *data, directory=Path(folder) / "search", **how)
+            search = tuning.search(build, *data, directory=Path(folder) / "search", **options)
         found[f"KerasTuner, {algorithm}"] = search.trials[OBJECTIVE].tolist()
-        again, best = score(search.best, build, *data, epochs=epochs, seed=seed), search.trials[OBJECTIVE].min()
-        if abs(again / best - 1) > 1e-6:
-            raise SystemExit(f"the two sides do not minimise the same: {again} and {best}")
+        retrained, best = score(search.best, build, *data, epochs=epochs, seed=seed), search.trials[OBJECTIVE].min()
+        if abs(retrained / best - 1) > 1e-6:
+            raise SystemExit(f"the two sides do not minimise the same: {retrained} and {best}")
     known: dict[tuple, float] = {}
     first = keras_tuner.HyperParameters()
     tuning.embedding_space(first)

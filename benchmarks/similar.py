@@ -1,7 +1,7 @@
 """Time and memory of `serving.similar` compared with scikit-learn's brute-force neighbours, on the same vectors.
 
-    python benchmarks/similar.py                          1,000,000 vectors of 64, 100 users asked for their 10 nearest
-    python benchmarks/similar.py --rows 20000 --asked 20  a quick look
+    python benchmarks/similar.py                            10 nearest of 100 users among 1,000,000 vectors of 64
+    python benchmarks/similar.py --rows 20000 --queries 20  a quick look
 
 Each runs in a process of its own. Memory is the process's peak above that after its imports: the vectors and all
 intermediate results; the last column is its ratio to the size of the vectors.
@@ -30,9 +30,9 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measure(name: str, rows: int, dim: int, asked: int, n: int) -> dict:
+def measure(name: str, rows: int, dim: int, queries: int, n: int) -> dict:
     """Asks row 1 and on for their nearest; both sides find the same rows."""
-    ids = np.arange(1, asked + 1)
+    ids = np.arange(1, queries + 1)
     if name == "kmodels":
         from kmodels.serving import neighbours
 
@@ -57,18 +57,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=64)
-    parser.add_argument("--asked", type=int, default=100, help="users whose neighbours are asked for")
+    parser.add_argument("--queries", type=int, default=100, help="users whose neighbours are looked up")
     parser.add_argument("--n", type=int, default=10, help="neighbours of each")
     parser.add_argument("--child", choices=NAMES, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    size = (args.rows, args.dim, args.asked, args.n)
+    size = (args.rows, args.dim, args.queries, args.n)
     if args.child:
         print(json.dumps(measure(args.child, *size)))
         return
-    print(f"{args.rows:,} vectors of {args.dim}, {args.asked} asked, {args.n} found for each; {os.cpu_count()} cores")
+    print(f"{args.rows:,} vectors of {args.dim}, {args.queries} queries, {args.n} each; {os.cpu_count()} cores")
     results = {}
     for name in NAMES:
-        flags = [f"--{flag}={value}" for flag, value in zip(("rows", "dim", "asked", "n"), size, strict=True)]
+        flags = [f"--{flag}={value}" for flag, value in zip(("rows", "dim", "queries", "n"), size, strict=True)]
         command = [sys.executable, __file__, "--child", name, *flags]
         print(f"load average {os.getloadavg()[0]:.2f}, running: {name}", flush=True)
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

@@ -50,7 +50,7 @@ def loss_and_gradients(
         target: (batch,).
         user: How the user's features are used.
         item: How the item's features are used.
-        context: Names of the numeric features of the moment, in order. Default ().
+        context: Names of the numeric context features, in order. Default ().
         product: Whether p · q and p ⊙ q take part. Default False.
         l2: Factor of the penalty. Default 0.
         epsilon: Added to the variance in batch normalisation. Default 1e-5.
