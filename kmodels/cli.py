@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib.util
+import io
 import logging
 import math
 import os
@@ -88,6 +89,13 @@ def _become_batch_job() -> None:
             print("Runs as a batch job (SCHED_BATCH): TensorFlow's threads do not preempt each other.", flush=True)
 
 
+def _escape_what_has_no_code() -> None:
+    """Makes a terminal whose encoding lacks a letter print it as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse prints the whole usage before the message: the one line that matters drowns in it.
@@ -109,6 +117,7 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
         >>> parser("prices", "Predicts prices.").parse_args(["--seed", "3"]).seed
         3
     """
+    _escape_what_has_no_code()
     result = _Parser(prog=f"{name}.py", description=description.partition("\n")[0])
     source = "'sample' (default), synthetic; a known name such as ml-1m, downloaded to a cache; or a folder or file"
     result.add_argument("--data", default="sample", metavar="SOURCE", help=source)
@@ -187,6 +196,7 @@ def run(
     Raises:
         SystemExit: With code 0, 2, 130 or 141.
     """
+    _escape_what_has_no_code()
     if getattr(arguments, "data", None) == "sample":
         print(SAMPLE_NOTICE, flush=True)
     if small_operations and os.environ.get("KERAS_BACKEND") == "tensorflow":
@@ -303,5 +313,5 @@ def _number(text: str, kind: Callable[[str], Any], is_allowed: Callable[[Any], b
 
 
 def _stop(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {KModelsError(message)}", file=sys.stderr)
     raise SystemExit(2)

@@ -279,6 +279,22 @@ def test_output_that_is_cut_off_ends_with_141_and_no_word(length):
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize("action", ["cli.run(lambda _: print(text), flags.parse_args([]))", "flags.parse_args(['-h'])"])
+def test_what_a_terminal_cannot_print_is_an_escape(action):
+    script = f"from kmodels import cli; text = 'R² – ρ'; flags = cli.parser('prices', text, data='x'); {action}"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"R\xb2 \u2013 \u03c1" in done.stdout
+
+
+def test_what_a_wrong_flag_holds_is_no_control_character_and_bounded(capsys):
+    code, line = code_and_line(capsys, lambda: flags("--speed\x1b[2J\n", "9" * 10_000))
+    assert code == 2
+    assert line.startswith(r"error: unrecognized arguments: --speed\x1b[2J\n 999")
+    assert len(line) < 700
+
+
 def test_another_pipe_that_breaks_is_an_error_as_any_other():
     done = cut_off("os.write(broken, b'a')", subprocess.PIPE)
     assert done.returncode == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kmodels import __version__
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import ConfigurationError, DataError, printable
 from kmodels.files import read_json, write_json
 from kmodels.report.record import plain
 
@@ -100,4 +100,4 @@ def _set_aside(folder: Path) -> None:
             raise ConfigurationError(f"{previous} holds no run and would be replaced; move it away first")
         shutil.rmtree(previous)
     whole.rename(previous)
-    print(f"The earlier run in {folder} is kept in {folder.with_name(folder.name + '.previous')}")
+    print(printable(f"The earlier run in {folder} is kept in {folder.with_name(folder.name + '.previous')}"))

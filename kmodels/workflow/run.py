@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kmodels import cli, training
+from kmodels.errors import printable
 from kmodels.files import read_json, write_atomically, write_json
 from kmodels.pipelines import Batches
 from kmodels.preprocessing.encoders import Encoder, save_encoders
@@ -65,7 +66,7 @@ class Run:
         """Prints sentences that a reader must not overlook, and keeps them for the record."""
         self.warnings += sentences
         for sentence in sentences:
-            print(f"warning: {sentence}", flush=True)
+            print(printable(f"warning: {sentence}"), flush=True)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -366,17 +367,13 @@ class Run:
         model = fitted[record.best or record.chosen.name].model if saved is None else saved
         inputs = {tensor.name: (tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs}
         write_model_card(self.folder, card, record, inputs=inputs, **context)
-        self._print(record, comparisons.figures(record, headline, found) if table is None else table, lines)
-
-    def _print(self, record: RunRecord, table: pd.DataFrame, lines: Sequence[str]) -> None:
         rows = record.data.get("split", {}).get("test")
-        print(f"\nTest figures{'' if rows is None else f', {rows:,} rows'}:")
-        print(table.to_string(float_format="{:,.4g}".format, na_rep="-"))
-        warnings = [*record.warnings, *(text for each in record.models.values() for text in each.warnings)]
-        report = self.folder / "report.html"
-        for line in (record.choice, *lines, *(f"warning: {text}" for text in warnings), f"Report: {report}"):
-            if line:
-                print(line)
+        _print(f"\nTest figures{'' if rows is None else f', {rows:,} rows'}:")
+        table = comparisons.figures(record, headline, found) if table is None else table
+        _print(table.to_string(float_format="{:,.4g}".format, na_rep="-"))
+        warnings = [f"warning: {printable(text)}" for text in record.all_warnings if text not in self.warnings]
+        for line in filter(None, (record.choice, *lines, *warnings, f"Report: {self.folder / 'report.html'}")):
+            _print(line)
 
     def _is_worker(self) -> bool:
         if not getattr(self.args, "tune", None):
@@ -384,3 +381,7 @@ class Run:
         from kmodels import tuning  # needs KerasTuner, an extra
 
         return tuning.workers.role() == "worker"
+
+
+def _print(text: str) -> None:
+    print("\n".join(map(printable, text.split("\n"))), flush=True)

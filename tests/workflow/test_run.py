@@ -95,8 +95,8 @@ def test_a_run_leaves_its_files_and_prints_its_figures(recipe, tmp_path, capsys)
 def test_floors_are_found_next_to_the_data_and_sentences_are_kept(recipe, tmp_path, capsys):
     (tmp_path / "floors.json").write_text('{"noise": 0.25}')
     run = workflow.Run(flags(tmp_path), recipe)
-    run.warn("Only a line.")
-    assert capsys.readouterr().out == "warning: Only a line.\n"
+    run.warn("Only a line.", "\x1b[2JNo\nword.")
+    assert capsys.readouterr().out == "warning: Only a line.\nwarning: \\x1b[2JNo\\nword.\n"
     run.open("50d2", tmp_path / "line.csv")
     fitted = run.fit("net", build({"learning_rate": 0.1}), *batches()[:2])
     record = run.record(
@@ -109,12 +109,16 @@ def test_floors_are_found_next_to_the_data_and_sentences_are_kept(recipe, tmp_pa
     )
     assert record.data["floors"] == {"noise": 0.25}
     assert record.data["split"] == {"train": 70, "validation": 15, "test": 15}
-    assert record.warnings == ["Only a line.", "And few rows."]
+    assert record.warnings == ["Only a line.", "\x1b[2JNo\nword.", "And few rows."]
     history = pd.DataFrame({"epoch": [1], "loss": [2.0]})
     limits = {"noise": "noise", "other": "unknown", "zero": 0.0}
-    run.write(record, {"net": fitted}, figures={}, compare="rmse", floors=limits, history=history, words="")
+    options = {"floors": limits, "history": history, "lines": ["bell \a\n\x1b[2J"], "words": ""}
+    run.write(record, {"net": fitted}, figures={}, compare="rmse", **options)
     assert (run.folder / "history.csv").read_text() == "epoch,loss\n1,2.0\n"
-    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "warning" in line] == ["warning: And few rows."]
+    assert lines[-4:-1] == ["bell \\x07", "\\x1b[2J", "warning: And few rows."]
+    printed = [line.split() for line in lines]
     assert ["noise", "0.25"] in printed
     assert ["zero", "0"] in printed
     assert not any(line[:1] == ["other"] for line in printed)
