@@ -21,31 +21,10 @@ Node = Any
 def split_at_layer(model: keras.Model, layer: str | None = None) -> tuple[keras.Model, keras.Model]:
     """Cuts a Functional model behind one of its layers; the weights are shared, the model stays as it is.
 
-    The second half serves what would be slow on the whole model: with pictures run through the first half once,
-    metadata can be varied thousands of times.
-
-    Args:
-        model: A Functional or Sequential model with one output. The layer may stand inside a model that is a layer of
-            it, as an image model does, at any depth.
-        layer: Name of the layer. None, the default, takes the last one whose output is a map, (batch, height, width,
-            channels) with more than one position, and past which nothing leads, as a shortcut within a block would.
-
-    Returns:
-        The first half, from a dict of the model's inputs by name to the layer's output, and the second half, from a
-        dict to the model's output: "cut" is the layer's output, and the others are those of the model's inputs
-        that are still needed.
-
-    Raises:
-        ConfigurationError: If the model is not Functional or has several outputs, the layer does not exist, is not
-            unique, has several outputs or is used several times, or there is no layer with a map.
-
-    Example:
-        >>> picture, age = keras.Input((8, 8, 3), name="picture"), keras.Input((1,), name="age")
-        >>> x = keras.layers.Conv2D(4, 3, name="conv")(picture)
-        >>> x = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(x), age])
-        >>> before, after = split_at_layer(keras.Model([picture, age], keras.layers.Dense(2)(x)))
-        >>> before.output.shape, sorted(after.input)
-        ((None, 6, 6, 4), ['age', 'cut'])
+    Without a name the layer is the last one whose output is a map, (batch, height, width, channels) with more than one
+    position, past which nothing leads, as a shortcut within a block would; it may stand inside a model that is a layer.
+    The first half goes from a dict of the model's inputs to the layer's output; the second from a dict, in which "cut"
+    is that output and the others are the inputs that are still needed, to the model's output.
     """
     if not _is_graph(model):
         raise ConfigurationError(f"only a Functional model can be cut in two. Received: {type(model).__name__}")

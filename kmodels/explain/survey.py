@@ -19,21 +19,13 @@ from kmodels.explain.splitting import CUT, split_at_layer
 
 
 class Survey(NamedTuple):
-    """What was found out about a model.
+    """What was found out about a model."""
 
-    Attributes:
-        pictures: uint8 (n, height, width, 3), of the first n rows.
-        heat: float32 (n, h, w), 0 to 1: Grad-CAM of the predicted class of these rows.
-        importance: Accuracy lost by group of inputs, as `permutation_importance` gives it.
-        shap: float64 (rows, groups, classes): SHAP values of the table, or None where the package is not installed.
-        groups: Name of each group of columns.
-    """
-
-    pictures: npt.NDArray[np.uint8]
-    heat: npt.NDArray[np.float32]
-    importance: pd.DataFrame
-    shap: npt.NDArray[np.float64] | None
-    groups: list[str]
+    pictures: npt.NDArray[np.uint8]  # (n, height, width, 3), of the first n rows
+    heat: npt.NDArray[np.float32]  # (n, h, w), 0 to 1: Grad-CAM of the predicted class of these rows
+    importance: pd.DataFrame  # accuracy lost by group of inputs, as `permutation_importance` gives it
+    shap: npt.NDArray[np.float64] | None  # (rows, groups, classes) of the table; None without the package
+    groups: list[str]  # name of each group of columns
 
 
 def survey(

@@ -13,22 +13,7 @@ def check_inputs(model: keras.Model, batches: Batches) -> None:
     """Refuses data that a model cannot take, before a backend meets it in the middle of a compiled step.
 
     Out-of-range ids give NaN on JAX without a word, and an exception inside a compiled step destroys the model there.
-
-    Args:
-        model: A Functional model with named inputs.
-        batches: The data; all rows of `inputs` and `target` are checked for ids and NaN, the first batch for names,
-            shapes and dtypes. What the parts make is checked for shape alone: encoders see to their values.
-
-    Raises:
-        DataError: If an input is missing or unknown, has another shape or kind of dtype, holds NaN or infinity, or an
-            id is outside its embedding table; or if the target holds NaN or infinity.
-
-    Example:
-        >>> x = keras.Input((), dtype="int32", name="item_id")
-        >>> model = keras.Model({"item_id": x}, keras.layers.Embedding(3, 2)(x))
-        >>> check_inputs(model, Batches({"item_id": np.array([0, 3], "int32")}))
-        Traceback (most recent call last):
-        kmodels.errors.DataError: row 2, column 'item_id': id out of range; expected 0 to 2; received 3
+    All rows of `inputs` and `target` are checked for ids and NaN, the first batch for names, shapes and dtypes.
     """
     expected = {tensor.name: tensor for tensor in model.inputs}
     batch = batches[0][0]

@@ -14,26 +14,10 @@ from kmodels.pipelines.batches import Arrays
 def history_table(
     owners: np.ndarray, members: np.ndarray, values: np.ndarray, *, n_owners: int, n_members: int
 ) -> sparse.csr_array:
-    """Collects each owner's training ratings: users own items, or items own users.
+    """Collects each owner's training ratings: users own items, or items own users; `values` are less their mean.
 
-    Args:
-        owners: (rows,) integer ids, 0 to n_owners - 1; the rows of id 0 (unknown) are left out.
-        members: (rows,) integer ids, 0 to n_members - 1; the rows of id 0 are left out.
-        values: (rows,) float, the ratings less their mean.
-        n_owners: Rows of the result.
-        n_members: Columns of the result.
-
-    Returns:
-        float32 (n_owners, n_members), sparse; an owner's entries keep the order of the rows, and a value of exactly
-        0 stays an entry.
-
-    Raises:
-        DataError: If an id is out of range, or a pair stands twice.
-
-    Example:
-        >>> history_table(np.array([1, 1]), np.array([2, 1]), np.array([0.5, -1.0]), n_owners=2, n_members=3).toarray()
-        array([[ 0. ,  0. ,  0. ],
-               [ 0. , -1. ,  0.5]], dtype=float32)
+    The float32 table (n_owners, n_members) leaves out rows of id 0, the unknown; an owner's entries keep the order of
+    the rows, and a value of exactly 0 stays an entry.
     """
     for name, ids, size in (("owners", owners, n_owners), ("members", members, n_members)):
         if len(ids) and (ids.min() < 0 or ids.max() >= size):

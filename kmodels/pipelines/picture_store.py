@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from io import BytesIO, FileIO
+from io import FileIO
 from math import prod
 from mmap import ACCESS_COPY, mmap
 from pathlib import Path
@@ -66,10 +66,10 @@ class MemoryStore:
 class DiskStore:
     """Decoded pictures in a memory-mapped file, found again by later epochs and later runs.
 
-    The file is `pictures-IDENTITY-CONTENT.npy`: two arrays in NumPy's format, one behind the other, uint8 (rows,
-    height, width, 3) and uint32 (rows,), the checksum of each picture or 0 for one that is not there. IDENTITY stands
-    for the paths and the size, CONTENT for the files' sizes and times of change and the versions of what decoded
-    them; a file of the same identity and another content is stale and is removed.
+    The file is `pictures-IDENTITY-CONTENT.raw`: uint32 (rows,), the checksum of each picture or 0 for one that is not
+    there, and uint8 (rows, height, width, 3). IDENTITY stands for the paths and the size, CONTENT for the files' sizes
+    and times of change and the versions of what decoded them; a file of the same identity and another content is stale
+    and is removed.
 
     A picture counts as there when its checksum is right, and is checked when a process first uses it; `slot` then
     holds its row, and -1 before. So no run that was killed, no crash of the machine and no two processes writing at
@@ -82,27 +82,21 @@ class DiskStore:
         about = [PIL.__version__, kmodels.__version__, *(f"{a} {b}" for a, b in self._marks)]
         identity, content = _hash([str(size), *self._paths]), _hash(about)
         shape = (len(self._paths), *size, 3)
-        head, tail = _npy_header(np.uint8, shape), _npy_header(np.uint32, shape[:1])
-        self._pixels_at = len(head)
-        self._sums_at = len(head) + prod(shape) + len(tail)
-        bytes_ = self._sums_at + 4 * shape[0]
-        self.file = Path(folder).expanduser() / f"pictures-{identity}-{content}.npy"
+        bytes_ = 4 * shape[0] + prod(shape)
+        self.file = Path(folder).expanduser() / f"pictures-{identity}-{content}.raw"
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            for old in self.file.parent.glob(f"pictures-{identity}-*.npy"):
+            for old in self.file.parent.glob(f"pictures-{identity}-*"):
                 if old != self.file:
                     old.unlink(missing_ok=True)
             self._file = self._open(bytes_)
-            os.pwrite(self._file.fileno(), head, 0)
-            os.pwrite(self._file.fileno(), tail, self._sums_at - len(tail))
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise _no_room(self.file, bytes_) from error
             raise ConfigurationError(f"{self.file.parent}: cannot be used as a cache of pictures ({error})") from error
         # Not as np.memmap, whose slices carry much baggage.
-        mapped = np.memmap(self._file, np.uint8, "r", self._pixels_at, shape)
-        self.pixels: Pixels = np.asarray(mapped)
-        self._sums = np.memmap(self._file, np.uint32, "r", self._sums_at, shape[:1])
+        self._sums = np.asarray(np.memmap(self._file, np.uint32, "r", 0, shape[:1]))
+        self.pixels: Pixels = np.asarray(np.memmap(self._file, np.uint8, "r", self._sums.nbytes, shape))
         self.slot = np.full(shape[0], -1)
 
     def _open(self, size: int) -> FileIO:
@@ -145,11 +139,11 @@ class DiskStore:
                 continue
             try:
                 # Not through the mapping, where a full disk is not an error but the end of the process.
-                written = os.pwrite(self._file.fileno(), picture, self._pixels_at + row * picture.nbytes)
+                written = os.pwrite(self._file.fileno(), picture, self._sums.nbytes + row * picture.nbytes)
                 if written < picture.nbytes:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 sum_ = np.array([_checksum(picture)], np.uint32)
-                os.pwrite(self._file.fileno(), sum_, self._sums_at + 4 * row)
+                os.pwrite(self._file.fileno(), sum_, 4 * row)
             except OSError as error:
                 raise DataError(f"the cache of pictures cannot be written ({error})", file=self.file) from error
             self.slot[row] = row
@@ -170,13 +164,6 @@ def _hash(words: Sequence[str]) -> str:
 
 def _checksum(picture: Pixels) -> int:
     return zlib.crc32(picture) or 1  # 0 stands for a picture that is not there
-
-
-def _npy_header(dtype: type, shape: tuple[int, ...]) -> bytes:
-    buffer = BytesIO()
-    about = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, about)
-    return buffer.getvalue()
 
 
 def _no_room(file: Path, size: int) -> ConfigurationError:

@@ -14,20 +14,10 @@ _LARGE = 2**20  # bytes
 
 
 def tf_data(batches: Batches) -> Any:
-    """Serves batches through tf.data, which makes the next ones while a step runs.
+    """A tf.data.Dataset of the batches, in their order, that each backend's `fit` takes; `set_epoch` works on it too.
 
-    The batches are those of the argument, in its order. Small ones that no part makes in the background are fetched
-    from Python 16 at a time. Where all batches are of one size, it is part of the dataset's type, which lets
-    TensorFlow simplify a model's graph.
-
-    Args:
-        batches: What to serve; `set_epoch` on it also works on the result.
-
-    Returns:
-        A tf.data.Dataset that each backend's `model.fit` takes.
-
-    Raises:
-        ConfigurationError: If TensorFlow is not installed.
+    Small batches that no part makes in the background are fetched from Python 16 at a time. Where all batches are of
+    one size, it is part of the dataset's type, which lets TensorFlow simplify a model's graph.
     """
     tf = backend.tensorflow()
     structure = batches[0]

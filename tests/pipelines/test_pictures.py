@@ -389,14 +389,6 @@ def test_a_later_run_decodes_nothing(paths, tmp_path, decoded):
     assert len(cache_files(tmp_path / "deep" / "cache")) == 1
 
 
-def test_the_file_is_numpys_own_format(paths, tmp_path):
-    whole = Pictures(paths, SIZE, cache=tmp_path / "c")(np.arange(ROWS))["image"]
-    (file,) = (tmp_path / "c").iterdir()
-    with file.open("rb") as opened:
-        np.testing.assert_array_equal(np.load(opened), whole)
-        assert np.load(opened).tolist() == [zlib.crc32(picture.tobytes()) for picture in whole]
-
-
 def test_a_changed_picture_is_seen_by_the_next_run(paths, tmp_path, decoded):
     Pictures(paths, SIZE, cache=tmp_path / "c")(np.arange(ROWS))
     old = cache_files(tmp_path / "c")
@@ -437,17 +429,15 @@ def test_a_picture_that_changes_during_a_run_is_not_kept_for_later_ones(paths, t
     np.testing.assert_array_equal(later(np.arange(ROWS))["image"], expected(paths))
 
 
-@pytest.mark.parametrize("damage", ["pixels", "checksums", "head", "cut", "longer", "empty", "zeros"])
+@pytest.mark.parametrize("damage", ["pixels", "checksums", "cut", "longer", "empty", "zeros"])
 def test_a_damaged_file_gives_no_wrong_picture(paths, tmp_path, damage):
     Pictures(paths, SIZE, cache=tmp_path / "c")(np.arange(ROWS))
     (file,) = (tmp_path / "c").iterdir()
     data = bytearray(file.read_bytes())
     match damage:
         case "pixels":
-            data[len(data) // 2] ^= 1
-        case "checksums":
             data[-2] ^= 1
-        case "head":
+        case "checksums":
             data[8] ^= 1
         case "cut":
             del data[-7:]
@@ -461,7 +451,8 @@ def test_a_damaged_file_gives_no_wrong_picture(paths, tmp_path, damage):
     for _ in range(2):
         again = Pictures(paths, SIZE, cache=tmp_path / "c")
         np.testing.assert_array_equal(again(np.arange(ROWS))["image"], expected(paths))
-    np.testing.assert_array_equal(np.load(file), expected(paths))
+    checksums = [zlib.crc32(picture.tobytes()) for picture in expected(paths)]
+    assert file.read_bytes() == np.array(checksums, np.uint32).tobytes() + expected(paths).tobytes()
 
 
 def test_two_runs_share_a_file(paths, tmp_path, decoded):
@@ -501,7 +492,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(paths, tmp_path, monk
 def test_a_disk_that_fills_up_later_is_one_clear_error(paths, tmp_path, monkeypatch):
     pictures = Pictures(paths, SIZE, cache=tmp_path / "c")
     monkeypatch.setattr(os, "pwrite", lambda file, data, place: 1)
-    with pytest.raises(DataError, match=r"\.npy: the cache of pictures cannot be written \(.*No space left"):
+    with pytest.raises(DataError, match=r"\.raw: the cache of pictures cannot be written \(.*No space left"):
         pictures(np.arange(3))
     monkeypatch.undo()
     np.testing.assert_array_equal(pictures(np.arange(3))["image"], expected(paths, range(3)))
