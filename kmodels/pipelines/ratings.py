@@ -146,28 +146,14 @@ class Ratings:
         ids = {f"{name}_id": side.vocabulary for name, side in self._sides.items()}
         return ids | {f"{name}s": side.encoder for name, side in self._sides.items() if side.encoder is not None}
 
-    @property
-    def user_features(self) -> tuple[Feature, ...]:
-        """Features of the users' table."""
-        return tuple(feature for _, feature in self._inputs["user"].values())
-
-    @property
-    def item_features(self) -> tuple[Feature, ...]:
-        """Features of the items' table."""
-        return tuple(feature for _, feature in self._inputs["item"].values())
-
-    @property
-    def context_features(self) -> tuple[Feature, ...]:
-        """Features of the context of a rating."""
-        return tuple(Numeric(name, values.shape[1]) for name, values in self.context.items())
-
     def features(self) -> dict[str, tuple[Feature, ...]]:
-        """All features, as the arguments of `models.neumf`."""
-        return {
-            "user_features": self.user_features,
-            "item_features": self.item_features,
-            "context_features": self.context_features,
+        """The `user_features`, `item_features` and `context_features` that `models.neumf` takes."""
+        features: dict[str, tuple[Feature, ...]] = {
+            f"{name}_features": tuple(feature for _, feature in inputs.values())
+            for name, inputs in self._inputs.items()
         }
+        features["context_features"] = tuple(Numeric(name, values.shape[1]) for name, values in self.context.items())
+        return features
 
     def arrays(self, part: str | None = None) -> dict[str, Any]:
         """Arguments of `evaluation.recommender.evaluate`; of a part, those of `evaluation.recommender.rate`."""
@@ -290,10 +276,14 @@ class Ratings:
     @cached_property
     def _inputs(self) -> dict[str, dict[str, tuple[str, Feature]]]:
         """For "user" and "item", what `Side.inputs` gives."""
-        own = {"user_id", "item_id", "user_history", "item_history", *self.context}
         encoded = [{f.name for f in side.encoder.features} for side in self._sides.values() if side.encoder]
         shared = encoded[0] & encoded[1] if len(encoded) == 2 else set()
-        return {name: side.inputs(own | shared) for name, side in self._sides.items()}
+        return {name: side.inputs(self._own | shared) for name, side in self._sides.items()}
+
+    @property
+    def _own(self) -> set[str]:
+        """Names of the inputs that are not of side tables."""
+        return {"user_id", "item_id", "user_history", "item_history", *self.context}
 
     @cached_property
     def _user_history(self) -> sparse.csr_array:
@@ -314,8 +304,7 @@ class Ratings:
 
     def _check(self, model: keras.Model) -> None:
         """Refuses a model with inputs that are not made here."""
-        made = {"user_id", "item_id", "user_history", "item_history", *self.context}
-        made |= {name for inputs in self._inputs.values() for name in inputs}
+        made = self._own.union(*self._inputs.values())
         if lacking := sorted(_names(model) - made):
             raise ConfigurationError(
                 f"the model has inputs that these ratings do not make: {', '.join(lacking)}; they make "
@@ -349,11 +338,8 @@ class Ratings:
     def _neutral(self, model: keras.Model, rows: int) -> dict[str, npt.NDArray[np.float32]]:
         """Context of nothing known."""
         names = _names(model)
-        return {
-            feature.name: np.zeros((rows, feature.size), np.float32)
-            for feature in self.context_features
-            if feature.name in names
-        }
+        widths = {name: values.shape[1] for name, values in self.context.items() if name in names}
+        return {name: np.zeros((rows, width), np.float32) for name, width in widths.items()}
 
 
 def _names(model: keras.Model) -> set[str]:

@@ -43,9 +43,9 @@ def model(ratings):
     return models.neumf(
         ratings.n_users,
         ratings.n_items,
-        user_features=[MultiHot("user_history", 2 * ratings.n_items), *ratings.user_features],
-        item_features=[MultiHot("item_history", 2 * ratings.n_users), *ratings.item_features],
-        context_features=ratings.context_features,
+        user_features=[MultiHot("user_history", 2 * ratings.n_items), *ratings.features()["user_features"]],
+        item_features=[MultiHot("item_history", 2 * ratings.n_users), *ratings.features()["item_features"]],
+        context_features=ratings.features()["context_features"],
     )
 
 
@@ -65,16 +65,20 @@ def test_ids_count_what_training_shows_from_1(ratings):
 
 
 def test_features_are_named_by_table_and_column(ratings):
-    assert ratings.user_features == (Numeric("user_numbers", 1), Categorical("job", 3), Categorical("user_kind", 3))
-    assert ratings.item_features == (MultiHot("tags", 2), Categorical("item_kind", 3))
-    assert ratings.context_features == (Numeric("session", 3), Numeric("hour", 1))
+    assert ratings.features()["user_features"] == (
+        Numeric("user_numbers", 1),
+        Categorical("job", 3),
+        Categorical("user_kind", 3),
+    )
+    assert ratings.features()["item_features"] == (MultiHot("tags", 2), Categorical("item_kind", 3))
+    assert ratings.features()["context_features"] == (Numeric("session", 3), Numeric("hour", 1))
     assert set(ratings.encoders) == {"user_id", "item_id", "users", "items"}
 
 
 def test_only_named_columns_are_used_where_some_are_named():
     ratings = fit(user_columns={"years": Number(of="age", log=True)})
-    assert ratings.user_features == (Numeric("user_numbers", 1),)
-    assert {feature.name for feature in ratings.item_features} == {"tags", "kind"}
+    assert ratings.features()["user_features"] == (Numeric("user_numbers", 1),)
+    assert {feature.name for feature in ratings.features()["item_features"]} == {"tags", "kind"}
 
 
 def test_it_makes_just_the_models_inputs(ratings, model):
@@ -113,8 +117,8 @@ def test_what_is_held_out_changes_no_encoder(ratings, model):
     users.loc[0, ["age", "job", "kind"]] = [99, "z", "z"]
     items.loc[0, ["tags", "kind"]] = ["d|e", "z"]
     changed = fit(users=users, items=items)
-    assert changed.user_features == ratings.user_features
-    assert changed.item_features == ratings.item_features
+    assert changed.features()["user_features"] == ratings.features()["user_features"]
+    assert changed.features()["item_features"] == ratings.features()["item_features"]
     before, after = (everything(each.batches(model, SPLIT.train)) for each in (ratings, changed))
     for name, values in before.items():
         np.testing.assert_array_equal(values, after[name])
@@ -182,7 +186,7 @@ def test_new_pairs_are_fed_from_saved_files_alone(ratings, model, tmp_path):
     ratings.save(tmp_path)
     loaded = Ratings.load(tmp_path)
     assert loaded.scale == ratings.scale
-    assert loaded.context_features == ratings.context_features
+    assert loaded.features()["context_features"] == ratings.features()["context_features"]
     found = loaded.new_batches(model, pairs)[0][0]
     for name, values in ratings.new_batches(model, pairs)[0][0].items():
         np.testing.assert_array_equal(values, found[name])

@@ -356,7 +356,7 @@ def test_a_table_of_ones_own_trains_the_default_model_and_predicts_from_its_fold
 
     known = pd.read_csv(books / "books.csv").iloc[:3].rename(columns={"reader": "user_id", "isbn": "item_id"})
     model, ratings = keras.saving.load_model(tmp_path / "model.keras"), Ratings.load(tmp_path)
-    assert {"age", "town"} >= {feature.name for feature in ratings.user_features} - {"user_numbers"}
+    assert {"age", "town"} >= {feature.name for feature in ratings.features()["user_features"]} - {"user_numbers"}
     pairs = pd.concat([known, pd.DataFrame({"user_id": ["nobody"], "item_id": ["nothing"]})])
     predicted = ratings.in_units(training.predict(model, ratings.new_batches(model, pairs)))
     assert predicted.shape == (4,)
