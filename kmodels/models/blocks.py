@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -15,11 +16,11 @@ from kmodels.features import Bag, Categorical, Feature, MultiHot, Numeric, check
 Tensor = Any
 
 
-def check_sizes(**sizes: int) -> None:
+def check_sizes(**sizes: int | Sequence[int]) -> None:
     """Refuses sizes below 1."""
-    for what, size in sizes.items():
-        if size < 1:
-            raise ConfigurationError(f"{what} must be at least 1. Received: {what}={size}")
+    for what, value in sizes.items():
+        if min([value] if isinstance(value, int) else value, default=1) < 1:
+            raise ConfigurationError(f"{what} must be at least 1. Received: {what}={value}")
 
 
 def check_rates(**rates: float) -> None:
@@ -27,6 +28,17 @@ def check_rates(**rates: float) -> None:
     for what, rate in rates.items():
         if not 0 <= rate < 1:
             raise ConfigurationError(f"{what} must be at least 0 and below 1. Received: {what}={rate}")
+
+
+@contextmanager
+def channels_last() -> Iterator[None]:
+    """Layers made inside take pictures of (height, width, channels), whatever the user's `keras.json` says."""
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(before)
 
 
 def inputs(features: Sequence[Feature]) -> dict[str, Tensor]:
@@ -83,12 +95,25 @@ def dense(
     )(x)
 
 
+def batch_norm(x: Tensor, *, name: str) -> Tensor:
+    """Batch normalisation with torch's epsilon, not Keras's 1e-3: the published networks were trained with it."""
+    return layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=name)(x)
+
+
+def conv_bn(
+    x: Tensor, filters: int, size: int, names: tuple[str, str], *, initializer: Any = "he_normal", **kwargs: Any
+) -> Tensor:
+    """A convolution and batch normalisation, which has the bias."""
+    x = layers.Conv2D(filters, size, use_bias=False, kernel_initializer=initializer, name=names[0], **kwargs)(x)
+    return batch_norm(x, name=names[1])
+
+
 def mlp(
     x: Tensor,
     hidden: Sequence[int],
     *,
     activation: str = "relu",
-    batch_norm: bool = False,
+    normalize: bool = False,
     dropout: float = 0.0,
     initializer: Any = "glorot_uniform",
     l2: float = 0.0,
@@ -97,9 +122,8 @@ def mlp(
     """A stack of Dense → (batch normalisation) → activation → dropout."""
     for i, units in enumerate(hidden, start=1):
         x = dense(x, units, initializer=initializer, l2=l2, name=f"{name}_{i}")
-        if batch_norm:
-            # torch's epsilon, not Keras's 1e-3: the published networks were trained with it.
-            x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"{name}_{i}_bn")(x)
+        if normalize:
+            x = batch_norm(x, name=f"{name}_{i}_bn")
         x = layers.Activation(activation, name=f"{name}_{i}_{activation}")(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"{name}_{i}_dropout")(x)

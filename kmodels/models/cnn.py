@@ -19,24 +19,8 @@ from kmodels.models import blocks
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Convolutions at one resolution, each with batch normalisation and ReLU, then max pooling.
-
-    Args:
-        filters: Kernels of each convolution.
-        depth: Convolutions, 1 or more. Default 1.
-        kernel: Height and width of each kernel. Default 3.
-        shortcut: Whether the first convolution's result is added to what enters the last one's ReLU; needs a depth of 2
-            or more. Default False.
-        pool: Height and width of the max pooling; 1 for none. Default 2.
-
-    Raises:
-        ConfigurationError: If a number is below 1, or a stage of one convolution has a shortcut.
-
-    Example:
-        >>> Stage(32, depth=2)
-        Stage(filters=32, depth=2, kernel=3, shortcut=False, pool=2)
-    """
+class _Stage:
+    """Convolutions at one resolution, each with batch normalisation and ReLU, then max pooling."""
 
     filters: int
     depth: int = 1
@@ -45,16 +29,17 @@ class Stage:
     pool: int = 2
 
     def __post_init__(self) -> None:
-        blocks.check_sizes(**{what: getattr(self, what) for what in ("filters", "depth", "kernel", "pool")})
+        blocks.check_sizes(filters=self.filters, depth=self.depth, kernel=self.kernel, pool=self.pool)
         if self.shortcut and self.depth < 2:
             raise ConfigurationError(f"a shortcut needs a depth of 2 or more. Received: depth={self.depth}")
 
 
+@blocks.channels_last()
 def cnn(
     input_shape: tuple[int, int, int],
     classes: int,
     *,
-    stages: Sequence[Stage | Mapping[str, Any]],
+    stages: Sequence[Mapping[str, Any]],
     augmentation: Sequence[layers.Layer] = (),
     flatten: bool = False,
     hidden: Sequence[int] = (),
@@ -66,7 +51,10 @@ def cnn(
     Args:
         input_shape: Height, width and channels of a picture.
         classes: Number of classes, 2 or more.
-        stages: At least one stage, each a `Stage` or a dict of its settings.
+        stages: At least one stage of convolutions with batch normalisation and ReLU, each a dict: `filters`; `depth`,
+            the number of convolutions (1 where it is left out); `kernel`, their height and width (3); `shortcut`,
+            whether the first one's result is added to what enters the last one's ReLU (False); `pool`, height and width
+            of the max pooling, 1 for none (2).
         augmentation: Keras layers that change pictures of values 0 to 1 in training, such as `augment` makes; new ones
             for each model. `predict` and `evaluate` leave them out; a direct call needs `model(x, training=False)`,
             since with nothing said Keras's random layers are active. Default ().
@@ -80,17 +68,17 @@ def cnn(
         float32 (batch, classes), logits.
 
     Raises:
-        ConfigurationError: If there is no stage, a size is too small, the rate is outside [0, 1), or pooling leaves
-            nothing of the picture.
+        ConfigurationError: If there is no stage, a size is too small, a stage of one convolution has a shortcut, the
+            rate is outside [0, 1), or pooling leaves nothing of the picture.
 
     Example:
         >>> from kmodels.models import presets
-        >>> cnn((32, 32, 3), 5, stages=[Stage(8), Stage(16)]).output_shape
+        >>> cnn((32, 32, 3), 5, stages=[{"filters": 8}, {"filters": 16}]).output_shape
         (None, 5)
         >>> cnn(**presets.CNN["deep"]).name
         'fashion_deep'
     """
-    chosen = [stage if isinstance(stage, Stage) else Stage(**stage) for stage in stages]
+    chosen = [_Stage(**stage) for stage in stages]
     if min(input_shape) < 1 or classes < 2 or not stages:
         raise ConfigurationError(
             "a CNN needs pictures, 2 classes and 1 stage at least. "
@@ -115,19 +103,11 @@ def cnn(
     return keras.Model({"image": image}, blocks.dense(x, classes, name="logits"), name=name)
 
 
-def _stage(x: blocks.Tensor, stage: Stage, *, name: str) -> blocks.Tensor:
+def _stage(x: blocks.Tensor, stage: _Stage, *, name: str) -> blocks.Tensor:
     first = None
     for i in range(1, stage.depth + 1):
-        # Batch normalisation has the bias.
-        x = layers.Conv2D(
-            stage.filters,
-            stage.kernel,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=f"{name}_{i}_conv",
-        )(x)
-        x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"{name}_{i}_bn")(x)
+        names = f"{name}_{i}_conv", f"{name}_{i}_bn"
+        x = blocks.conv_bn(x, stage.filters, stage.kernel, names, padding="same")
         if stage.shortcut and i == stage.depth:
             x = layers.Add(name=f"{name}_sum")([first, x])
         x = layers.ReLU(name=f"{name}_{i}_relu")(x)
@@ -135,6 +115,7 @@ def _stage(x: blocks.Tensor, stage: Stage, *, name: str) -> blocks.Tensor:
     return layers.MaxPooling2D(stage.pool, name=f"{name}_pool")(x) if stage.pool > 1 else x
 
 
+@blocks.channels_last()
 def augment(size: int = 28, *, flip: bool = True, shift: int = 2, erase: float = 0.5) -> list[layers.Layer]:
     """Makes layers that change pictures in training: mirror them, move them by whole pixels, hide a rectangle.
 
@@ -187,7 +168,7 @@ def mirrored(model: keras.Model) -> keras.Model:
     Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", 2012.
 
     Example:
-        >>> net = mirrored(cnn((28, 28, 1), 10, stages=[Stage(8)]))
+        >>> net = mirrored(cnn((28, 28, 1), 10, stages=[{"filters": 8}]))
         >>> net.inputs[0].name, net.output_shape
         ('image', (None, 10))
     """

@@ -66,6 +66,8 @@ def embedding_regressor(
     l2: float = 0.0,
     stddev: float = 0.05,
     mean: float = 0.0,
+    units: int = 1,
+    output: str = "prediction",
     name: str = "embedding_regressor",
 ) -> keras.Model:
     """Predicts a number from features and ids.
@@ -88,12 +90,14 @@ def embedding_regressor(
         l2: Factor of the penalty l2 · Σ w² on the features' numbers and vectors; the ids have their own. Default 0.
         stddev: Standard deviation of the initial vectors of ids and categories; the numbers start at 0. Default 0.05.
         mean: Initial value of the output: the mean target. Default 0.
+        units: Numbers to predict of each row. Default 1.
+        output: Name of the output layer. Default "prediction".
         name: Name of the model. Default "embedding_regressor".
 
     Returns:
         An uncompiled Functional model: an input for each feature (two for a Bag) and each id, int32 (batch,); output
-        float32 (batch, 1), in the target's unit. The tables of the id `user_id` are the layers `user_id_embedding` and
-        `user_id_bias`.
+        float32 (batch, units), in the target's unit. The tables of the id `user_id` are the layers `user_id_embedding`
+        and `user_id_bias`.
 
     Raises:
         ConfigurationError: If there is neither feature nor id, a size is below 1, the rate is outside [0, 1), or two
@@ -105,55 +109,9 @@ def embedding_regressor(
         >>> model.output_shape, model.get_layer("user_id_embedding").output.shape
         ((None, 1), (None, 16))
     """
-    sizes: dict[str, Any] = {"embeddings": embeddings, "dim": dim, "hidden": hidden}
-    return _build(features, 1, "prediction", **sizes, dropout=dropout, l2=l2, stddev=stddev, mean=mean, name=name)
-
-
-def embedding_classifier(
-    features: Sequence[Feature], classes: int, *, name: str = "embedding_classifier", **options: Any
-) -> keras.Model:
-    """Classifies rows of a table with or without ids: `embedding_regressor` with a number for each class.
-
-    Args:
-        features: As `embedding_regressor` takes them.
-        classes: Number of classes, 2 or more.
-        name: Name of the model. Default "embedding_classifier".
-        **options: `embeddings`, `dim`, `hidden`, `dropout`, `l2` and `stddev`, as of `embedding_regressor`.
-
-    Returns:
-        An uncompiled Functional model with the inputs of `embedding_regressor`; output float32 (batch, classes),
-        logits.
-
-    Raises:
-        ConfigurationError: If there are fewer than 2 classes, or as `embedding_regressor`.
-
-    Example:
-        >>> embedding_classifier([Categorical("age", 8)], 4).output_shape
-        (None, 4)
-    """
-    if classes < 2:
-        raise ConfigurationError(f"a classifier needs at least 2 classes. Received: classes={classes}")
-    return _build(features, classes, "logits", **options, name=name)
-
-
-def _build(
-    features: Sequence[Feature],
-    units: int,
-    output: str,
-    *,
-    name: str,
-    embeddings: Sequence[Embedded] = (),
-    dim: int = 16,
-    hidden: Sequence[int] = (128, 64),
-    dropout: float = 0.0,
-    l2: float = 0.0,
-    stddev: float = 0.05,
-    mean: float = 0.0,
-) -> keras.Model:
-    """The graph of both builders; `units` numbers come out of the layer `output`."""
     if not features and not embeddings:
         raise ConfigurationError("a model needs a feature or an id. Received: neither")
-    blocks.check_sizes(dim=dim, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+    blocks.check_sizes(dim=dim, hidden=hidden, units=units)
     blocks.check_rates(dropout=dropout)
     tensors = blocks.inputs([*features, *(part.id for part in embeddings)])
 
@@ -181,6 +139,33 @@ def _build(
     start = keras.initializers.Constant(mean)
     terms.append(blocks.dense(x, units, bias_initializer=start, name="output"))
     return keras.Model(tensors, blocks.add(terms, name=output), name=name)
+
+
+def embedding_classifier(
+    features: Sequence[Feature], classes: int, *, name: str = "embedding_classifier", **options: Any
+) -> keras.Model:
+    """Classifies rows of a table with or without ids: `embedding_regressor` with a number for each class.
+
+    Args:
+        features: As `embedding_regressor` takes them.
+        classes: Number of classes, 2 or more.
+        name: Name of the model. Default "embedding_classifier".
+        **options: `embeddings`, `dim`, `hidden`, `dropout`, `l2` and `stddev`, as of `embedding_regressor`.
+
+    Returns:
+        An uncompiled Functional model with the inputs of `embedding_regressor`; output float32 (batch, classes),
+        logits.
+
+    Raises:
+        ConfigurationError: If there are fewer than 2 classes, or as `embedding_regressor`.
+
+    Example:
+        >>> embedding_classifier([Categorical("age", 8)], 4).output_shape
+        (None, 4)
+    """
+    if classes < 2:
+        raise ConfigurationError(f"a classifier needs at least 2 classes. Received: classes={classes}")
+    return embedding_regressor(features, **options, units=classes, output="logits", name=name)
 
 
 def _groups(features: Sequence[Feature]) -> list[list[Feature]]:

@@ -85,7 +85,7 @@ def fusion_classifier(
     if metadata_features:
         vectors.append(_metadata_branch(metadata_features, inputs, metadata_hidden, rate))
     x = blocks.concatenate(vectors, name="joined")
-    x = blocks.mlp(x, head_hidden, batch_norm=True, dropout=dropout, initializer=_he_normal(), name="head")
+    x = blocks.mlp(x, head_hidden, normalize=True, dropout=dropout, initializer=_he_normal(), name="head")
     return keras.Model(inputs, blocks.dense(x, classes, name="logits"), name=name)
 
 
@@ -118,8 +118,8 @@ def _metadata_branch(
     first, *rest = hidden
     stddev = (2 / first) ** 0.5  # of the tables of categories, which are kernels for one-hot columns
     x = blocks.project(features, inputs, first, initializer=_he_normal(), stddev=stddev, name="metadata")
-    x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name="metadata_bn")(x)
+    x = blocks.batch_norm(x, name="metadata_bn")
     x = layers.Activation("relu", name="metadata_relu")(x)
     if dropout:
         x = layers.Dropout(dropout, name="metadata_dropout")(x)
-    return blocks.mlp(x, rest, batch_norm=True, dropout=dropout, initializer=_he_normal(), name="metadata_mlp")
+    return blocks.mlp(x, rest, normalize=True, dropout=dropout, initializer=_he_normal(), name="metadata_mlp")

@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from kmodels.errors import ConfigurationError
+from kmodels.models import blocks
 from kmodels.models.blocks import Tensor
 
 
@@ -59,6 +60,7 @@ def image_input(
     return layers.Normalization(mean=means, variance=[value**2 for value in stds], name=f"{name}_normalised")(x)
 
 
+@blocks.channels_last()
 def image_augmentation(
     *,
     flip: bool = True,
@@ -118,20 +120,13 @@ def image_augmentation(
     return chosen
 
 
+@blocks.channels_last()
 def compact_backbone(pictures: Tensor) -> keras.Model:
     """A small network from pictures to features, for a few hundred to a few thousand of them and no pretraining."""
     x = pictures
     for i, width in enumerate((16, 32, 48, 96), start=1):
-        x = layers.Conv2D(
-            width,
-            5 if i == 1 else 3,
-            strides=2 if i == 1 else 1,
-            padding="same",
-            use_bias=False,  # batch normalisation has one
-            kernel_initializer="he_normal",
-            name=f"eye_{i}_conv",
-        )(x)
-        x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"eye_{i}_bn")(x)
+        size, stride = (5, 2) if i == 1 else (3, 1)
+        x = blocks.conv_bn(x, width, size, (f"eye_{i}_conv", f"eye_{i}_bn"), strides=stride, padding="same")
         x = layers.ReLU(name=f"eye_{i}_relu")(x)
         if i in (1, 3):
             x = layers.MaxPooling2D(2, name=f"eye_{i}_pool")(x)

@@ -66,8 +66,7 @@ def matrix_factorization(
         >>> matrix_factorization(5001, 2001, **presets.MATRIX_FACTORIZATION["a_small"]).count_params()
         63443
     """
-    blocks.check_sizes(n_users=n_users, n_items=n_items, dim=dim)
-    blocks.check_sizes(**{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+    blocks.check_sizes(n_users=n_users, n_items=n_items, dim=dim, hidden=hidden)
     tensors = blocks.inputs([Categorical("user_id", n_users), Categorical("item_id", n_items)])
     vectors, terms = [], []
     for prefix, size in (("user", n_users), ("item", n_items)):

@@ -134,7 +134,7 @@ def neumf(
     x = blocks.mlp(
         blocks.concatenate(joined, name="joined"),
         hidden,
-        batch_norm=batch_norm,
+        normalize=batch_norm,
         dropout=dropout,
         initializer=initializer,
         l2=l2,

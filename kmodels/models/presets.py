@@ -11,50 +11,32 @@ __all__ = ["CNN", "DENSE", "FUSION", "MATRIX_FACTORIZATION", "NEUMF", "RESNET"]
 Presets = dict[str, dict[str, Any]]
 
 _FASHION = {"input_shape": (28, 28, 1), "classes": 10}
+_RESIDUAL = {"depth": 2, "shortcut": True}
+_FLAT = {"flatten": True, "dropout": 0.3}
 
 #: Of `models.cnn`, for the 28 × 28 grey pictures and 10 classes of Fashion-MNIST, from the smallest to the largest.
 CNN: Presets = {
     # 11,378 parameters, 0.35 million multiplications a picture
-    "narrow": {
-        **_FASHION,
-        "stages": ({"filters": 8}, {"filters": 20}),
-        "flatten": True,
-        "name": "fashion_narrow",
-    },
+    "narrow": {**_FASHION, "stages": ({"filters": 8}, {"filters": 20}), "flatten": True, "name": "fashion_narrow"},
     # 50,282 parameters, 3.9 million multiplications
-    "base": {
-        **_FASHION,
-        "stages": ({"filters": 32}, {"filters": 64}),
-        "flatten": True,
-        "dropout": 0.3,
-        "name": "fashion_base",
-    },
+    "base": {**_FASHION, "stages": ({"filters": 32}, {"filters": 64}), **_FLAT, "name": "fashion_base"},
     # 83,562 parameters, 10.7 million multiplications
     "large_kernel": {
         **_FASHION,
         "stages": ({"filters": 32, "kernel": 5}, {"filters": 64, "kernel": 5}),
-        "flatten": True,
-        "dropout": 0.3,
+        **_FLAT,
         "name": "fashion_large_kernel",
     },
     # 97,594 parameters, 16.8 million multiplications: the most accurate below 100,000
     "deep": {
         **_FASHION,
-        "stages": (
-            {"filters": 32, "depth": 2, "shortcut": True},
-            {"filters": 48, "depth": 2, "shortcut": True},
-            {"filters": 56, "depth": 2, "shortcut": True, "pool": 1},
-        ),
+        "stages": ({"filters": 32, **_RESIDUAL}, {"filters": 48, **_RESIDUAL}, {"filters": 56, **_RESIDUAL, "pool": 1}),
         "name": "fashion_deep",
     },
     # 267,258 parameters, 42.1 million multiplications: the most accurate below 300,000
     "residual": {
         **_FASHION,
-        "stages": (
-            {"filters": 48, "depth": 2, "shortcut": True},
-            {"filters": 80, "depth": 2, "shortcut": True},
-            {"filters": 96, "depth": 2, "shortcut": True, "pool": 1},
-        ),
+        "stages": ({"filters": 48, **_RESIDUAL}, {"filters": 80, **_RESIDUAL}, {"filters": 96, **_RESIDUAL, "pool": 1}),
         "dropout": 0.2,
         "name": "fashion_residual",
     },
@@ -69,6 +51,8 @@ CNN: Presets = {
     },
 }
 
+_TANH = {"units": 128, "activation": "tanh"}
+
 #: Of `models.dense_classifier`; the first three are published for the profit of films. Parameters at 26 numbers and 2
 #: classes.
 DENSE: Presets = {
@@ -76,13 +60,7 @@ DENSE: Presets = {
     "batchnorm": {"hidden": (64, 128, 128, 64, 64), "batch_norm": True, "name": "profit_batchnorm"},
     # 151,938 parameters; below 0 a leaky unit has Keras's slope of 0.2
     "dropout": {
-        "hidden": (
-            128,
-            256,
-            256,
-            {"units": 128, "activation": "tanh"},
-            {"units": 128, "activation": "tanh", "dropout": 0},
-        ),
+        "hidden": (128, 256, 256, _TANH, {**_TANH, "dropout": 0}),
         "activation": "leaky_relu",
         "dropout": 0.2,
         "name": "profit_dropout",
@@ -101,8 +79,8 @@ DENSE: Presets = {
     },
 }
 
-#: Of `models.fusion_classifier`; all but the first are published. Parameters at 22 columns and 3 classes, the
-#: statistics of batch normalisation not counted.
+#: Of `models.fusion_classifier`, with its dropout of 0.3; all but the first are published. Parameters at 22 columns and
+#: 3 classes, the statistics of batch normalisation not counted.
 FUSION: Presets = {
     # 62,675 parameters: for few pictures and no pretrained weights. Each source adds to the logits on its own, as
     # Bayes' rule adds up two that are independent given the class. In training 30 % of the pictures are left out:
@@ -112,37 +90,22 @@ FUSION: Presets = {
         "backbone": "compact",
         "metadata_hidden": (32,),
         "head_hidden": (),
-        "dropout": 0.3,
         "picture_dropout": 0.3,
         "name": "fusion_compact",
     },
-    "base": {
-        "backbone": "resnet18",
-        "metadata_hidden": (64, 32),
-        "head_hidden": (128, 64),
-        "dropout": 0.3,
-        "name": "fusion_base",
-    },
+    "base": {"backbone": "resnet18", "metadata_hidden": (64, 32), "head_hidden": (128, 64), "name": "fusion_base"},
     "deep": {
         "backbone": "resnet50",
         "metadata_hidden": (128, 64, 32),
         "head_hidden": (128, 64, 32),
-        "dropout": 0.3,
         "name": "fusion_deep",
     },
-    "mix": {
-        "backbone": "resnet50",
-        "metadata_hidden": (32,),
-        "head_hidden": (64, 32),
-        "dropout": 0.3,
-        "name": "fusion_mix",
-    },
+    "mix": {"backbone": "resnet50", "metadata_hidden": (32,), "head_hidden": (64, 32), "name": "fusion_mix"},
     # 11,214,995 parameters
     "final": {
         "backbone": "resnet18",
         "metadata_hidden": (64, 32, 16),
         "head_hidden": (64,),
-        "dropout": 0.3,
         "metadata_dropout": 0.4,
         "name": "fusion_final",
     },

@@ -22,6 +22,7 @@ from kmodels.models.blocks import Tensor
 _LAYER = re.compile(r"(?:layer(\d)_(\d+)_)?(?:(downsample_)|conv|bn)(\d)|fc")
 
 
+@blocks.channels_last()
 def resnet(
     *,
     depths: Sequence[int],
@@ -115,20 +116,12 @@ def _join(x: Tensor, y: Tensor, stride: int, name: str) -> Tensor:
 
 
 def _conv_bn(x: Tensor, filters: int, size: int, names: tuple[str, str], *, stride: int = 1) -> Tensor:
-    conv, bn = names
     # At stride 1 "same" pads all sides alike, as torch does; at stride 2 it would pad two of them.
     if stride > 1 and size > 1:
-        x = layers.ZeroPadding2D(size // 2, name=f"{conv}_pad")(x)
-    x = layers.Conv2D(
-        filters,
-        size,
-        strides=stride,
-        padding="valid" if stride > 1 else "same",
-        use_bias=False,
-        kernel_initializer=keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal"),
-        name=conv,
-    )(x)
-    return layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=bn)(x)
+        x = layers.ZeroPadding2D(size // 2, name=f"{names[0]}_pad")(x)
+    initializer = keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
+    padding = "valid" if stride > 1 else "same"
+    return blocks.conv_bn(x, filters, size, names, initializer=initializer, strides=stride, padding=padding)
 
 
 def torch_weights(model: keras.Model) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kmodels.errors import ConfigurationError, TrainingError
+from kmodels.errors import ConfigurationError
 
 Floats = npt.NDArray[np.float64]
 
@@ -64,13 +64,7 @@ def he(rng: np.random.Generator, n_in: int, n_out: int) -> Floats:
     return rng.normal(0.0, np.sqrt(2 / n_in), (n_in, n_out))
 
 
-def initialize(
-    sizes: Sequence[int],
-    activations: Sequence[str],
-    *,
-    start: Callable[[np.random.Generator, int, int], Floats] | None = None,
-    seed: int = 0,
-) -> list[Layer]:
+def initialize(sizes: Sequence[int], activations: Sequence[str], *, seed: int = 0) -> list[Layer]:
     """Makes a network of any sizes, with random weights and biases of 0.
 
     Weights must differ from the start: units with equal weights get equal gradients and would stay equal for ever.
@@ -85,7 +79,7 @@ def initialize(
     rng = np.random.default_rng(seed)
     layers = []
     for n_in, n_out, activation in zip(sizes, sizes[1:], activations, strict=False):
-        draw = start or (he if activation == "relu" else xavier)
+        draw = he if activation == "relu" else xavier
         layers.append(Layer(draw(rng, n_in, n_out), np.zeros(n_out), activation))
     return layers
 
@@ -135,35 +129,3 @@ def descend(network: Sequence[Layer], gradients: Sequence[Layer], learning_rate:
         Layer(layer.weights - learning_rate * slope.weights, layer.bias - learning_rate * slope.bias, layer.activation)
         for layer, slope in zip(network, gradients, strict=True)
     ]
-
-
-def fit(
-    network: Sequence[Layer],
-    x: Floats,
-    target: Floats,
-    *,
-    epochs: int,
-    learning_rate: float = 0.1,
-    batch_size: int | None = None,
-    seed: int = 0,
-) -> tuple[list[Layer], list[float]]:
-    """Trains by gradient descent on the mean squared error.
-
-    With all rows at once the steps go straight downhill, but there is one for each pass over the data. With a few rows
-    at a time (stochastic gradient descent) each step is only roughly downhill, and there are many more of them.
-    """
-    rng, layers, history = np.random.default_rng(seed), list(network), []
-    for _ in range(epochs):
-        order, errors = rng.permutation(len(x)), []
-        for start in range(0, len(x), batch_size or len(x)):
-            rows = order[start : start + (batch_size or len(x))]
-            with np.errstate(over="ignore", invalid="ignore"):  # an error that is no number ends it below
-                results = forward(layers, x[rows])
-                error, by_output = mean_squared_error(results[-1], target[rows])
-            if not np.isfinite(error):
-                raise TrainingError(f"the error is not a finite number. Received: learning_rate={learning_rate}")
-            gradients, _ = backward(layers, results, by_output)
-            layers = descend(layers, gradients, learning_rate)
-            errors.append(error)
-        history.append(float(np.mean(errors)))
-    return layers, history

@@ -6,7 +6,6 @@ import pytest
 
 from kmodels.errors import ConfigurationError
 from kmodels.models import augment, cnn, mirrored, presets
-from kmodels.models.cnn import Stage
 
 RNG = np.random.default_rng(0)
 
@@ -74,7 +73,7 @@ def test_models_are_plain_keras_and_take_bytes():
 
 def test_a_plain_stage_against_numpy():
     """Scaling, two 3 × 3 convolutions with normalisation and ReLU, a shortcut, pooling, average, logits."""
-    model = cnn((4, 4, 1), 2, stages=[Stage(2, depth=2, shortcut=True)])
+    model = cnn((4, 4, 1), 2, stages=[{"filters": 2, "depth": 2, "shortcut": True}])
     model.set_weights([RNG.uniform(0.5, 1.5, weight.shape) for weight in model.get_weights()])
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     image = RNG.integers(0, 256, (4, 4, 1))
@@ -151,7 +150,12 @@ def test_augmentation_mirrors_moves_by_whole_pixels_and_erases(augmented):
 
 
 def test_every_parameter_receives_a_gradient():
-    model = cnn((8, 8, 1), 3, stages=[Stage(3, depth=3, shortcut=True), Stage(4, kernel=5, pool=1)], hidden=(5,))
+    model = cnn(
+        (8, 8, 1),
+        3,
+        stages=[{"filters": 3, "depth": 3, "shortcut": True}, {"filters": 4, "kernel": 5, "pool": 1}],
+        hidden=(5,),
+    )
     model.compile(keras.optimizers.SGD(1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     before = [keras.ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights]
     images = RNG.integers(0, 256, (32, 8, 8, 1)).astype("uint8")
@@ -174,13 +178,16 @@ def test_a_model_rebuilt_from_its_configuration_predicts_the_same():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Stage(0), "filters must be at least 1. Received: filters=0"),
-        (lambda: Stage(8, pool=0), "pool must be at least 1"),
-        (lambda: Stage(8, shortcut=True), "a shortcut needs a depth of 2 or more. Received: depth=1"),
+        (lambda: cnn((8, 8, 1), 2, stages=[{"filters": 0}]), "filters must be at least 1. Received: filters=0"),
+        (lambda: cnn((8, 8, 1), 2, stages=[{"filters": 8, "pool": 0}]), "pool must be at least 1"),
+        (
+            lambda: cnn((8, 8, 1), 2, stages=[{"filters": 8, "shortcut": True}]),
+            "a shortcut needs a depth of 2 or more. Received: depth=1",
+        ),
         (lambda: cnn((28, 28, 1), 10, stages=[]), "1 stage at least.*0 stages"),
-        (lambda: cnn((28, 28, 1), 1, stages=[Stage(8)]), "2 classes.*classes=1"),
-        (lambda: cnn((28, 28, 1), 10, stages=[Stage(8)], dropout=1), "dropout must be"),
-        (lambda: cnn((4, 4, 1), 10, stages=[Stage(8)] * 3), "stage 3 pools by 2 what is 1 × 1"),
+        (lambda: cnn((28, 28, 1), 1, stages=[{"filters": 8}]), "2 classes.*classes=1"),
+        (lambda: cnn((28, 28, 1), 10, stages=[{"filters": 8}], dropout=1), "dropout must be"),
+        (lambda: cnn((4, 4, 1), 10, stages=[{"filters": 8}] * 3), "stage 3 pools by 2 what is 1 × 1"),
         (lambda: augment(28, shift=28), "shift must be from 0 to size - 1"),
         (lambda: augment(28, erase=1.5), "erase from 0 to 1.*erase=1.5"),
     ],

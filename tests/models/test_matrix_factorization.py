@@ -67,7 +67,7 @@ def test_penalties_reach_their_own_weights():
     [
         ({"n_users": 0}, "n_users must be at least 1. Received: n_users=0"),
         ({"dim": 0}, "dim must be at least 1"),
-        ({"hidden": (4, 0)}, r"hidden\[1\] must be at least 1"),
+        ({"hidden": (4, 0)}, "hidden must be at least 1"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

@@ -10,7 +10,7 @@ import pytest
 
 from kmodels import models, training
 from kmodels.errors import ConfigurationError
-from kmodels.models.cnn import Stage, augment, cnn
+from kmodels.models.cnn import augment, cnn
 from kmodels.pipelines import Batches
 from kmodels.training.weights import CompiledModels
 
@@ -177,7 +177,7 @@ def test_rmse_leaves_the_penalty_out():
 
 
 def small_cnn():
-    stages = Stage(8, depth=2, shortcut=True), Stage(8)
+    stages = {"filters": 8, "depth": 2, "shortcut": True}, {"filters": 8}
     return cnn((12, 12, 1), 3, stages=stages, augmentation=augment(12), dropout=0.1)
 
 
@@ -203,7 +203,7 @@ def test_a_model_in_bfloat16_learns_and_is_kept_in_float32(tmp_path):
     images = rng.integers(0, 100, (240, 12, 12, 1)).astype("uint8")
     for place in range(3):  # a bright bar, whose height says the class
         images[labels == place, 4 * place : 4 * place + 3] = 250
-    model = training.in_precision(cnn((12, 12, 1), 3, stages=[Stage(8)], flatten=True), "mixed_bfloat16")
+    model = training.in_precision(cnn((12, 12, 1), 3, stages=[{"filters": 8}], flatten=True), "mixed_bfloat16")
     training.initialize(model, 0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     training.compile_model(model, keras.optimizers.Adam(0.01), loss=loss, metrics=())
