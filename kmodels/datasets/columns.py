@@ -17,12 +17,15 @@ from kmodels.errors import ConfigurationError, DataError
 
 #: A whole number in its usual form, which int64 can hold.
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_SIGNED = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """A column of numbers (int64 for whole ones), the values it may hold, and these in words for error messages."""
+    """A column of numbers (int64 for whole ones), the values it may hold, and these in words for error messages.
+
+    The bounds are such that float64 holds each whole number between them.
+    """
 
     name: str
     dtype: str = "float64"
@@ -30,24 +33,30 @@ class NumberColumn:
     high: float = np.finfo(np.float64).max
     expected: str = "a number"
 
-    def problem(self, text: str) -> str | None:
-        """What is wrong with one field, or None."""
+    def parse(self, text: str) -> float:
+        """The number of a field; a ValueError says what is wrong with it."""
         text = text.strip(" ")
         if not text:
-            return "the field is empty"
-        if self.dtype == "int64":
-            if not _SIGNED.fullmatch(text):
-                return "not a whole number"
-            value: float = int(text)
-        else:
-            try:
-                value = float(text)
-            except ValueError:
-                return "not a number"
-        # float() takes digits grouped by underscores, which is no number in a table.
-        if math.isnan(value) or "_" in text:
-            return "not a number"
-        return None if self.low <= value <= self.high else "out of range"
+            raise ValueError("the field is empty")
+        whole = self.dtype == "int64"
+        if not _DECIMAL.fullmatch(text):
+            raise ValueError("not a whole number" if whole else "not a number")
+        number = parse_float(text)
+        if whole and not number.is_integer():
+            raise ValueError("not a whole number")
+        if not self.low <= number <= self.high:
+            raise ValueError("out of range")
+        return number
+
+
+def parse_float(text: str) -> float:
+    """A decimal number that float64 can hold; a ValueError says why a text is none."""
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("not a number")
+    number = float(text)
+    if math.isinf(number) or (number == 0 and re.match(r"[^eE]*[1-9]", text)):
+        raise ValueError("out of range")
+    return number
 
 
 @contextmanager
@@ -61,8 +70,8 @@ def clear_errors(path: Path) -> Iterator[None]:
         raise DataError(f"the file cannot be read ({error.strerror})", file=path) from error
 
 
-def decode(data: bytes, path: Path, encoding: str = "utf-8", first_line: int = 1) -> str:
-    """UTF-8 bytes as text, or those of another encoding where that is allowed and they are no UTF-8."""
+def decode(data: bytes, path: Path, latin_1: bool = False, first_line: int = 1) -> str:
+    """UTF-8 bytes as text, or latin-1 where that is allowed and they are no UTF-8."""
     if b"\0" in data:
         raise DataError(
             "wrong encoding", file=path, expected="UTF-8 or latin-1 text", received="zero bytes, as in UTF-16"
@@ -70,8 +79,8 @@ def decode(data: bytes, path: Path, encoding: str = "utf-8", first_line: int = 1
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        if encoding != "utf-8":
-            return data.decode(encoding)
+        if latin_1:
+            return data.decode("latin-1")
         raise DataError(
             "wrong encoding",
             file=path,

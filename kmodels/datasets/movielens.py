@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kmodels.datasets.chunks import sha256
 from kmodels.datasets.download import cache_folder, fetch_archive, resolve
-from kmodels.datasets.movielens_formats import FORMATS, Ratings, read_splits
+from kmodels.datasets.movielens_formats import FORMATS, read_splits
 from kmodels.datasets.ratings import RatingTables, check_pairs, read
+from kmodels.datasets.tables import Table, sha256
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["load"]
@@ -104,18 +104,21 @@ def load(
         path = (Path(cache) if cache is not None else cache_folder()) / "movielens" / name
         fetch_archive(f"{BASE_URL}{name}.zip", path, _CHECKSUMS[name], notice=_TERMS)
     folder, kind = _find(path)
-    ratings, known_users, known_items = FORMATS[kind][2](folder)
-    _check_pairs(ratings, known_users, known_items)
+    table, known_users, known_items = FORMATS[kind][2](folder)
+    for side, known in (("user_id", known_users), ("item_id", known_items)):
+        _check_known(table, side, known)
+    check_pairs(table)
+    ratings = table.frame.reset_index(drop=True)
     return RatingTables(
         name=name if source in ("sample", *KNOWN_NAMES) else folder.resolve().name,
         format=kind,
         path=folder,
-        sha256=sha256(ratings.file),
-        ratings=ratings.table,
+        sha256=sha256(table.file),
+        ratings=ratings,
         users=known_users,
         items=known_items,
         scale=SCALE,
-        given_splits=read_splits(folder, ratings.table) if kind == "ml-100k" else {},
+        given_splits=read_splits(folder, ratings) if kind == "ml-100k" else {},
     )
 
 
@@ -141,19 +144,11 @@ def _find(path: Path) -> tuple[Path, str]:
     raise DataError("several MovieLens ratings here", file=path, expected=f"one of: {expected}", received=several)
 
 
-def _check_pairs(ratings: Ratings, users: pd.DataFrame, items: pd.DataFrame) -> None:
-    """Checks what no single table can show: ids known on both sides, each pair rated once."""
-    for name, known in (("user_id", users), ("item_id", items)):
-        ids = ratings.table[name].to_numpy()
-        unknown = ~np.isin(ids, known[name].to_numpy())
-        if unknown.any():
-            bad = int(np.argmax(unknown))
-            raise DataError(
-                f"the {name.removesuffix('_id')} is not in the {name.removesuffix('_id')}s table",
-                file=ratings.file,
-                row=ratings.first_line + bad,
-                column=name,
-                expected=f"one of its {len(known)} ids",
-                received=int(ids[bad]),
-            )
-    check_pairs(ratings.table, ratings.file, lambda row: ratings.first_line + row)
+def _check_known(ratings: Table, name: str, side: pd.DataFrame) -> None:
+    """Refuses a rating whose user or item is not in the side table."""
+    unknown = ~np.isin(ratings.frame[name].to_numpy(), side[name].to_numpy())
+    if unknown.any():
+        what, row = name.removesuffix("_id"), int(np.argmax(unknown))
+        received = int(ratings.frame[name].iloc[row])
+        expected = f"one of its {len(side)} ids"
+        raise ratings.error(f"the {what} is not in the {what}s table", row, name, expected, received)

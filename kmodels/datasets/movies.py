@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pandas as pd
 from kmodels.datasets import movie_fields as fields
 from kmodels.datasets.columns import match_columns
 from kmodels.datasets.download import resolve
-from kmodels.datasets.tables import Table, read_table
+from kmodels.datasets.tables import Table, open_table
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["load"]
@@ -123,17 +123,17 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separa
 def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[Table, str]:
     """Reads a source into columns of text under our names; returns them and the digest."""
     file, credit_file = _find(path)
-    table = read_table(file, encoding="latin-1")
+    table = open_table(file, latin_1=True)
     digest = hashlib.sha256(file.read_bytes())
     looked_for = {ours: [ours, *_TMDB.get(ours, ())] for ours in COLUMNS}
     names = match_columns(table.names, chosen, looked_for, _REQUIRED, file)
-    text = table.select(names)
-    if credit_file is not None:
-        digest.update(credit_file.read_bytes())
-        directors = _directors(table, read_table(credit_file, encoding="latin-1"))
-        frame = text.frame.assign(director=directors)
-        text = replace(text, frame=frame[[name for name in COLUMNS if name in frame]])
-    return text, digest.hexdigest()
+    if credit_file is None:
+        return table.read(list(names.values())).select(names), digest.hexdigest()
+    digest.update(credit_file.read_bytes())
+    whole = table.read()
+    directors = _directors(whole, open_table(credit_file, latin_1=True).read())
+    frame = whole.select(names).frame.assign(director=pd.Categorical(directors))
+    return Table(file, frame[[name for name in COLUMNS if name in frame]], names), digest.hexdigest()
 
 
 def _find(path: Path) -> tuple[Path, Path | None]:
@@ -168,10 +168,10 @@ def _parse(text: Table, separator: str) -> tuple[pd.DataFrame, dict[str, int]]:
     """Reads every field; what is missing becomes nan, NaT, "" or ()."""
     parsed: dict[str, Any] = {}
     noted: dict[str, int] = {}
-    for column in text.names:
+    for column in text.frame:
         match column:
             case "title" | "director":
-                parsed[column] = ["" if fields.is_missing(field) else field.strip() for field in text.frame[column]]
+                parsed[column] = _read_column(text, column, str.strip, "", "text")
             case "genres":
                 names = _read_column(text, column, lambda field: fields.parse_names(field, separator), (), "names")
                 # A Series of tuples; pandas would take a list of equal tuples for a table.
@@ -186,7 +186,7 @@ def _parse(text: Table, separator: str) -> tuple[pd.DataFrame, dict[str, int]]:
                 # No film takes no time.
                 parsed[column] = np.where(numbers == 0, np.nan, numbers) if column == "runtime" else numbers
     parsed |= _amounts(text)
-    return pd.DataFrame({column: parsed[column] for column in text.names}), noted
+    return pd.DataFrame({name: parsed[name] for name in map(str, text.frame)}), noted
 
 
 def _read_column(text: Table, column: str, parse: Callable[[str], Any], missing: Any, expected: str) -> list[Any]:

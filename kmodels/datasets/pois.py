@@ -14,7 +14,7 @@ The table is a CSV file with a header and these columns, in any order (others ar
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.chunks import sha256
 from kmodels.datasets.columns import NumberColumn, match_columns
 from kmodels.datasets.download import resolve
 from kmodels.datasets.pictures import check_picture
-from kmodels.datasets.tables import Table, parse_records, read_table
+from kmodels.datasets.tables import Table, open_table, parse_records, sha256
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["engagement", "load"]
@@ -124,17 +123,20 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
     if on_bad_image not in ("error", "skip"):
         raise ConfigurationError(f"on_bad_image must be 'error' or 'skip'; received {on_bad_image!r}")
     path = _find(resolve(source, _SAMPLE))
-    raw = read_table(path, separator=",")
-    raw = raw.select(
-        match_columns(raw.names, {}, {name: [column] for name, column in _COLUMNS.items()}, _COLUMNS, path)
-    )
+    opened = open_table(path)
+    found = match_columns(opened.names, {}, {name: [column] for name, column in _COLUMNS.items()}, _COLUMNS, path)
+    raw = opened.read(list(found.values())).select(found)
     table = _tidy(raw)
     image, reasons = _check_pictures(raw, skip=on_bad_image == "skip")
     bad = np.array([reason is not None for reason in reasons])
     if bad.all():
         raise DataError(f"no picture can be used; of the first: {reasons[0]}", file=path, column=_COLUMNS["image"])
     skipped = pd.DataFrame(
-        {"id": table["id"], "image": raw.frame["image"].array, "reason": pd.Series(reasons, dtype=object)}
+        {
+            "id": table["id"],
+            "image": raw.frame["image"].astype(object).array,
+            "reason": pd.Series(reasons, dtype=object),
+        }
     )
     return Pois(
         name="sample" if source == "sample" else path.stem,
@@ -160,18 +162,12 @@ def _find(source: Path) -> Path:
 
 def _tidy(raw: Table) -> pd.DataFrame:
     """Checks and types every column but the picture's."""
-    columns: dict[str, Any] = {name: raw.frame[name].str.strip().array for name in _COLUMNS if name != "image"}
-    raw.text("id")
+    columns: dict[str, Any] = {name: raw.parse(name, str.strip, "text") for name in _COLUMNS if name != "image"}
+    columns["id"] = [text.strip() for text in raw.text("id")]
     raw.require_unique("id", columns["id"])
     for name in ("categories", "tags"):
         columns[name] = pd.Series(raw.parse(name, _labels, "such as ['a', 'b']"), dtype=object)
-    for column in _NUMBERS:
-        table = raw
-        if column.dtype == "int64":
-            # pandas writes whole numbers as 12.0 where the column once had a missing value.
-            whole = raw.frame[column.name].str.replace(r"\.0+\s*$", "", regex=True)
-            table = replace(raw, frame=whole.to_frame())
-        columns[column.name] = table.numbers(column)
+    columns |= {column.name: raw.numbers(column) for column in _NUMBERS}
     return pd.DataFrame(columns)
 
 
@@ -199,10 +195,10 @@ def _check_pictures(raw: Table, *, skip: bool) -> tuple[list[str], list[str | No
                 raise DataError(f"bad picture: {error}", file=raw.file, row=line, column=_COLUMNS["image"]) from error
             return "", str(error)
 
-    names = raw.frame["image"].str.strip()
+    names = raw.parse("image", str.strip, "a picture")
     # Decoding leaves Python's lock; the answers come in the file's order, the first error ends it.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        checked = list(pool.map(check, zip(names.index.tolist(), names, strict=True)))
+        checked = list(pool.map(check, zip(raw.frame.index, names, strict=True)))
     return [file for file, _ in checked], [reason for _, reason in checked]
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kmodels.datasets.chunks import Columns, open_table, sha256
 from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
 from kmodels.datasets.download import resolve
+from kmodels.datasets.tables import Table, open_table, sha256
 from kmodels.errors import DataError
 
 __all__ = ["load"]
@@ -117,7 +117,7 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Pur
     content: dict[str, Any] = {
         f"{name}_id" if name in _IDS else name: _categorical(name, column, whole) for name, column in found.items()
     }
-    content["amount"] = whole.numbers[amount.name]
+    content["amount"] = whole.frame[amount.name].to_numpy()
     name = "sample" if source == "sample" else file.stem
     return Purchases(name=name, path=file, sha256=sha256(file), table=pd.DataFrame(content))
 
@@ -152,9 +152,9 @@ def _find(path: Path) -> Path:
     )
 
 
-def _categorical(name: str, column: str, table: Columns) -> pd.Categorical[Any]:
+def _categorical(name: str, column: str, table: Table) -> pd.Categorical[Any]:
     """A column of labels, checked."""
-    texts, codes = table.labels[column]
+    texts, codes = table.labels(column)
     cleaned = [_clean(name, text) for text in texts]
     fixed = _FIXED.get(name)
     distinct = {label for label in cleaned if label is not None}

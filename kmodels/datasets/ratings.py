@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.chunks import Columns, TableFile, open_table, sha256
 from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
+from kmodels.datasets.tables import Table, TableFile, open_table, sha256
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["RatingTables", "filter_ratings", "read"]
@@ -103,12 +103,12 @@ def read(
         ((3.0, 8.0), False)
     """
     file, names = Path(path), dict(columns or {})
-    ratings, line = _read_ratings(file, names)
-    known = {}
+    table = _read_ratings(file, names)
+    check_pairs(table)
+    ratings, known = table.frame.reset_index(drop=True), {}
     for name, side in (("user_id", users), ("item_id", items)):
         ids = pd.DataFrame({name: pd.unique(ratings[name])})
         known[name] = ids if side is None else _read_side(Path(side), name, names.get(name, name), ids)
-    check_pairs(ratings, file, line)
     if scale is None:
         scale = (float(ratings["rating"].min()), float(ratings["rating"].max()))
     if not scale[0] < scale[1]:
@@ -180,8 +180,7 @@ def given_split(data: RatingTables, name: str) -> npt.NDArray[np.bool_]:
     return data.given_splits[name]
 
 
-def _read_ratings(file: Path, columns: Mapping[str, str]) -> tuple[pd.DataFrame, Callable[[int], int]]:
-    """The ratings, and row -> line."""
+def _read_ratings(file: Path, columns: Mapping[str, str]) -> Table:
     table = open_table(file)
     looked_for = {name: [name] for name in COLUMNS}
     found = match_columns(table.names, columns, looked_for, ("user_id", "item_id", "rating"), file)
@@ -193,18 +192,18 @@ def _read_ratings(file: Path, columns: Mapping[str, str]) -> tuple[pd.DataFrame,
         labels.append(times)
     whole = table.read(labels, numbers)
     content: dict[str, Any] = {name: _ids(whole, found[name]) for name in ("user_id", "item_id")}
-    content["rating"] = whole.numbers[found["rating"]].astype(np.float32)
+    content["rating"] = whole.frame[found["rating"]].to_numpy(np.float32)
     if times is not None:
-        seconds = whole.numbers[times] if times in whole.numbers else _dates(whole, times)
+        seconds = _dates(whole, times) if times in labels else whole.frame[times].to_numpy()
         content["timestamp"] = (seconds / 1000 if seconds.max() > _MILLISECONDS else seconds).astype(np.int64)
-    return pd.DataFrame(content), whole.line
+    return Table(file, pd.DataFrame(content, index=whole.frame.index), found)
 
 
 def _read_side(file: Path, name: str, theirs: str, ids: pd.DataFrame) -> pd.DataFrame:
     """The rows of a side table for the given ids, its numbers as numbers; a row of missing values where it has none."""
     table = open_table(file)
     column = match_columns(table.names, {}, {name: [theirs, name]}, [name], file)[name]
-    whole = table.read(table.names, [])
+    whole = table.read()
     texts = ids[name].dtype.kind not in "iu"
     found = pd.DataFrame(
         {
@@ -212,25 +211,22 @@ def _read_side(file: Path, name: str, theirs: str, ids: pd.DataFrame) -> pd.Data
             for label in table.names
         }
     )
-    twice = found[name].duplicated()
-    if twice.any():
-        row = int(np.argmax(twice))
-        raise whole.error("the id stands twice", row, column, "each once", found[name][row])
+    whole.require_unique(column, found[name])
     return ids.merge(found, on=name, how="left")
 
 
-def _ids(table: Columns, column: str, text: bool = False) -> npt.NDArray[Any]:
+def _ids(table: Table, column: str, text: bool = False) -> npt.NDArray[Any]:
     """A column of ids: int64 where all are whole numbers in their usual form, else text."""
-    texts, codes = table.labels[column]
+    texts, codes = table.labels(column)
     if (codes < 0).any():
         raise table.error("the id is missing", int(np.argmax(codes < 0)), column, "a number or a text", "")
     are_whole = not text and all(map(WHOLE.fullmatch, texts))
     return np.array(texts, np.int64 if are_whole else object)[codes]
 
 
-def _values(table: Columns, column: str) -> npt.NDArray[Any]:
+def _values(table: Table, column: str) -> npt.NDArray[Any]:
     """A column of a side table: numbers where all texts are numbers, else text; missing values are NaN or None."""
-    texts, codes = table.labels[column]
+    texts, codes = table.labels(column)
     try:
         numbers = np.array([float(text) for text in texts if "_" not in text])
     except ValueError:
@@ -242,16 +238,16 @@ def _values(table: Columns, column: str) -> npt.NDArray[Any]:
 
 def _holds_numbers(table: TableFile, column: str) -> bool:
     """Whether the first value of a column is a number."""
-    texts, codes = next(iter(table.chunks([column], []))).labels[column]
+    first = next(table.chunks([column], []))[column].iloc[0]
     try:
-        return not math.isnan(float(texts[codes[0]]))
+        return not math.isnan(float(first))
     except ValueError:
         return False
 
 
-def _dates(table: Columns, column: str) -> npt.NDArray[np.float64]:
+def _dates(table: Table, column: str) -> npt.NDArray[np.float64]:
     """Seconds since 1970 of a column of dates."""
-    texts, codes = table.labels[column]
+    texts, codes = table.labels(column)
     dates = pd.to_datetime(pd.Series([*texts, None], dtype=object), format="ISO8601", utc=True, errors="coerce")
     missing = dates.isna().to_numpy()[codes]
     if missing.any():
@@ -261,12 +257,13 @@ def _dates(table: Columns, column: str) -> npt.NDArray[np.float64]:
     return dates.to_numpy("datetime64[s]").astype(np.float64)[codes]
 
 
-def check_pairs(ratings: pd.DataFrame, file: Path, line: Callable[[int], int]) -> None:
+def check_pairs(table: Table) -> None:
     """Refuses a user's second rating of an item."""
+    ratings = table.frame
     repeated = ratings.duplicated(["user_id", "item_id"]).to_numpy()
     if repeated.any():
         second = int(np.argmax(repeated))
         user, item = (ratings[name].iloc[second] for name in ("user_id", "item_id"))
         first = int(np.argmax(((ratings["user_id"] == user) & (ratings["item_id"] == item)).to_numpy()))
-        message = f"user {user} rates item {item} twice, on lines {line(first)} and {line(second)}"
-        raise DataError(message, file=file, row=line(second), expected="each (user, item) pair once")
+        message = f"user {user} rates item {item} twice, on lines {table.line(first)} and {table.line(second)}"
+        raise DataError(message, file=table.file, row=table.line(second), expected="each (user, item) pair once")

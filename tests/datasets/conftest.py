@@ -74,6 +74,11 @@ FILES = {
 ENCODING = {"ml-1m": "latin-1", "ml-100k": "latin-1", "csv": "utf-8", "recbole": "utf-8"}
 RATINGS_FILE = {"ml-1m": "ratings.dat", "ml-100k": "u.data", "csv": "ratings.csv", "recbole": "x.inter"}
 SEPARATOR = {"ml-1m": "::", "ml-100k": "\t", "csv": ",", "recbole": "\t"}
+NAMES = ("user_id", "item_id", "rating", "timestamp")
+WRITTEN = {kind: dict(zip(NAMES, NAMES, strict=True)) for kind in ("ml-1m", "ml-100k")} | {
+    kind: dict(zip(NAMES, FILES[kind][RATINGS_FILE[kind]].split("\n")[0].split(SEPARATOR[kind]), strict=True))
+    for kind in ("csv", "recbole")
+}
 HEADERS = {"ml-1m": 0, "ml-100k": 0, "csv": 1, "recbole": 1}
 
 
@@ -87,6 +92,7 @@ def tiny():
         ratings_file=RATINGS_FILE,
         separator=SEPARATOR,
         headers=HEADERS,
+        written=WRITTEN,
     )
 
 

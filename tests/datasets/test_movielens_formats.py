@@ -84,7 +84,7 @@ def test_header_alone_or_wrong(write, tiny, refused):
         header, _, body = tiny.files[kind][name].partition("\n")
         for path in Path(write(kind)).iterdir():
             path.unlink()
-        refused(write(kind, {name: header}), name, "no row below the header")
+        refused(write(kind, {name: header}), name, "the table has no row")
         refused(write(kind, {name: body}), f"{name}, line 1: unknown header")
 
 
@@ -104,29 +104,29 @@ def bad_rating(tiny, kind, old, new):
         (
             ("4", "978301968"),
             ("4",),
-            ["the line has 3 fields", "expected 4 fields (user_id, item_id, rating"],
+            ["the line has 3 fields", "expected 4 fields ({user_id}, {item_id}, {rating}"],
         ),
         (("4",), ("4", "4"), ["the line has 5 fields"]),
-        (("4", "978301968"), ("", "978301968"), ["column 'rating': the field is empty"]),
-        (("4", "978301968"), ("4", ""), ["column 'timestamp': the field is empty"]),
-        (("4", "978301968"), ("good", "978301968"), ["column 'rating': not a number", "received 'good'"]),
-        (("4", "978301968"), ("nan", "978301968"), ["column 'rating': not a number", "stars from 0.5 to 5"]),
-        (("4", "978301968"), ("NA", "978301968"), ["column 'rating': not a number", "received 'NA'"]),
-        (("4", "978301968"), ("6", "978301968"), ["column 'rating': out of range", "received 6.0"]),
-        (("4", "978301968"), ("0", "978301968"), ["column 'rating': out of range", "received 0.0"]),
-        (("4", "978301968"), ("inf", "978301968"), ["column 'rating'"]),
-        (("2", "10"), ("2.5", "10"), ["column 'user_id': not a whole number", "received '2.5'"]),
-        (("2", "10"), ("2", "ten"), ["column 'item_id': not a whole number", "received 'ten'"]),
-        (("2", "10"), ("-2", "10"), ["column 'user_id': out of range"]),
-        (("2", "10"), ("99999999999999999999", "10"), ["column 'user_id': out of range"]),
-        (("978301968",), ("978301968000",), ["column 'timestamp': out of range", "seconds since 1970"]),
-        (("2", "10"), ("2", "11"), ["column 'item_id': the item is not in the items table", "received 11"]),
+        (("4", "978301968"), ("", "978301968"), ["column '{rating}': the field is empty"]),
+        (("4", "978301968"), ("4", ""), ["column '{timestamp}': the field is empty"]),
+        (("4", "978301968"), ("good", "978301968"), ["column '{rating}': not a number", "received 'good'"]),
+        (("4", "978301968"), ("nan", "978301968"), ["column '{rating}': not a number", "stars from 0.5 to 5"]),
+        (("4", "978301968"), ("NA", "978301968"), ["column '{rating}': not a number", "received 'NA'"]),
+        (("4", "978301968"), ("6", "978301968"), ["column '{rating}': out of range", "received '6'"]),
+        (("4", "978301968"), ("0", "978301968"), ["column '{rating}': out of range", "received '0'"]),
+        (("4", "978301968"), ("inf", "978301968"), ["column '{rating}'"]),
+        (("2", "10"), ("2.5", "10"), ["column '{user_id}': not a whole number", "received '2.5'"]),
+        (("2", "10"), ("2", "ten"), ["column '{item_id}': not a whole number", "received 'ten'"]),
+        (("2", "10"), ("-2", "10"), ["column '{user_id}': out of range"]),
+        (("2", "10"), ("99999999999999999999", "10"), ["column '{user_id}': out of range"]),
+        (("978301968",), ("978301968000",), ["column '{timestamp}': out of range", "seconds since 1970"]),
+        (("2", "10"), ("2", "11"), ["column '{item_id}': the item is not in the items table", "received 11"]),
     ],
     ids=lambda value: "::".join(value) if isinstance(value, tuple) else "",
 )
 def test_bad_rating(write, kind, old, new, pieces, tiny, refused):
     changed, place = bad_rating(tiny, kind, old, new)
-    error = refused(write(kind, changed), place, *pieces)
+    error = refused(write(kind, changed), place, *(piece.format(**tiny.written[kind]) for piece in pieces))
     assert error.row == 3 + tiny.headers[kind]
 
 
@@ -150,11 +150,11 @@ def test_a_surplus_field_on_every_line(write, kind, tiny, refused):
     refused(write(kind, {name: "\n".join(lines)}), f"{name}, line {start + 1}: the line has 5 fields")
 
 
-def test_blank_line_between_ratings(write, kind, tiny, refused):
-    name = tiny.ratings_file[kind]
-    lines = tiny.files[kind][name].split("\n")
-    lines.insert(2, "")
-    refused(write(kind, {name: "\n".join(lines)}), f"{name}, line 3: the line has 1 field;")
+def test_blank_lines_are_left_out(write, kind, tiny):
+    expected = movielens.load(write(kind)).ratings
+    lines = tiny.files[kind][tiny.ratings_file[kind]].split("\n")
+    changed = write(kind, {tiny.ratings_file[kind]: "\n".join(["", *lines[:2], "", "", *lines[2:]])})
+    pd.testing.assert_frame_equal(movielens.load(changed).ratings, expected)
 
 
 def test_wrong_separator(write, kind, tiny, refused):
@@ -198,7 +198,7 @@ def test_user_that_the_users_table_does_not_have(write, kind, name, line, tiny, 
     folder = write(kind, {name: "\n".join(lines)})
     refused(
         folder,
-        f"{tiny.ratings_file[kind]}, line {3 + tiny.headers[kind]}, column 'user_id'",
+        f"{tiny.ratings_file[kind]}, line {3 + tiny.headers[kind]}, column '{tiny.written[kind]['user_id']}'",
         "not in the users table",
         "received 2",
     )
@@ -224,14 +224,14 @@ def test_user_that_the_users_table_does_not_have(write, kind, name, line, tiny, 
             "movies.dat",
             "Drama",
             "Dramma",
-            ["line 2, column 'genres': unknown genre", "'Dramma'", "Film-Noir"],
+            ["line 2, column 'genres': unknown genre 'Dramma'", "Film-Noir"],
         ),
         (
             "ml-1m",
             "movies.dat",
             "Action|",
             "Action||",
-            ["line 3, column 'genres': unknown genre", "received ''"],
+            ["line 3, column 'genres': unknown genre ''"],
         ),
         (
             "ml-1m",
@@ -244,7 +244,13 @@ def test_user_that_the_users_table_does_not_have(write, kind, name, line, tiny, 
         ("ml-100k", "u.user", "|other|", "||", ["line 2, column 'occupation': the field is empty"]),
         ("ml-100k", "u.item", "|0|0|0", "|0|2|0", ["line 1, column", "expected 0 or 1", "received '2'"]),
         ("ml-100k", "u.item", "|0\n", "\n", ["u.item, line 1: the line has 23 fields", "expected 24 fields"]),
-        ("csv", "movies.csv", "IMAX", "Imax", ["line 3, column 'genres': unknown genre", "received 'Imax'"]),
+        (
+            "csv",
+            "movies.csv",
+            "IMAX",
+            "Imax",
+            ["line 3, column 'genres': unknown genre 'Imax'", "received 'Drama|Imax'"],
+        ),
         (
             "csv",
             "movies.csv",
@@ -261,7 +267,13 @@ def test_user_that_the_users_table_does_not_have(write, kind, name, line, tiny, 
             "\tDrama|War",
             ["line 3, column 'class:token_seq': unknown genre", "'Drama|War'"],
         ),
-        ("recbole", "x.item", "\tclass:", "\tkind:", ["x.item, line 1: no genre column"]),
+        (
+            "recbole",
+            "x.item",
+            "\tclass:",
+            "\tkind:",
+            ["x.item, line 1: unknown header; expected columns item_id, title, genres"],
+        ),
         ("recbole", "x.item", "30\t", "\t", ["line 4, column 'item_id:token': the field is empty"]),
     ],
 )
@@ -291,4 +303,4 @@ def test_a_million_rows_never_meet_the_python_engine(write, monkeypatch):
     original = pd.read_csv
     monkeypatch.setattr(pd, "read_csv", lambda *a, **k: engines.append(k["engine"]) or original(*a, **k))
     movielens.load(write("ml-1m"))
-    assert engines == ["c"]
+    assert set(engines) == {"c"}

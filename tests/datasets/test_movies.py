@@ -12,7 +12,7 @@ import pytest
 
 from kmodels.datasets import movie_fields as fields
 from kmodels.datasets import movies
-from kmodels.datasets.tables import parse_columns, read_table
+from kmodels.datasets.tables import open_table, parse_columns
 from kmodels.errors import ConfigurationError, DataError
 
 TMDB = ("id", "title", "genres", "budget", "revenue", "runtime", "release_date", "vote_average", "vote_count")
@@ -208,7 +208,7 @@ def test_wrong_credits_are_refused(pair):
 
 def test_long_fields_are_read(write):
     # Longer than the csv module takes by itself.
-    assert len(read_table(write("a,b\n1," + "x" * 300_000 + "\n")).frame["b"].iloc[0]) == 300_000
+    assert len(open_table(write("a,b\n1," + "x" * 300_000 + "\n")).read().frame["b"].iloc[0]) == 300_000
     with pytest.raises(csv.Error):
         next(csv.reader(["x" * 300_000]))
 
