@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from kmodels.evaluation import _columns
+from kmodels import checks
 from kmodels.evaluation.regression import rmse
 
 __all__ = ["fit_rating_baselines"]
@@ -38,15 +38,15 @@ class RatingBaseline:
 
     def predict(self, users: npt.ArrayLike, items: npt.ArrayLike) -> FloatArray:
         """Predicts ratings (rows,), float64, within `bounds`, given user and item ids (rows,)."""
-        user = self.users[_columns.ids(users, "users", len(self.users))]
-        item = self.items[_columns.ids(items, "items", len(self.items))]
-        _columns.same_length(users=user, items=item)
+        user = self.users[checks.ids(users, "users", len(self.users))]
+        item = self.items[checks.ids(items, "items", len(self.items))]
+        checks.same_length(users=user, items=item)
         product = np.einsum("rd,rd->r", user[:, :-1], item[:, :-1])
         return np.clip(self.mean + user[:, -1] + item[:, -1] + product, *self.bounds)
 
     def scores(self, users: npt.ArrayLike) -> FloatArray:
         """Predicts ratings before clipping, (n, n_items) float64, of all items given user ids (n,)."""
-        user = self.users[_columns.ids(users, "users", len(self.users))]
+        user = self.users[checks.ids(users, "users", len(self.users))]
         return self.mean + (user[:, -1:] + self.items[:, -1]) + user[:, :-1] @ self.items[:, :-1].T
 
 
@@ -197,9 +197,9 @@ def training_tables(
     users: npt.ArrayLike, items: npt.ArrayLike, ratings: npt.ArrayLike, n_users: int, n_items: int
 ) -> Train:
     """The training rows, checked."""
-    user, item = _columns.ids(users, "users", n_users), _columns.ids(items, "items", n_items)
-    rating = _columns.numbers(ratings, "ratings")
-    _columns.same_length(users=user, items=item, ratings=rating)
+    user, item = checks.ids(users, "users", n_users), checks.ids(items, "items", n_items)
+    rating = checks.numbers(ratings, "ratings")
+    checks.same_length(users=user, items=item, ratings=rating)
     mean = float(rating.mean())
     known = (user > 0) & (item > 0)  # so that row 0 stays zero
     pairs, shape = (user[known], item[known]), (n_users, n_items)

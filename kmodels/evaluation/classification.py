@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import special
 from sklearn import metrics
 
+from kmodels import checks
 from kmodels.errors import DataError
-from kmodels.evaluation import _columns
 
 __all__ = ["evaluate", "per_class", "softmax", "threshold"]
 
@@ -37,9 +38,7 @@ def softmax(logits: npt.ArrayLike) -> FloatArray:
         >>> softmax([[0.0, 0.0], [1000.0, 0.0]]).tolist()
         [[0.5, 0.5], [1.0, 0.0]]
     """
-    table = _table(logits, "logits")
-    grown = np.exp(table - table.max(axis=1, keepdims=True))
-    return grown / grown.sum(axis=1, keepdims=True)
+    return special.softmax(_table(logits, "logits"), axis=1)
 
 
 def evaluate(true: npt.ArrayLike, probability: npt.ArrayLike) -> dict[str, float]:
@@ -204,7 +203,7 @@ def _pair(true: npt.ArrayLike, probability: npt.ArrayLike) -> tuple[IntArray, Fl
     """True classes and probabilities, checked; the probabilities divided by their sums."""
     shares = _table(probability, "probability")
     (labels,) = _classes(shares.shape[1], true=true)
-    _columns.same_length(true=labels, probability=shares)
+    checks.same_length(true=labels, probability=shares)
     outside = ((shares < -1e-6) | (shares > 1 + 1e-6)).any(axis=1)
     if outside.any():
         row, expected = int(np.argmax(outside)), "0 to 1 (logits go through softmax first)"
@@ -222,13 +221,13 @@ def _pair(true: npt.ArrayLike, probability: npt.ArrayLike) -> tuple[IntArray, Fl
 
 
 def _table(values: npt.ArrayLike, name: str) -> FloatArray:
-    table = _columns.numbers(values, name, dimensions=2)
+    table = checks.numbers(values, name, dimensions=2)
     if table.shape[1] < 2:
         raise DataError("not a column for each class", column=name, expected="two classes or more", received=1)
     return table
 
 
 def _classes(n_classes: int | None, **columns: npt.ArrayLike) -> list[IntArray]:
-    checked = {name: _columns.ids(values, name, n_classes, "a class") for name, values in columns.items()}
-    _columns.same_length(**checked)
+    checked = {name: checks.ids(values, name, n_classes, "a class") for name, values in columns.items()}
+    checks.same_length(**checked)
     return list(checked.values())

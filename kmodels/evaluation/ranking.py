@@ -29,11 +29,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 from scipy.special import gammaln
 from tqdm import tqdm
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.evaluation import _columns
 
 __all__ = ["catalogue_ranking", "rated_ranking"]
 
@@ -99,9 +100,9 @@ def rated_ranking(
         2                 0             0.0          NaN       NaN
     """
     _check_k(k)
-    user, rating = _columns.ids(users, "users"), _columns.numbers(ratings, "ratings")
-    score = _columns.numbers(scores, "scores")
-    _columns.same_length(users=user, ratings=rating, scores=score)
+    user, rating = checks.ids(users, "users"), checks.numbers(ratings, "ratings")
+    score = checks.numbers(scores, "scores")
+    checks.same_length(users=user, ratings=rating, scores=score)
     zero = min(scale[0], 0)
     if (lowest := float(rating.min())) < zero:
         row = int(np.argmin(rating)) + 1
@@ -185,13 +186,13 @@ def catalogue_ranking(
         (1.0, 0.5)
     """
     _check_k(k)
-    user = _columns.ids(users, "users")
-    _columns.same_length(users=user)
+    user = checks.ids(users, "users")
+    checks.same_length(users=user)
     index = pd.Index(user)
     if not index.is_unique:
         raise DataError("a user occurs twice", column="users", received=int(user[index.duplicated()][0]))
     test = _pairs(index, test_users, test_items, n_items, "test")
-    if len(np.unique(test[0] * n_items + test[1])) < len(test[0]):
+    if (test.data > 1).any():
         raise DataError("a relevant pair occurs twice", column="test_items", expected="distinct pairs")
     seen = _pairs(index, seen_users, seen_items, n_items, "seen")
     parts, block = [], max(1, min(_BLOCK, _SCORES // n_items))
@@ -199,7 +200,7 @@ def catalogue_ranking(
         for at in range(0, len(user), block):
             ids = user[at : at + block]
             scores = _checked_scores(score(ids), (len(ids), n_items))
-            parts.append(_rank_block(scores, _slice(test, at, block), _slice(seen, at, block), k))
+            parts.append(_rank_block(scores, test[at : at + block].nonzero(), seen[at : at + block].nonzero(), k))
             progress.update(len(ids))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return pd.DataFrame(columns, index=index.rename("user_id")).rename(
@@ -289,21 +290,14 @@ def _check_k(k: int) -> None:
         raise ConfigurationError(f"k must be 1 or more; received {k}")
 
 
-def _pairs(
-    index: pd.Index, users: npt.ArrayLike, items: npt.ArrayLike, n_items: int, name: str
-) -> tuple[IntArray, IntArray]:
-    """Pairs as (position of the user in `index`, item), by position; those of other users left out."""
-    user, item = _columns.ids(users, f"{name}_users"), _columns.ids(items, f"{name}_items", n_items)
-    if len(user) != len(item):
-        raise DataError("the columns differ in length", column=f"{name}_users", received=(len(user), len(item)))
-    position = index.get_indexer(pd.Index(user)).astype(np.int64)
-    order = np.argsort(position, kind="stable")[np.count_nonzero(position < 0) :]
-    return position[order], item[order]
-
-
-def _slice(pairs: tuple[IntArray, IntArray], at: int, block: int) -> tuple[IntArray, IntArray]:
-    low, high = np.searchsorted(pairs[0], [at, at + block])
-    return pairs[0][low:high] - at, pairs[1][low:high]
+def _pairs(index: pd.Index, users: npt.ArrayLike, items: npt.ArrayLike, n_items: int, name: str) -> sparse.csr_array:
+    """How often each pair stands, (len(index), n_items); those of other users left out."""
+    user, item = checks.ids(users, f"{name}_users"), checks.ids(items, f"{name}_items", n_items)
+    checks.same_length(0, **{f"{name}_users": user, f"{name}_items": item})
+    position = index.get_indexer(pd.Index(user))
+    known = position >= 0
+    pairs = (position[known], item[known])
+    return sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=(len(index), n_items)).tocsr()
 
 
 def _checked_scores(values: npt.ArrayLike, shape: tuple[int, int]) -> FloatArray:

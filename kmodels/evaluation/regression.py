@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
+from kmodels import checks
 from kmodels.errors import DataError
-from kmodels.evaluation import _columns
 
 __all__ = ["regression_metrics"]
 
@@ -54,7 +54,7 @@ def _pair(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[FloatArray, Flo
     for values, name in ((y_true, "y_true"), (y_pred, "y_pred")):
         array = np.asarray(values)
         column = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-        pair.append(_columns.numbers(column, name))
+        pair.append(checks.numbers(column, name))
     truth, prediction = pair
-    _columns.same_length(y_true=truth, y_pred=prediction)
+    checks.same_length(y_true=truth, y_pred=prediction)
     return truth, prediction

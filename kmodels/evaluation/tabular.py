@@ -25,8 +25,8 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
+from kmodels import checks
 from kmodels.errors import DataError
-from kmodels.evaluation import _columns
 
 FloatArray = npt.NDArray[np.float64]
 Predict = Callable[[pd.DataFrame], FloatArray]
@@ -83,7 +83,7 @@ def tabular_baselines(
         (['majority', 'logistic_regression', 'gradient_boosting'], [[0.5, 0.5]])
     """
     target = np.asarray(y)
-    _columns.same_length(x=np.arange(len(x)), y=target)
+    checks.same_length(x=np.arange(len(x)), y=target)
     train = parts["train"]
     if n_classes is None:
         fitted = fit_regressors(x.iloc[train], target[train], seed=seed, group=group)
@@ -95,7 +95,7 @@ def tabular_baselines(
 
 def fit_classifiers(x: pd.DataFrame, y: npt.ArrayLike, n_classes: int, *, seed: int = 0) -> dict[str, Predict]:
     """The classifiers of `tabular_baselines` as functions from rows to probabilities (rows, n_classes)."""
-    target = _columns.ids(y, "y", n_classes, "a class")
+    target = checks.ids(y, "y", n_classes, "a class")
     columns = _Columns.of(x, target)
     counts = np.bincount(target, minlength=n_classes)
     occurring = np.flatnonzero(counts)
@@ -124,7 +124,7 @@ def fit_classifiers(x: pd.DataFrame, y: npt.ArrayLike, n_classes: int, *, seed: 
 
 def fit_regressors(x: pd.DataFrame, y: npt.ArrayLike, *, seed: int = 0, group: str | None = None) -> dict[str, Predict]:
     """The regressors of `tabular_baselines` as functions from rows to predictions (rows,)."""
-    target = _columns.numbers(y, "y")
+    target = checks.numbers(y, "y")
     columns = _Columns.of(x, target)
     known, mean = columns.checked(x), float(target.mean())
     linear = _fit_linear(columns, known, target - mean, Ridge(solver="sparse_cg", tol=1e-6), seed)
@@ -153,7 +153,7 @@ class _Columns(NamedTuple):
             raise DataError("there are no columns to predict from", expected="at least one column")
         if not x.columns.is_unique:
             raise DataError("a column stands twice", received=str(x.columns[x.columns.duplicated()][0]))
-        _columns.same_length(x=np.arange(len(x)), y=target)
+        checks.same_length(x=np.arange(len(x)), y=target)
         columns = cls([], [])
         for name in map(str, x.columns[x.notna().any()]):
             column = x[name]

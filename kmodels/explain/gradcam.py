@@ -9,9 +9,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from kmodels import backend
+from kmodels import backend, checks
 from kmodels.errors import ConfigurationError
-from kmodels.explain.rows import same_length
 from kmodels.explain.splitting import CUT, split_at_layer
 
 FloatArray = npt.NDArray[np.float32]
@@ -101,11 +100,14 @@ def _by_name(model: keras.Model, inputs: Any) -> dict[str, npt.NDArray[Any]]:
     if isinstance(inputs, Mapping):
         if missing := [name for name in names if name not in inputs]:
             raise ConfigurationError(f"the model needs the inputs {names}. Missing: {missing}")
-        return same_length({name: inputs[name] for name in names})
-    given = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        given = [inputs[name] for name in names]
+    else:
+        given = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     if len(given) != len(names):
         raise ConfigurationError(f"the model needs the inputs {names}. Received: {len(given)} arrays")
-    return same_length(dict(zip(names, given, strict=True)))
+    arrays = {name: np.asarray(array) for name, array in zip(names, given, strict=True)}
+    checks.same_length(**arrays)
+    return arrays
 
 
 def _classes(class_index: int | npt.ArrayLike, n_rows: int, n_classes: int) -> npt.NDArray[np.int32]:

@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.explain.rows import Arrays, same_length
 
 Group = tuple[str, Sequence[int] | None]
 
 
 def permutation_importance(
     predict: Callable[[dict[str, npt.NDArray[Any]]], Any],
-    inputs: Arrays,
+    inputs: Mapping[str, npt.NDArray[Any]],
     groups: Mapping[str, Group],
     score: Callable[[Any], float],
     *,
@@ -54,7 +54,8 @@ def permutation_importance(
         >>> found["group"].tolist(), float(found["mean"].iloc[1])
         (['a', 'b'], 0.0)
     """
-    arrays = same_length(inputs, least=2)
+    arrays = {name: np.asarray(array) for name, array in inputs.items()}
+    checks.same_length(2, **arrays)
     _check(arrays, groups, repeats)
     n_rows = len(next(iter(arrays.values())))
     whole = _scored(score, predict(dict(arrays)))

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.explain.rows import same_length
 
 FloatArray = npt.NDArray[np.float64]
 Predict = Callable[[dict[str, npt.NDArray[Any]]], Any]
@@ -131,7 +131,8 @@ def _checked(
 ) -> tuple[dict[str, npt.NDArray[Any]], FloatArray]:
     if name not in inputs:
         raise ConfigurationError(f"no input of this name. Received: {name!r}; inputs: {list(inputs)}")
-    arrays = same_length(inputs)
+    arrays = {each: np.asarray(array) for each, array in inputs.items()}
+    checks.same_length(**arrays)
     known, rows = np.asarray(background, dtype=np.float64), arrays[name]
     if rows.ndim != 2 or known.ndim != 2 or rows.shape[1] != known.shape[1] or not len(known):
         raise DataError(

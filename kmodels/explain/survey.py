@@ -13,9 +13,10 @@ import pandas as pd
 
 from kmodels.explain.gradcam import grad_cam
 from kmodels.explain.permutation import permutation_importance
-from kmodels.explain.rows import Arrays
 from kmodels.explain.shapley import shap_values
 from kmodels.explain.splitting import CUT, split_at_layer
+
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 class Survey(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kmodels.errors import ConfigurationError, DataError, KModelsError
+from kmodels import checks
+from kmodels.errors import ConfigurationError, KModelsError
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,13 +77,10 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         if batch_size < 1:
             raise ConfigurationError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
-        columns = {**inputs, "target": target, "sample_weight": sample_weight}
-        lengths = {column: len(values) for column, values in columns.items() if values is not None}
-        if len(set(lengths.values())) != 1:
-            raise DataError("the arrays of a table must have the same number of rows", received=lengths)
-        self.rows = next(iter(lengths.values()))
-        if self.rows == 0:
-            raise DataError("there is no row to make a batch of")
+        given = {**inputs, "target": target, "sample_weight": sample_weight}
+        columns = {name: values for name, values in given.items() if values is not None}
+        checks.same_length(**columns)
+        self.rows = len(next(iter(columns.values())))
         self.inputs, self.target, self.sample_weight = dict(inputs), target, sample_weight
         self.parts, self.batch_size, self.shuffle, self.seed = tuple(parts), batch_size, shuffle, seed
         self.drop_remainder = drop_remainder and self.rows > batch_size
@@ -176,12 +174,7 @@ class Lookup:
 
     def __post_init__(self) -> None:
         for name, table in self.tables.items():
-            if self.index.min(initial=0) < 0 or self.index.max(initial=0) >= len(table):
-                raise DataError(
-                    f"a row of the table '{name}' is out of range",
-                    expected=f"0 to {len(table) - 1}",
-                    received=[int(self.index.min()), int(self.index.max())],
-                )
+            checks.ids(self.index, "index", len(table), f"a row of the table '{name}'")
 
     def __call__(self, rows: np.ndarray) -> Arrays:
         """Gives the inputs of some rows of the data."""

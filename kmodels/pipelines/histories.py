@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from kmodels import checks
 from kmodels.errors import DataError
 from kmodels.pipelines.batches import Arrays
 
@@ -19,14 +20,10 @@ def history_table(
     The float32 table (n_owners, n_members) leaves out rows of id 0, the unknown; an owner's entries keep the order of
     the rows, and a value of exactly 0 stays an entry.
     """
-    for name, ids, size in (("owners", owners, n_owners), ("members", members, n_members)):
-        if len(ids) and (ids.min() < 0 or ids.max() >= size):
-            raise DataError(
-                f"{name} out of range", expected=f"0 to {size - 1}", received=[int(ids.min()), int(ids.max())]
-            )
+    owners, members = checks.ids(owners, "owners", n_owners), checks.ids(members, "members", n_members)
     known = (owners > 0) & (members > 0)
     owners, members, values = owners[known], members[known], values[known]
-    pairs = owners.astype(np.int64) * n_members + members
+    pairs = owners * n_members + members
     if len(np.unique(pairs)) < len(pairs):
         raise DataError("a pair of owner and member stands twice in a history")
     order = np.argsort(owners, kind="stable")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kmodels import checks
 from kmodels.datasets.pictures import read_picture
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.pipelines.batches import Arrays, Batches
@@ -100,18 +101,10 @@ class Pictures:
         Raises:
             DataError: If a row is out of range or not an integer.
         """
-        rows = np.asarray(rows)
-        if rows.dtype.kind not in "iu" and len(rows):
-            raise DataError("rows of pictures must be integers", received=str(rows.dtype))
-        rows = rows.astype(np.int64)
-        if rows.min(initial=0) < 0 or rows.max(initial=0) >= len(self):
-            raise DataError(
-                "a row of the pictures is out of range",
-                expected=f"0 to {len(self) - 1}",
-                received=[int(rows.min()), int(rows.max())],
-            )
+        if np.asarray(rows).dtype == bool:
+            raise DataError("rows of pictures are given by their positions, not by a mask")
         result = copy.copy(self)
-        result._rows = self._rows[rows]
+        result._rows = self._rows[checks.ids(rows, "rows", len(self), "a row of the pictures")]
         return result
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Arrays:

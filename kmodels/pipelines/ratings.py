@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from kmodels import files
+from kmodels import checks, files
 from kmodels.datasets.ratings import RatingTables
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.features import Feature, Numeric
@@ -117,8 +117,7 @@ class Ratings:
         rating, train = ratings["rating"].to_numpy(np.float32), split.train
         if not len(train):
             raise DataError("there is no training row")
-        if not (finite := np.isfinite(rating)).all():
-            raise DataError("a rating is missing or infinite", row=int(np.argmin(finite)) + 1, column="rating")
+        checks.finite(rating, "rating")
         scale = (float(rating.min()), float(rating.max())) if scale is None else scale
         if not scale[0] < scale[1]:
             raise DataError("all ratings are alike", column="rating", received=scale[0])
@@ -351,6 +350,5 @@ def _context(name: str, values: npt.ArrayLike, rows: int) -> npt.NDArray[np.floa
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or len(array) != rows:
         raise DataError("wrong shape", column=name, expected=f"({rows}, k)", received=str(array.shape))
-    if not (finite := np.isfinite(array).all(axis=1)).all():
-        raise DataError("a value is missing or infinite", row=int(np.argmin(finite)) + 1, column=name)
+    checks.finite(array, name)
     return array

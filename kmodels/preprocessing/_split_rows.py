@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 
 IntArray = npt.NDArray[np.int64]
@@ -109,15 +110,6 @@ def id_column(values: npt.ArrayLike, name: str) -> IntArray:
     return sorted_codes(column)
 
 
-def check_lengths(**columns: npt.NDArray[Any]) -> None:
-    """Refuses columns that differ in length or have no row."""
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise DataError("the columns differ in length", received=lengths)
-    if min(lengths.values()) == 0:
-        raise DataError("there are no rows to split", expected="at least one row")
-
-
 def check_distinct(order: npt.NDArray[np.intp], **columns: npt.ArrayLike) -> None:
     """Refuses two rows that are alike in all columns; `order` brings such rows together."""
     arrays = {name: np.asarray(column) for name, column in columns.items()}
@@ -162,7 +154,7 @@ def time_order(
 ) -> tuple[IntArray, npt.NDArray[np.intp]]:
     """Users as integers, and the order of the rows by user, time and item."""
     user_ids, item_ids, times = id_column(users, "users"), id_column(items, "items"), np.asarray(timestamps)
-    check_lengths(users=user_ids, items=item_ids, timestamps=times)
+    checks.same_length(users=user_ids, items=item_ids, timestamps=times)
     if times.ndim != 1 or times.dtype.kind not in "iufM":
         raise DataError("times are not a column of numbers or dates", column="timestamps", received=str(times.dtype))
     missing = np.isnat(times) if times.dtype.kind == "M" else np.isnan(times)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import _split_rows as rows_of
 from kmodels.preprocessing._split_rows import Split, SplitWithUnseen
@@ -261,7 +262,7 @@ def random_per_user(
     """
     shares = rows_of.exact_shares(validation, test)
     user_ids, item_ids = rows_of.id_column(users, "users"), rows_of.id_column(items, "items")
-    rows_of.check_lengths(users=user_ids, items=item_ids)
+    checks.same_length(users=user_ids, items=item_ids)
     order = rows_of.random_order(seed, user_ids, item_ids)
     rows_of.check_distinct(order, users=users, items=items)
     return Split(*rows_of.cut_each_user(user_ids, np.asarray(users), order, *shares))
@@ -334,7 +335,7 @@ def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *,
     if marks.dtype != np.bool_:
         raise DataError("the test marks are not boolean", column="in_test", received=str(marks.dtype))
     user_ids, item_ids = rows_of.id_column(users, "users"), rows_of.id_column(items, "items")
-    rows_of.check_lengths(users=user_ids, items=item_ids, in_test=marks)
+    checks.same_length(users=user_ids, items=item_ids, in_test=marks)
     if not marks.any():
         raise DataError("no row is marked as a test row", column="in_test", expected="at least one True")
     # A user's test rows come last, so that the rank of a training row is its rank among the training rows.

@@ -92,7 +92,7 @@ def test_certainty_that_is_wrong_has_a_finite_loss():
         ([0], [[0.5, 0.5], [0.5, 0.5]], "differ in length"),
         ([], np.zeros((0, 2)), "no rows"),
         ([0.0, 1.0], [[0.5, 0.5], [0.5, 0.5]], "not a column of integers"),
-        ([0, 1], [0.5, 0.5], "another shape; expected shape .rows, classes."),
+        ([0, 1], [0.5, 0.5], "another shape; expected shape .rows, columns."),
         ([0, 1], [[0.5], [0.5]], "two classes or more"),
         ([0, 1], [["a", "b"], ["c", "d"]], "not numbers"),
     ],

@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_refused():
         explain.grad_cam(model, {"picture": PICTURES})
     with pytest.raises(ConfigurationError, match="Received: 1 arrays"):
         explain.grad_cam(model, PICTURES)
-    with pytest.raises(DataError, match="as many rows"):
+    with pytest.raises(DataError, match="differ in length"):
         explain.grad_cam(model, {"picture": PICTURES, "ages": AGES[:2]})
     with pytest.raises(DataError, match="1 or more"):
         explain.grad_cam(model, {"picture": PICTURES[:0], "ages": AGES[:0]})

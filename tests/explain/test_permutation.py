@@ -76,7 +76,7 @@ def test_the_seed_decides_and_a_further_group_changes_nothing():
 @pytest.mark.parametrize(
     ("inputs", "groups", "repeats", "error", "message"),
     [
-        ({"x": X, "y": X[:3]}, {"a": ("x", None)}, 1, DataError, "as many rows"),
+        ({"x": X, "y": X[:3]}, {"a": ("x", None)}, 1, DataError, "differ in length"),
         ({"x": X[:1]}, {"a": ("x", None)}, 1, DataError, "2 or more"),
         ({"x": X}, {}, 1, ConfigurationError, "0 groups"),
         ({"x": X}, {"a": ("x", None)}, 0, ConfigurationError, "repeats=0"),

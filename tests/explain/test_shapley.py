@@ -120,7 +120,7 @@ def test_without_shap_the_error_says_what_to_install(monkeypatch):
         ({"background": BACKGROUND[:, :4]}, DataError, "do not fit"),
         ({"background": BACKGROUND[:0]}, DataError, "do not fit"),
         ({"inputs": {"x": ROWS[:0]}}, DataError, "1 or more"),
-        ({"inputs": {"x": ROWS, "y": ROWS[:1]}}, DataError, "as many rows"),
+        ({"inputs": {"x": ROWS, "y": ROWS[:1]}}, DataError, "differ in length"),
         ({"inputs": {"x": ROWS * np.nan}}, DataError, "column 'x': a value is missing"),
         ({"inputs": {"x": ROWS.astype(str)}}, DataError, "no number"),
     ],

@@ -100,9 +100,9 @@ def test_duplicates_and_ids_out_of_range_are_refused():
     one, value = np.array([1, 1]), np.ones(2)
     with pytest.raises(DataError, match="twice"):
         history_table(one, one, value, n_owners=2, n_members=2)
-    with pytest.raises(DataError, match="owners out of range; expected 0 to 0"):
+    with pytest.raises(DataError, match="column 'owners': an id is out of range; expected 0 to 0"):
         history_table(one, np.array([0, 1]), value, n_owners=1, n_members=2)
-    with pytest.raises(DataError, match="members out of range"):
+    with pytest.raises(DataError, match="column 'members': an id is out of range"):
         history_table(one, np.array([-1, 1]), value, n_owners=2, n_members=2)
 
 

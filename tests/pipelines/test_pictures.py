@@ -70,12 +70,12 @@ def test_some_rows_of_some_rows(paths):
 
 @pytest.mark.parametrize("rows", [[0, ROWS], [-1]])
 def test_rows_that_are_not_there_are_refused(paths, rows):
-    with pytest.raises(DataError, match=r"row of the pictures is out of range; expected 0 to 22; received \["):
+    with pytest.raises(DataError, match=r"row of the pictures is out of range; expected 0 to 22; received"):
         Pictures(paths, SIZE).at(rows)
 
 
 def test_a_mask_is_not_taken_for_rows(paths):
-    with pytest.raises(DataError, match="must be integers; received 'bool'"):
+    with pytest.raises(DataError, match="not by a mask"):
         Pictures(paths, SIZE).at(np.ones(ROWS, bool))
 
 
