@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,10 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.preprocessing import _cells
-from kmodels.preprocessing._fitted import Block, Fitted, FloatArray, is_flagged, source
+from kmodels.preprocessing._cells import FloatArray
+from kmodels.preprocessing._fitted import Encoded, Fitted, is_flagged, source
+from kmodels.preprocessing._from_json import check_ascending
 from kmodels.preprocessing.columns import Category, Id, Tags, TargetMean
-from kmodels.preprocessing.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -26,54 +27,51 @@ class FittedCategory(Fitted):
     values: tuple[int, ...] | tuple[str, ...]
     has_missing: bool
 
+    def __post_init__(self) -> None:
+        check_ascending(self.values, "values")
+
     @classmethod
     def fit(cls, frame: pd.DataFrame, name: str, kind: Category | Id, target: FloatArray | None) -> Self | str:
         codes, labels = _read_labels(frame, name, kind)
-        counts = np.bincount(codes[codes >= 0], minlength=len(labels))
-        found = [(label, count) for label, count in zip(labels, counts.tolist(), strict=True) if count]
+        rows = np.bincount(codes[codes >= 0], minlength=len(labels)).tolist()
+        found = [(label, count) for label, count in zip(labels, rows, strict=True) if count]
         same = int if all(isinstance(label, int) for label, _ in found) else str
-        totals: Counter[Any] = Counter()
+        counts: Counter[Any] = Counter()
         for label, count in found:
-            totals[same(label)] += count
+            counts[same(label)] += count
         has_missing = bool((codes < 0).any())
-        if not totals:
+        if not counts:
             return "no value"
-        if isinstance(kind, Category) and len(totals) == 1 and not has_missing:
+        if isinstance(kind, Category) and len(counts) == 1 and not has_missing:
             return f"constant, {found[0][0]!r}"
         least = kind.min_count if isinstance(kind, Category) else 1
-        kept = sorted(label for label, count in totals.items() if count >= least)
+        kept = sorted(label for label, count in counts.items() if count >= least)
         if not kept:
             return f"no value has {least} rows"
         return cls(name, kind, False, tuple(kept), has_missing)
 
-    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Encoded:
         codes, labels = _read_labels(frame, self.name, self.kind)
         position = {str(value): number for number, value in enumerate(self.values, start=1)}
         # The last entry is what code -1, a missing value, reads.
         ids = [*(position.get(str(label), 0) for label in labels), (len(self.values) + 1) * self.has_missing]
         encoded = np.array(ids, np.int32)[codes]
-        if not self.is_one_hot:
-            return Block(codes < 0, ids=encoded)
-        columns = np.arange(1, len(self.hot_names) + 1)
-        return Block(codes < 0, hot=(encoded[:, None] == columns).astype(np.float32))
-
-    @classmethod
-    def load(cls, name: str, kind: Category | Id, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        return cls(name, kind, flagged, Vocabulary.from_dict(learnt).values, bool(learnt.get("has_missing")))
+        if self.form is MultiHot:
+            encoded = (encoded[:, None] == np.arange(1, self.size + 1)).astype(np.float32)
+        return Encoded(encoded, codes < 0)
 
     @property
-    def is_one_hot(self) -> bool:
-        """Whether it gives columns of 0 and 1."""
-        return isinstance(self.kind, Category) and self.kind.one_hot
+    def form(self) -> type[Categorical | MultiHot]:
+        return MultiHot if isinstance(self.kind, Category) and self.kind.one_hot else Categorical
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        values = [*self.values, *(["missing"] if self.has_missing else [])]
+        return tuple(f"{self.name}={value}" for value in values) if self.form is MultiHot else (self.name,)
 
     @property
     def size(self) -> int:
-        return 0 if self.is_one_hot else len(self.values) + 1 + self.has_missing
-
-    @property
-    def hot_names(self) -> tuple[str, ...]:
-        values = [*self.values, *(["missing"] if self.has_missing else [])]
-        return tuple(f"{self.name}={value}" for value in values) if self.is_one_hot else ()
+        return len(self.names) if self.form is MultiHot else len(self.values) + 1 + self.has_missing
 
     @property
     def summary(self) -> str:
@@ -87,9 +85,12 @@ class FittedTags(Fitted):
     kind: Tags
     labels: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        check_ascending(self.labels, "labels")
+
     @classmethod
     def fit(cls, frame: pd.DataFrame, name: str, kind: Tags, target: FloatArray | None) -> Self | str:
-        codes, lists = _read_tags(frame, name, kind)
+        codes, lists = _cells.tags_of(source(frame, name, kind), kind.separator)
         sets = [tuple(sorted(set(labels))) for labels in lists]
         if not any(sets):
             return "no value"
@@ -104,28 +105,24 @@ class FittedTags(Fitted):
         gaps = np.array([not labels for labels in lists])[codes]
         return cls(name, kind, is_flagged(kind, gaps), tuple(kept))
 
-    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
-        codes, lists = _read_tags(frame, self.name, self.kind)
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Encoded:
+        codes, lists = _cells.tags_of(source(frame, self.name, self.kind), self.kind.separator)
         gaps = np.array([not labels for labels in lists], bool)[codes]
         if self.kind.count:
-            return Block(gaps, numbers=np.array([len(labels) for labels in lists], np.float64)[codes][:, None])
+            return Encoded(np.array([len(labels) for labels in lists], np.float64)[codes][:, None], gaps)
         position = {label: column for column, label in enumerate(self.labels)}
         hot = np.zeros((len(lists), len(self.labels)), np.float32)
         for row, labels in enumerate(lists):
             hot[row, [position[label] for label in labels if label in position]] = 1
-        return Block(gaps, hot=hot[codes])
-
-    @classmethod
-    def load(cls, name: str, kind: Tags, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        return cls(name, kind, flagged, tuple(_cells.ascending(learnt, "labels", (str,))))
+        return Encoded(hot[codes], gaps)
 
     @property
-    def number_names(self) -> tuple[str, ...]:
-        return (self.name,) if self.kind.count else ()
+    def form(self) -> type[Numeric | MultiHot]:
+        return Numeric if self.kind.count else MultiHot
 
     @property
-    def hot_names(self) -> tuple[str, ...]:
-        return () if self.kind.count else tuple(f"{self.name}={label}" for label in self.labels)
+    def names(self) -> tuple[str, ...]:
+        return (self.name,) if self.kind.count else tuple(f"{self.name}={label}" for label in self.labels)
 
     @property
     def summary(self) -> str:
@@ -141,6 +138,12 @@ class FittedTargetMean(Fitted):
     means: tuple[float, ...]
     counts: tuple[int, ...]
     mean: float
+
+    def __post_init__(self) -> None:
+        if not len(self.values) == len(self.means) == len(self.counts) or min(self.counts, default=1) < 1:
+            raise DataError("values do not have a mean and a count of 1 or more each", column="values")
+        if self.values:  # there may be none among the rows of all folds but one
+            check_ascending(self.values, "values")
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, name: str, kind: TargetMean, target: FloatArray | None) -> Self | str:
@@ -163,17 +166,17 @@ class FittedTargetMean(Fitted):
         learnt = (tuple(groups.index.tolist()), tuple(means.tolist()), tuple(groups["count"].tolist()))
         return cls(name, kind, flagged, *learnt, mean)
 
-    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Encoded:
         texts = _read_texts(frame, self.name, self.kind)
         encoded = self._encode(texts) if target is None else self._cross_fit(texts, target)
         numbers = np.column_stack([encoded[:, 0], np.log1p(encoded[:, 1])]).astype(np.float64)
-        return Block((texts == "").to_numpy(bool), numbers=numbers)
+        return Encoded(numbers, (texts == "").to_numpy(bool))
 
     def _encode(self, texts: pd.Series[str]) -> npt.NDArray[np.float32]:
         """(rows, 2): the smoothed mean, that of all where the text was not learnt, and its count."""
         position = pd.Index(self.values, dtype=object).get_indexer(pd.Index(texts, dtype=object))
         # Position -1, of what was not learnt, is the last entry.
-        means, counts = np.array([*self.means, self.mean]), np.array([*self.counts, 0])
+        means, counts = np.array([*self.means, self.mean]), np.array([*self.counts, 0], np.float64)
         return np.column_stack([means[position], counts[position]]).astype(np.float32)
 
     def _cross_fit(self, texts: pd.Series[str], target: FloatArray) -> npt.NDArray[np.float32]:
@@ -189,17 +192,8 @@ class FittedTargetMean(Fitted):
             result[inside] = self._learn(self.name, kind, texts[~inside], target[~inside])._encode(texts[inside])
         return result
 
-    @classmethod
-    def load(cls, name: str, kind: TargetMean, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        values, counts = _cells.ascending(learnt, "values", (str,)), _cells.learnt_list(learnt, "counts", (int,))
-        means = _cells.learnt_list(learnt, "means", (int, float))
-        (mean,) = _cells.learnt_list({"mean": [learnt.get("mean")]}, "mean", (int, float))
-        if not len(values) == len(means) == len(counts) or min(counts) < 1:
-            raise DataError("values do not have a mean and a count of 1 or more each", column="values")
-        return cls(name, kind, flagged, tuple(values), tuple(map(float, means)), tuple(counts), float(mean))
-
     @property
-    def number_names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         return (f"{self.name}_mean", f"{self.name}_log_count")
 
     @property
@@ -209,19 +203,13 @@ class FittedTargetMean(Fitted):
 
 def _read_labels(frame: pd.DataFrame, name: str, kind: Category | Id) -> tuple[npt.NDArray[np.int64], list[int | str]]:
     column = source(frame, name, kind)
-    codes, labels = _cells.labels_of(column, str(column.name))
-    if isinstance(kind, Id) and (codes < 0).any():
-        raise DataError("an id is missing", row=int(np.argmax(codes < 0)) + 1, column=str(column.name))
+    codes, labels = _cells.labels_of(column)
+    if isinstance(kind, Id):
+        _cells.refuse_rows(codes < 0, "an id is missing", column.name)
     return codes, labels
-
-
-def _read_tags(frame: pd.DataFrame, name: str, kind: Tags) -> tuple[npt.NDArray[np.int64], list[tuple[str, ...]]]:
-    column = source(frame, name, kind)
-    return _cells.tags_of(column, str(column.name), kind.separator)
 
 
 def _read_texts(frame: pd.DataFrame, name: str, kind: TargetMean) -> pd.Series[str]:
     """Labels as text, "" where missing."""
-    column = source(frame, name, kind)
-    codes, labels = _cells.labels_of(column, str(column.name))
+    codes, labels = _cells.labels_of(source(frame, name, kind))
     return pd.Series(np.array([*map(str, labels), ""], dtype=object)[codes], name=name)

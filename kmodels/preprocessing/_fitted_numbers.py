@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.cluster import KMeans
 
 from kmodels.errors import DataError
+from kmodels.features import MultiHot
 from kmodels.preprocessing import _cells
-from kmodels.preprocessing._fitted import Block, Fitted, FloatArray, is_flagged, source
-from kmodels.preprocessing.columns import Clusters, Date, Kind, Number
+from kmodels.preprocessing._cells import FloatArray
+from kmodels.preprocessing._fitted import Encoded, Fitted, is_flagged, source
+from kmodels.preprocessing.columns import Clusters, Date, Number
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,6 @@ class _Measured(Fitted):
         """The column's numbers, NaN where missing."""
         raise NotImplementedError
 
-    @classmethod
-    def load(cls, name: str, kind: Kind, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        (median,) = _cells.learnt_list({"median": [learnt.get("median")]}, "median", (int, float))
-        return cls(name, kind, flagged, float(median))
-
 
 @dataclass(frozen=True)
 class FittedNumber(_Measured):
@@ -52,18 +47,13 @@ class FittedNumber(_Measured):
 
     @staticmethod
     def read(frame: pd.DataFrame, name: str, kind: Number) -> FloatArray:
-        column = source(frame, name, kind)
-        return _cells.numbers_of(column, str(column.name), least=0 if kind.log else None)
+        return _cells.numbers_of(source(frame, name, kind), least=0 if kind.log else None)
 
-    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Encoded:
         values = self.read(frame, self.name, self.kind)
         gaps = np.isnan(values)
         filled = np.where(gaps, self.median, values)
-        return Block(gaps, numbers=(np.log1p(filled) if self.kind.log else filled)[:, None])
-
-    @property
-    def number_names(self) -> tuple[str, ...]:
-        return (self.name,)
+        return Encoded((np.log1p(filled) if self.kind.log else filled)[:, None], gaps)
 
     @property
     def scaled(self) -> tuple[bool, ...]:
@@ -82,10 +72,9 @@ class FittedDate(_Measured):
 
     @staticmethod
     def read(frame: pd.DataFrame, name: str, kind: Date) -> FloatArray:
-        column = source(frame, name, kind)
-        return _cells.days_of(column, str(column.name))
+        return _cells.days_of(source(frame, name, kind))
 
-    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Encoded:
         days = self.read(frame, self.name, self.kind)
         gaps = np.isnan(days)
         dates = pd.to_datetime(pd.Series(np.where(gaps, 0, np.floor(days))), unit="D")
@@ -94,10 +83,10 @@ class FittedDate(_Measured):
         angles = 2 * np.pi * turns
         waves = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(days), 4)
         waves[gaps] = 0
-        return Block(gaps, numbers=np.column_stack([np.where(gaps, self.median, days), waves]))
+        return Encoded(np.column_stack([np.where(gaps, self.median, days), waves]), gaps)
 
     @property
-    def number_names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         parts = ("days", "season_sin", "season_cos", "weekday_sin", "weekday_cos")
         return tuple(f"{self.name}_{part}" for part in parts)
 
@@ -117,6 +106,10 @@ class FittedClusters(Fitted):
     kind: Clusters
     centres: tuple[tuple[float, ...], ...]
 
+    def __post_init__(self) -> None:
+        if not self.centres or {len(centre) for centre in self.centres} != {len(self.kind.of)}:
+            raise DataError("centres do not have a number for each source column", column="centres")
+
     @classmethod
     def fit(cls, frame: pd.DataFrame, name: str, kind: Clusters, target: FloatArray | None) -> Self | str:
         points = _read_points(frame, kind)
@@ -129,24 +122,20 @@ class FittedClusters(Fitted):
         found = KMeans(kind.clusters, n_init=10, random_state=kind.seed).fit(points)
         return cls(name, kind, False, tuple(sorted(map(tuple, found.cluster_centers_.tolist()))))
 
-    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Block:
+    def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Encoded:
         points = _read_points(frame, self.kind)
         gaps = np.asarray(np.isnan(points).any(axis=1))
         squares = ((points[~gaps, None, :] - np.array(self.centres)) ** 2).sum(axis=-1)
         hot = np.zeros((len(points), len(self.centres)), np.float32)
         hot[np.flatnonzero(~gaps), squares.argmin(axis=1)] = 1
-        return Block(gaps, hot=hot)
-
-    @classmethod
-    def load(cls, name: str, kind: Clusters, flagged: bool, learnt: Mapping[str, Any]) -> Self:
-        rows = _cells.learnt_list(learnt, "centres", (list,))
-        centres = [_cells.learnt_list({"centres": row}, "centres", (int, float)) for row in rows]
-        if not centres or {len(centre) for centre in centres} != {len(kind.of)}:
-            raise DataError("centres do not have a number for each source column", column="centres")
-        return cls(name, kind, flagged, tuple(tuple(map(float, centre)) for centre in centres))
+        return Encoded(hot, gaps)
 
     @property
-    def hot_names(self) -> tuple[str, ...]:
+    def form(self) -> type[MultiHot]:
+        return MultiHot
+
+    @property
+    def names(self) -> tuple[str, ...]:
         return tuple(f"{self.name}={number}" for number in range(1, len(self.centres) + 1))
 
     @property
@@ -154,5 +143,5 @@ class FittedClusters(Fitted):
         return f"{len(self.centres)} clusters"
 
 
-def _read_points(frame: pd.DataFrame, kind: Clusters) -> npt.NDArray[np.float64]:
-    return np.column_stack([_cells.numbers_of(_cells.pick(frame, name), name) for name in kind.of])
+def _read_points(frame: pd.DataFrame, kind: Clusters) -> FloatArray:
+    return np.column_stack([_cells.numbers_of(_cells.pick(frame, name)) for name in kind.of])

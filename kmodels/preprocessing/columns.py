@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.preprocessing._from_json import rebuild
 
 __all__ = ["Category", "Clusters", "Date", "Id", "Number", "Tags", "TargetMean"]
 
@@ -134,7 +135,7 @@ class TargetMean:
     rows are encoded by the folds that they are not in, lest they see their own target: `transform(frame, target=y)`.
 
     Args:
-        smoothing: Rows of the mean target that are added to each value, 0 or more. Default 10.
+        smoothing: Rows of the mean target that are added to each value, 0 or more. Default 10.0.
         folds: Folds for the training rows, 2 or more. Default 5.
         seed: Seed of the folds, 0 or more. Default 0.
         flag_missing: Whether the input `missing` marks gaps. Default None, if training rows have some.
@@ -144,11 +145,11 @@ class TargetMean:
         ConfigurationError: A number out of range.
 
     Example:
-        >>> TargetMean(smoothing=20)
-        TargetMean(smoothing=20, folds=5, seed=0, flag_missing=None, of=None)
+        >>> TargetMean(smoothing=20.0)
+        TargetMean(smoothing=20.0, folds=5, seed=0, flag_missing=None, of=None)
     """
 
-    smoothing: float = 10
+    smoothing: float = 10.0
     folds: int = 5
     seed: int = 0
     flag_missing: bool | None = None
@@ -197,19 +198,15 @@ def sources_of(name: str, kind: Kind) -> tuple[str, ...]:
     return kind.of if isinstance(kind, Clusters) else (kind.of or name,)
 
 
-def kind_to_dict(kind: Kind) -> dict[str, Any]:
-    """Fields of a kind that differ from their defaults, and its name."""
-    given = {name: value for name, value in asdict(kind).items() if name == "of" or value != getattr(type(kind), name)}
-    return {"kind": type(kind).__name__, **{name: value for name, value in given.items() if value is not None}}
-
-
 def kind_from_dict(content: Mapping[str, Any]) -> Kind:
-    """Rebuilds a kind from what `kind_to_dict` gave; `DataError` if it is not that."""
-    fields = {name: value for name, value in content.items() if name != "kind"}
+    """Rebuilds a kind from its name under "kind" and its fields; `DataError` if it is not that."""
+    name = content.get("kind")
+    if not isinstance(name, str) or name not in _KINDS:
+        raise DataError("not a kind of column", expected=", ".join(_KINDS), received=name)
     try:
-        return _KINDS[content["kind"]](**fields)
-    except (KeyError, TypeError, ConfigurationError) as error:
-        raise DataError("not a kind of column", expected=", ".join(_KINDS), received=dict(content)) from error
+        return rebuild(_KINDS[name], {key: value for key, value in content.items() if key != "kind"})
+    except ConfigurationError as error:
+        raise DataError(f"not a {name} ({error})") from error
 
 
 def _at_least(least: int, **values: float) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.preprocessing.columns import Kind
-from kmodels.preprocessing.table_encoder import TableEncoder
+from kmodels.preprocessing.columns import Kind, sources_of
+from kmodels.preprocessing.table_encoder import MISSING, TableEncoder
 
 
 class EncodedTable(NamedTuple):
@@ -33,13 +34,17 @@ class EncodedTable(NamedTuple):
 
     @property
     def groups(self) -> dict[str, list[int]]:
-        """Source column -> positions of its columns in `matrix`."""
-        # As in `frame`, but that all numbers stand where the first of them does.
-        numbers, columns = list(self.encoder.number_names), list(self.frame)
-        first = columns.index(numbers[0]) if numbers else 0
-        others = [name for name in columns if name not in numbers]
-        names = [*others[:first], *numbers, *others[first:]]
-        return {source: [names.index(name) for name in group] for source, group in self.encoder.groups.items()}
+        """Source column -> positions of its columns in `matrix`; those made of several have their own name."""
+        groups: dict[str, list[int]] = {}
+        by_input: dict[str, list[list[int]]] = {name: [] for name in self.inputs}
+        for column in self.encoder.columns:
+            sources = sources_of(column.name, column.kind)
+            group = groups.setdefault(sources[0] if len(sources) == 1 else column.name, [])
+            by_input[self.encoder.inputs[column.name]] += [group] * len(column.names)
+            by_input.get(MISSING, []).extend([group] * column.flagged)
+        for place, group in enumerate(chain.from_iterable(by_input.values())):
+            group.append(place)
+        return groups
 
 
 def encode_table(

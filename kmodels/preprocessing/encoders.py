@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 from kmodels.errors import DataError
 from kmodels.files import read_json, write_json
+from kmodels.preprocessing._from_json import rebuild
 
 _TYPES: dict[str, type[Encoder]] = {}
 
 
 class Encoder:
-    """What the encoders share: each is written as plain JSON and reads it back."""
+    """What the encoders share, frozen dataclasses: each is written as plain JSON and reads it back."""
 
     def __init_subclass__(cls) -> None:
         _TYPES[cls.__name__] = cls
 
     def to_dict(self) -> dict[str, Any]:
         """What was learnt, as plain values for JSON."""
-        raise NotImplementedError
+        return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuilds the encoder from what `to_dict` gave; `DataError` if it is not that."""
-        raise NotImplementedError
+        return rebuild(cls, content)
 
     def save(self, path: str | Path) -> None:
         """Writes the encoder as JSON; an earlier file is replaced whole or not at all."""
@@ -34,13 +36,10 @@ class Encoder:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Reads an equal encoder from what `save` wrote; `DataError` if there is no such file or it is not that."""
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("type") != cls.__name__:
-            raise DataError("the file holds another encoder or none", file=path, expected=cls.__name__)
-        try:
-            return cls.from_dict(content)
-        except DataError as error:
-            raise DataError(str(error), file=path) from error
+        encoder = _decode(read_json(path), path)
+        if not isinstance(encoder, cls):
+            raise DataError("the file holds another encoder", file=path, expected=cls.__name__)
+        return encoder
 
 
 def save_encoders(encoders: Mapping[str, Encoder], path: str | Path) -> None:
@@ -62,13 +61,10 @@ def save_encoders(encoders: Mapping[str, Encoder], path: str | Path) -> None:
 
 
 def load_encoders(path: str | Path) -> dict[str, Encoder]:
-    """Reads what `save_encoders` wrote.
+    """Reads what `save_encoders` wrote: encoders by name, equal to those that were saved, in the same order.
 
     Args:
         path: The file.
-
-    Returns:
-        Encoders by name, equal to those that were saved, in the same order.
 
     Raises:
         DataError: No such file, not JSON in UTF-8, an unknown type of encoder, or content that does not fit its type.
@@ -81,18 +77,19 @@ def load_encoders(path: str | Path) -> dict[str, Encoder]:
     content = read_json(path)
     if not isinstance(content, dict):
         raise DataError("the encoders are not a JSON object", file=path, received=type(content).__name__)
-    encoders: dict[str, Encoder] = {}
-    for name, entry in content.items():
-        kind = entry.get("type") if isinstance(entry, dict) else None
-        if not isinstance(kind, str) or kind not in _TYPES:
-            known = ", ".join(_TYPES)
-            raise DataError(f"encoder '{name}' is of no known type", file=path, expected=known, received=kind)
-        try:
-            encoders[name] = _TYPES[kind].from_dict(entry)
-        except DataError as error:
-            raise DataError(f"encoder '{name}': {error}", file=path) from error
-    return encoders
+    return {name: _decode(entry, path, f"encoder {name!r}: ") for name, entry in content.items()}
 
 
 def _entry(encoder: Encoder) -> dict[str, Any]:
     return {"type": type(encoder).__name__, **encoder.to_dict()}
+
+
+def _decode(entry: Any, path: str | Path, where: str = "") -> Encoder:
+    """The encoder of an entry; errors name the file."""
+    kind = entry.get("type") if isinstance(entry, dict) else None
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise DataError(f"{where}not an encoder of a known type", file=path, expected=", ".join(_TYPES), received=kind)
+    try:
+        return _TYPES[kind].from_dict({name: value for name, value in entry.items() if name != "type"})
+    except DataError as error:
+        raise DataError(f"{where}{error}", file=path) from error

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.preprocessing import StandardScaler
 
 from kmodels.errors import DataError
-from kmodels.preprocessing import _cells
 
 
 @dataclass(frozen=True)
@@ -20,6 +18,10 @@ class Standardizer:
 
     mean: tuple[float, ...]
     scale: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.mean or len(self.mean) != len(self.scale) or min(self.scale) < 0:
+            raise DataError("mean and scale are not equally many numbers, with no scale below 0")
 
     @classmethod
     def fit(cls, table: npt.NDArray[np.float64]) -> Self:
@@ -34,11 +36,3 @@ class Standardizer:
         scale = np.array(self.scale)
         factor = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
         return ((table - np.array(self.mean)) * factor).astype(np.float32)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Rebuilds it from its fields as read from JSON; `DataError` if they are not that."""
-        mean, scale = (_cells.learnt_list(content, name, (int, float)) for name in ("mean", "scale"))
-        if not mean or len(mean) != len(scale) or min(scale) < 0:
-            raise DataError("mean and scale are not equally many numbers, with no scale below 0")
-        return cls(tuple(map(float, mean)), tuple(map(float, scale)))

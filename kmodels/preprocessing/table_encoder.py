@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -14,11 +14,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.features import Categorical, Feature, MultiHot, Numeric
+from kmodels.features import Feature, MultiHot, Numeric
 from kmodels.preprocessing import _cells
-from kmodels.preprocessing._fitted import Block, Fitted
+from kmodels.preprocessing._cells import FloatArray
+from kmodels.preprocessing._fitted import Encoded, Fitted
 from kmodels.preprocessing._fitted_labels import FittedCategory, FittedTags, FittedTargetMean
 from kmodels.preprocessing._fitted_numbers import FittedClusters, FittedDate, FittedNumber
+from kmodels.preprocessing._from_json import rebuild
 from kmodels.preprocessing._infer import resolve_kinds
 from kmodels.preprocessing.columns import (
     Category,
@@ -30,14 +32,13 @@ from kmodels.preprocessing.columns import (
     Tags,
     TargetMean,
     kind_from_dict,
-    kind_to_dict,
     sources_of,
 )
 from kmodels.preprocessing.encoders import Encoder
 from kmodels.preprocessing.standardizer import Standardizer
 from kmodels.preprocessing.vocabulary import Vocabulary
 
-_MISSING = "missing"
+MISSING = "missing"
 _FITTED: dict[type, type[Fitted]] = {
     Number: FittedNumber,
     Category: FittedCategory,
@@ -78,9 +79,9 @@ class TableEncoder(Encoder):
 
     columns: tuple[Fitted, ...]
     scaler: Standardizer | None
-    numbers: str = "numbers"
-    ignored: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
+    numbers: str
+    ignored: tuple[str, ...]
+    notices: tuple[str, ...]
     _warned: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
@@ -128,11 +129,10 @@ class TableEncoder(Encoder):
             warnings.warn("; ".join(notices), stacklevel=2)
         if not fitted:
             raise DataError("no column can be encoded", received="; ".join(notices) or "no columns")
-        used = {source for column in fitted for source in column.sources}
+        used = {source for column in fitted for source in sources_of(column.name, column.kind)}
         left = [name for kind_name, kind in kinds.items() for name in sources_of(kind_name, kind) if name not in used]
-        unscaled = cls(tuple(fitted), None, numbers, tuple(dict.fromkeys([*ignored, *left])), tuple(notices))
-        joined = _join_numbers(unscaled._blocks(frame, target))
-        return cls(unscaled.columns, _fit_scaler(joined, fitted), numbers, unscaled.ignored, unscaled.notices)
+        encoder = cls(tuple(fitted), None, numbers, tuple(dict.fromkeys([*ignored, *left])), tuple(notices))
+        return replace(encoder, scaler=encoder._fit_scaler(encoder._encode(frame, target)))
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -142,22 +142,14 @@ class TableEncoder(Encoder):
         and one `Numeric` with all numbers where the first of them stands; last, the `MultiHot` named "missing" with a
         column for each column whose gaps it marks.
         """
+        n_numbers = sum(column.size for column in self.columns if column.form is Numeric)
         found: dict[str, Feature] = {}
         for column in self.columns:
-            if column.number_names:
-                found.setdefault(self.numbers, Numeric(self.numbers, len(self.number_names)))
-            else:
-                name = self._inputs[column.name]
-                size = column.size or len(column.hot_names)
-                found[name] = Categorical(name, size) if column.size else MultiHot(name, size)
+            name = self.inputs[column.name]
+            found.setdefault(name, column.form(name, n_numbers if column.form is Numeric else column.size))
         if flagged := sum(column.flagged for column in self.columns):
-            found[_MISSING] = MultiHot(_MISSING, flagged)
+            found[MISSING] = MultiHot(MISSING, flagged)
         return tuple(found.values())
-
-    @property
-    def number_names(self) -> tuple[str, ...]:
-        """Names of the numbers, in the order of the input that joins them."""
-        return tuple(name for column in self.columns for name in column.number_names)
 
     def transform(self, frame: pd.DataFrame, *, target: npt.ArrayLike | None = None) -> dict[str, np.ndarray]:
         """Encodes rows.
@@ -177,18 +169,17 @@ class TableEncoder(Encoder):
             DataError: A missing column (with the nearest name), or a value that is not of its column's kind (with row
                 and value).
         """
-        blocks = self._blocks(frame, target)
+        encoded = self._encode(frame, target)
         arrays: dict[str, np.ndarray] = {}
-        for column, block in zip(self.columns, blocks, strict=True):
-            if block.numbers is None:
-                encoded = block.hot if block.ids is None else block.ids
-                assert encoded is not None
-                arrays[self._inputs[column.name]] = encoded
-            elif self.numbers not in arrays:
+        for column, (values, _) in zip(self.columns, encoded, strict=True):
+            name = self.inputs[column.name]
+            if column.form is not Numeric:
+                arrays[name] = values
+            elif name not in arrays:
                 assert self.scaler is not None
-                arrays[self.numbers] = self.scaler.transform(_join_numbers(blocks))
-        if flags := self._flags(blocks):
-            arrays[_MISSING] = np.hstack(flags).astype(np.float32)
+                arrays[name] = self.scaler.transform(self._numbers(encoded))
+        if flags := self._flags(encoded):
+            arrays[MISSING] = np.column_stack(flags).astype(np.float32)
         return arrays
 
     def frame(self, frame: pd.DataFrame, *, target: npt.ArrayLike | None = None) -> pd.DataFrame:
@@ -205,25 +196,11 @@ class TableEncoder(Encoder):
         Raises:
             DataError: As `transform` raises it.
         """
-        blocks = self._blocks(frame, target)
-        matrices: list[np.ndarray] = []
-        for block in blocks:
-            parts = [part for part in (block.numbers, block.hot) if part is not None]
-            matrices.append(parts[0] if parts else np.asarray(block.ids)[:, None])
-        names = [name for column in self.columns for name in column.frame_names]
+        encoded = self._encode(frame, target)
+        names = [name for column in self.columns for name in column.names]
         names += [column.flag_name for column in self.columns if column.flagged]
-        encoded = np.hstack([*matrices, *self._flags(blocks)]).astype(np.float64)
-        return pd.DataFrame(encoded, columns=names, index=frame.index)
-
-    @property
-    def groups(self) -> dict[str, list[str]]:
-        """Source column -> its columns of `frame`; columns made of several sources stand under their own name."""
-        found: dict[str, list[str]] = {}
-        for column in self.columns:
-            source = column.sources[0] if len(column.sources) == 1 else column.name
-            flags = [column.flag_name] if column.flagged else []
-            found.setdefault(source, []).extend([*column.frame_names, *flags])
-        return found
+        matrix = np.column_stack([*(values for values, _ in encoded), *self._flags(encoded)]).astype(np.float64)
+        return pd.DataFrame(matrix, columns=names, index=frame.index)
 
     def vocabulary(self, name: str) -> Vocabulary:
         """Gives the values of a category or an id, in the order of their ids.
@@ -240,57 +217,52 @@ class TableEncoder(Encoder):
             raise ConfigurationError(f"no such category; expected one of {known}; received {name!r}")
         return Vocabulary(found[name].values)
 
-    def describe(self) -> str:
-        """Lists what each column became, one line each."""
+    def __str__(self) -> str:
         rows = [("column", "kind", "input", "learnt")]
         for column in self.columns:
-            name = self.numbers if column.number_names else self._inputs[column.name]
-            rows.append((column.name, _kind_text(column.kind), name, column.summary + ", gaps" * column.flagged))
+            learnt = column.summary + ", gaps" * column.flagged
+            rows.append((column.name, _kind_text(column.kind), self.inputs[column.name], learnt))
         widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         return "\n".join([*(line.rstrip() for line in lines), *self.notices])
-
-    def __str__(self) -> str:
-        return self.describe()
 
     def to_dict(self) -> dict[str, Any]:
         """Gives what was learnt as plain values for JSON, as `save` writes it."""
         return {
             "numbers": self.numbers,
             "columns": {column.name: column.to_dict() for column in self.columns},
-            "scaler": None if self.scaler is None else {"mean": [*self.scaler.mean], "scale": [*self.scaler.scale]},
-            "ignored": [*self.ignored],
-            "notices": [*self.notices],
+            "scaler": None if self.scaler is None else asdict(self.scaler),
+            "ignored": self.ignored,
+            "notices": self.notices,
         }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuilds the encoder from what `to_dict` gave; `DataError` if it is not that."""
-        columns, scaler, numbers = content.get("columns"), content.get("scaler"), content.get("numbers")
-        if not isinstance(columns, dict) or not columns or not isinstance(numbers, str):
-            raise DataError("not a table encoder", expected="its numbers and columns", received=list(content))
+        columns = content.get("columns")
+        if not isinstance(columns, dict) or not columns:
+            raise DataError("not a table encoder", expected="its columns", received=list(content))
         fitted = tuple(_load_column(name, each) for name, each in columns.items())
-        texts = [tuple(map(str, content.get(name, ()))) for name in ("ignored", "notices")]
-        encoder = cls(fitted, None if scaler is None else Standardizer.from_dict(scaler), numbers, *texts)
-        if len(encoder.number_names) != (0 if encoder.scaler is None else len(encoder.scaler.mean)):
+        encoder = rebuild(cls, {name: each for name, each in content.items() if name != "columns"}, fitted)
+        numbers = sum(column.size for column in fitted if column.form is Numeric)
+        if numbers != (0 if encoder.scaler is None else len(encoder.scaler.mean)):
             raise DataError("the scaler does not fit the columns", column="scaler")
         return encoder
 
     @cached_property
-    def _inputs(self) -> dict[str, str]:
-        """Name of a column without numbers -> name of its input."""
+    def inputs(self) -> dict[str, str]:
+        """Name of a column -> name of its input."""
         names: dict[str, str] = {}
-        taken = {self.numbers, _MISSING}
+        taken = {self.numbers, MISSING}
         for column in self.columns:
-            if not column.number_names:
-                names[column.name] = _input_name(column.name, taken)
-                taken.add(names[column.name])
+            names[column.name] = self.numbers if column.form is Numeric else _input_name(column.name, taken)
+            taken.add(names[column.name])
         return names
 
-    def _blocks(self, frame: pd.DataFrame, target: npt.ArrayLike | None) -> list[Block]:
+    def _encode(self, frame: pd.DataFrame, target: npt.ArrayLike | None) -> list[Encoded]:
         """The encoded columns; warns of columns that the table should not have."""
         frame = _cells.named(frame)
-        sources = [source for column in self.columns for source in column.sources]
+        sources = [source for column in self.columns for source in sources_of(column.name, column.kind)]
         for source in sources:
             _cells.pick(frame, source)
         known = {*sources, *self.ignored, *self._warned}
@@ -301,30 +273,29 @@ class TableEncoder(Encoder):
         outcome = None if target is None else _outcome(target, len(frame))
         return [column.encode(frame, outcome) for column in self.columns]
 
-    def _flags(self, blocks: Iterable[Block]) -> list[npt.NDArray[np.bool_]]:
-        return [block.gaps[:, None] for column, block in zip(self.columns, blocks, strict=True) if column.flagged]
+    def _flags(self, encoded: Iterable[Encoded]) -> list[npt.NDArray[np.bool_]]:
+        return [gaps for column, (_, gaps) in zip(self.columns, encoded, strict=True) if column.flagged]
+
+    def _numbers(self, encoded: Iterable[Encoded]) -> FloatArray:
+        """(rows, numbers): those of all columns side by side, before scaling."""
+        pairs = zip(self.columns, encoded, strict=True)
+        return np.column_stack([values for column, (values, _) in pairs if column.form is Numeric])
+
+    def _fit_scaler(self, encoded: Iterable[Encoded]) -> Standardizer | None:
+        """Mean and scale of the numbers: 0 and 1 for those that are not to be scaled."""
+        scaled = [flag for column in self.columns if column.form is Numeric for flag in column.scaled]
+        if not scaled:
+            return None
+        fitted = Standardizer.fit(self._numbers(encoded))
+        mean, scale = np.where(scaled, fitted.mean, 0.0), np.where(scaled, fitted.scale, 1.0)
+        return Standardizer(tuple(mean.tolist()), tuple(scale.tolist()))
 
 
-def _join_numbers(blocks: Iterable[Block]) -> npt.NDArray[np.float64]:
-    joined = [block.numbers for block in blocks if block.numbers is not None]
-    return np.hstack(joined) if joined else np.empty((0, 0))
-
-
-def _outcome(target: npt.ArrayLike, rows: int) -> npt.NDArray[np.float64]:
+def _outcome(target: npt.ArrayLike, rows: int) -> FloatArray:
     values = np.asarray(target, np.float64).reshape(-1)
     if len(values) != rows or not np.isfinite(values).all():
         raise DataError("the target does not fit the table", expected=f"{rows} finite numbers", received=len(values))
     return values
-
-
-def _fit_scaler(numbers: npt.NDArray[np.float64], columns: Iterable[Fitted]) -> Standardizer | None:
-    """Mean and scale of the numbers: 0 and 1 for those that are not to be scaled."""
-    if not numbers.size:
-        return None
-    fitted = Standardizer.fit(numbers)
-    scaled = np.array([flag for column in columns for flag in column.scaled])
-    mean, scale = np.where(scaled, fitted.mean, 0.0), np.where(scaled, fitted.scale, 1.0)
-    return Standardizer(tuple(mean.tolist()), tuple(scale.tolist()))
 
 
 def _input_name(name: str, taken: set[str]) -> str:
@@ -340,13 +311,17 @@ def _input_name(name: str, taken: set[str]) -> str:
 
 def _kind_text(kind: Kind) -> str:
     """The kind as it is written in `columns`."""
-    content = kind_to_dict(kind)
-    return f"{content.pop('kind')}({', '.join(f'{name}={value!r}' for name, value in content.items())})"
+    values = {field: getattr(kind, field.name) for field in fields(kind)}
+    given = [f"{field.name}={value!r}" for field, value in values.items() if value != field.default]
+    return f"{type(kind).__name__}({', '.join(given)})"
 
 
 def _load_column(name: str, content: Any) -> Fitted:
     """Rebuilds a fitted column from its `to_dict`; `DataError` if it is not that."""
-    if not isinstance(content, dict) or not isinstance(content.get("learnt"), dict):
-        raise DataError("what a column learnt is missing", column=name)
-    kind = kind_from_dict({key: value for key, value in content.items() if key not in ("flagged", "learnt")})
-    return _FITTED[type(kind)].load(name, kind, bool(content.get("flagged")), content["learnt"])
+    if not isinstance(content, dict) or type(content.get("flagged")) is not bool:
+        raise DataError("not a fitted column", column=name, received=content)
+    try:
+        kind = kind_from_dict({key: value for key, value in content.items() if key not in ("flagged", "learnt")})
+        return rebuild(_FITTED[type(kind)], content.get("learnt"), name, kind, content["flagged"])
+    except DataError as error:
+        raise DataError(str(error), column=name) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -35,10 +35,19 @@ class Target(Encoder):
         ([[3.0]], [50.0])
     """
 
-    labels: tuple[int, ...] | tuple[str, ...] = ()
+    labels: tuple[int | str, ...] = ()
     scaler: Standardizer | None = None
     log: bool = False
     edges: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        classes = len(set(map(str, self.labels)))
+        if classes != len(self.labels) or classes == 1 or bool(classes) == (self.scaler is not None):
+            raise DataError("neither two distinct classes or more nor an amount", column="labels")
+        if self.edges and (len(self.edges) != classes - 1 or sorted(self.edges) != list(self.edges)):
+            raise DataError("not the edges of these classes in ascending order", column="edges")
+        if self.scaler is not None and len(self.scaler.mean) != 1:
+            raise DataError("not one mean and scale", column="scaler")
 
     @classmethod
     def classes(cls, values: Iterable[Any], labels: Sequence[Any] | None = None) -> Self:
@@ -138,16 +147,10 @@ class Target(Encoder):
         position = {str(label): number for number, label in enumerate(self.labels)}
         ids = np.array([position.get(str(label), -1) for label in found], np.int32)[codes]
         if (ids < 0).any():
-            row = int(np.argmax(ids < 0))
-            known, label = [str(each) for each in self.labels], found[codes[row]]
-            nearest = difflib.get_close_matches(str(label), known, n=1, cutoff=0)[0]
-            raise DataError(
-                f"not one of the classes; the nearest is {nearest!r}",
-                row=row + 1,
-                column="target",
-                expected=", ".join(known[:20]),
-                received=label,
-            )
+            known, labels = [str(each) for each in self.labels], np.array(found, object)[codes]
+            nearest = difflib.get_close_matches(str(labels[np.argmin(ids)]), known, n=1, cutoff=0)[0]
+            message, expected = f"not one of the classes; the nearest is {nearest!r}", ", ".join(known[:20])
+            _cells.refuse_rows(ids < 0, message, "target", expected=expected, values=labels)
         return ids
 
     def inverse(self, predictions: npt.ArrayLike) -> np.ndarray:
@@ -181,26 +184,6 @@ class Target(Encoder):
             )
         return np.array(self.labels, dtype=object)[ids]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Gives what was learnt as plain values for JSON."""
-        if self.scaler is None:
-            return {"labels": [*self.labels], **({"edges": [*self.edges]} if self.edges else {})}
-        return {"mean": self.scaler.mean[0], "scale": self.scaler.scale[0], "log": self.log}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Rebuilds the target from what `to_dict` gave; `DataError` if it is not that."""
-        labels = content.get("labels")
-        if labels is None:
-            scaler = Standardizer.from_dict({name: [content.get(name)] for name in ("mean", "scale")})
-            return cls(scaler=scaler, log=bool(content.get("log")))
-        if not isinstance(labels, list) or len(labels) < 2 or len({type(each) for each in labels} - {int, str}):
-            raise DataError("not a list of two classes or more", column="labels")
-        edges = _cells.learnt_list({"edges": [], **content}, "edges", (int, float))
-        if edges and (len(edges) != len(labels) - 1 or sorted(edges) != edges):
-            raise DataError("not the edges of these classes in ascending order", column="edges")
-        return cls(labels=tuple(labels), edges=tuple(map(float, edges)))
-
     def _flat(self, array: np.ndarray) -> np.ndarray:
         if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
             return array.reshape(-1)
@@ -208,20 +191,18 @@ class Target(Encoder):
 
 
 def _read_labels(values: Iterable[Any] | npt.ArrayLike) -> tuple[npt.NDArray[np.int64], list[int | str]]:
-    codes, labels = _cells.labels_of(_cells.column_of(values), "target")
+    codes, labels = _cells.labels_of(_cells.column_of(values, "target"))
     if not len(codes):
         raise DataError("there are no rows", column="target")
-    if (codes < 0).any():
-        raise DataError("a label is missing", row=int(np.argmax(codes < 0)) + 1, column="target")
+    _cells.refuse_rows(codes < 0, "a label is missing", "target")
     return codes, labels
 
 
 def _read_amounts(
     values: Iterable[Any] | npt.ArrayLike, log: bool = False, *, least_rows: int = 1
 ) -> npt.NDArray[np.float64]:
-    numbers = _cells.numbers_of(_cells.column_of(values), "target", least=0 if log else None)
-    if np.isnan(numbers).any():
-        raise DataError("an amount is missing", row=int(np.argmax(np.isnan(numbers))) + 1, column="target")
+    numbers = _cells.numbers_of(_cells.column_of(values, "target"), least=0 if log else None)
+    _cells.refuse_rows(np.isnan(numbers), "an amount is missing", "target")
     if len(numbers) < least_rows:
         raise DataError("there are no amounts to learn from", column="target")
     return np.log1p(numbers) if log else numbers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -13,6 +13,7 @@ import pandas as pd
 
 from kmodels.errors import DataError
 from kmodels.preprocessing import _cells
+from kmodels.preprocessing._from_json import check_ascending
 from kmodels.preprocessing.encoders import Encoder
 
 
@@ -33,6 +34,9 @@ class Vocabulary(Encoder):
 
     values: tuple[int, ...] | tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        check_ascending(self.values, "values")
+
     @classmethod
     def fit(cls, values: Iterable[int] | Iterable[str]) -> Self:
         """Learns the distinct values.
@@ -44,9 +48,7 @@ class Vocabulary(Encoder):
             DataError: No values, a missing value, or values that are not all integers or all strings.
         """
         column = _cells.column_of(values)
-        missing = column.isna().to_numpy()
-        if missing.any():
-            raise DataError("a value to learn is missing", row=int(np.argmax(missing)) + 1)
+        _cells.refuse_rows(column.isna(), "a value to learn is missing")
         kind = pd.api.types.infer_dtype(column)
         if kind not in ("integer", "string"):
             raise DataError("values to learn are not integers alone or text alone", received=kind)
@@ -98,15 +100,6 @@ class Vocabulary(Encoder):
             raise DataError("an id is out of range", row=row, column="ids", expected=limits, received=int(ids[at]))
         return np.array([None, *self.values], dtype=object)[ids]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Gives the values for JSON."""
-        return {"values": [*self.values]}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Rebuilds the vocabulary from what `to_dict` gave; `DataError` if it is not that."""
-        return cls(tuple(_cells.ascending(content, "values", (int, str))))
-
     @cached_property
     def _index(self) -> pd.Index:
-        return pd.Index(self.values, dtype=object if isinstance(self.values[0], str) else np.int64)
+        return pd.Index(self.values, dtype=object if isinstance(self.values[0], str) else None)
