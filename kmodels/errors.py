@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 _MESSAGE, _PART = 600, 300  # characters of a message, and of what was expected or received
@@ -9,7 +10,9 @@ _MESSAGE, _PART = 600, 300  # characters of a message, and of what was expected 
 
 def printable(text: str, most: int | None = None) -> str:
     """A text for a line of a terminal: escapes for control characters and the like, and of a long one both ends."""
-    escaped = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    escaped = "".join(
+        each if each.isprintable() or unicodedata.category(each) == "Zs" else repr(each)[1:-1] for each in text
+    )
     if most is None or len(escaped) <= most:
         return escaped
     return f"{escaped[: 2 * most // 3 - 3]} … {escaped[-(most // 3) :]}"

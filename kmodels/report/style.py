@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from kmodels.errors import DataError
+from kmodels.report.fonts import PlainFigure
 
 BLUE, ORANGE, GREEN, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#8A9099", "#C3C9D1"
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#1F2933", "#8C6D31")
@@ -42,7 +43,7 @@ def png(figure: Figure) -> bytes:
 
 def blank(height: float) -> Figure:
     """Make an empty figure of the common width that no global state of Matplotlib knows."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+    figure = PlainFigure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -105,7 +106,10 @@ def name_rows(axes: Axes, names: Sequence[str], bold: Sequence[str] = ()) -> Non
 def legend_below(figure: Figure, handles: Sequence[Any], texts: Sequence[str]) -> None:
     """List lines or dots below the panels, in as many columns as their names leave room for."""
     columns = max(1, min(len(texts), 60 // (max(map(len, texts)) + 8)))
-    figure.legend(handles, texts, loc="outside lower left", ncols=columns, fontsize=TEXT - 1, frameon=False)
+    # Matplotlib leaves out labels that begin with an underscore.
+    look: Look = {"loc": "outside lower left", "ncols": columns, "fontsize": TEXT - 1, "frameon": False}
+    for label, text in zip(figure.legend(handles, [" "] * len(texts), **look).get_texts(), texts, strict=True):
+        label.set_text(text)
 
 
 def checked(*arrays: ArrayLike) -> list[Floats]:

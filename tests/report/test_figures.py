@@ -1,19 +1,22 @@
 """Figures: what is drawn is what the arrays hold."""
 
 import sys
+import warnings
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import font_manager
 from matplotlib.colors import to_hex
+from matplotlib.mathtext import MathTextParser
 from sklearn import metrics
 from sklearn.decomposition import PCA
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
 from kmodels.errors import DataError
 from kmodels.evaluation import classification, selection
-from kmodels.report import figures, style
+from kmodels.report import figures, fonts, style
 from kmodels.report.figures import amounts, comparison, curves, pictures
 from kmodels.report.figures.sets import comparison_figures, explanation_figures
 from kmodels.report.figures.trials import search_figures
@@ -210,13 +213,13 @@ def test_bars_of_parts_are_stacked_and_what_is_below_zero_is_grey():
     assert texts(axes) == ["5.000", "4.000", "tags", "tier", "■ low", "■ high"]
 
 
-def record_of(points):
+def record_of(points, unit=""):
     timings = {name: Timing(0, 0, size and size / 1000, 5, 1.0, 0) for name, (size, _) in points.items()}
     variants = {
         name: VariantRecord(name, size, {"accuracy": value, "rmse": value}, {}, timings[name])
         for name, (size, value) in points.items()
     }
-    data = {"source": "sample", "rows": 9, "sha256": "50d2"}
+    data = {"source": "sample", "rows": 9, "sha256": "50d2", "unit": unit}
     baselines = {"majority": {"accuracy": 0.1}, "other": {}}
     return RunRecord("demo", "jax", 0, data, baselines, {}, variants=variants, best="best")
 
@@ -567,6 +570,69 @@ def test_text_stays_inside_every_figure_and_no_global_figure_is_left():
             assert box.y1 <= figure.bbox.height + 1, text.get_text()
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize("words", ["$", "$$", "$5_$10", "$25k-$50k", r"$\frac$", r"\$", "_x", "\x00\x1b\n", ""])
+def test_no_text_of_the_data_is_markup(words, monkeypatch):
+    labels = [words, f"{words} 2", "$ %"]
+    table = pd.DataFrame({words: [words, "b", "$"], "n": ["a", "b", "c"]})
+    numbers = pd.DataFrame({words: [1.0, 2.0, 400.0], "$height$": [3.0, 1.0, 900.0]})
+    drawn = [
+        *figures.classifier_figures(TRUE, SHARE, labels, pictures=np.zeros((400, 8, 8))).values(),
+        *figures.regression_figures(record_of(POINTS, words), *RATED, history=history().assign(rmse=1.0)).values(),
+        figures.learning_curves({words: history(), "b": history()}, label=words),
+        figures.bars({words: 1.0, "b": 2.0}, words, marked=[words], floors={words: 1.5}, unit=words),
+        figures.bars(pd.DataFrame(np.ones((3, 3)), labels, labels), words),
+        figures.by_category(table),
+        figures.by_category(table, [1.0, 2.0, 3.0], words),
+        figures.correlations(numbers),
+        figures.scatter(numbers, labels, label=words, log=True, diagonal=True, title=words),
+        figures.scatter(pd.DataFrame(VECTORS[:, :2], columns=list(numbers)), np.arange(60.0), label=words),
+        figures.vectors_map(VECTORS, np.resize(labels, 60), words),
+        figures.histogram(numbers),
+        figures.histogram([1.0, 2.0, 9.0], words),
+        figures.user_ranking([0.1, 0.5], [0.2, 0.3], [3, 4], name=words),
+        *search_figures(TRIALS.assign(kind=np.resize(labels, 30)), PARAMETERS, "val_rmse").values(),
+    ]
+    parsed, parse = [], MathTextParser.parse
+    monkeypatch.setattr(
+        MathTextParser, "parse", lambda self, s, *rest, **more: parsed.append(s) or parse(self, s, *rest)
+    )
+    for figure in drawn:
+        assert style.png(figure)
+    assert all(text.startswith(r"$\mathdefault{") for text in parsed)  # the powers at the ticks of logarithmic axes
+    assert parsed
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend():
+    points = pd.DataFrame({"x": [1.0, 2.0], "y": [1.0, 2.0]})
+    assert legend(figures.scatter(points, ["_a", "b"])) == ["_a", "b"]
+    assert legend(figures.learning_curves({"_a": history(), "b": history(2)})) == ["_a  1.500", "b  3.000"]
+
+
+def drawn_without_a_warning(letter):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            style.png(figure := figures.bars({f"a {letter}": 1.0, f"b {letter}": 2.0}, "accuracy", marked=[f"b {letter}"]))
+    (text,) = [text for text in figure.axes[0].texts if text.get_text() == f"a {letter}"]
+    return text
+
+
+def test_letters_are_drawn_from_an_installed_font_that_has_them(capsys):
+    letter, own = "\N{TELEPHONE RECORDER}", "DejaVu Sans"  # of DejaVu Sans Mono, for one, which Matplotlib brings along
+    assert ord(letter) not in font_manager.get_font(font_manager.findfont(own)).get_charmap()
+    *_, family = drawn_without_a_warning(letter).get_fontfamily()
+    assert ord(letter) in font_manager.get_font(font_manager.findfont(family)).get_charmap()
+    assert capsys.readouterr().err == ""
+
+
+def test_letters_of_no_installed_font_are_said_once(capsys, monkeypatch):
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", font_manager.fontManager.ttflist[:0])
+    monkeypatch.setattr(fonts, "_families", fonts._families.__wrapped__)
+    drawn_without_a_warning("\N{HIRAGANA LETTER A}")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "HIRAGANA" in line
 
 
 def test_the_same_figure_is_the_same_png():

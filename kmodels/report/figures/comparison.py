@@ -82,7 +82,7 @@ def bars(
     named = style.with_unit(described.label, unit)
     start = f"\nthe axis starts at {short(stack[-1].get_xlim()[0])}" if close or len(nearer) > 1 else ""
     stack[-1].set_xlabel(named + (f", {described.better} is better" if described.better else "") + start)
-    heading(stack[0], named[0].upper() + named[1:])
+    heading(stack[0], named[:1].upper() + named[1:])
     return figure
 
 

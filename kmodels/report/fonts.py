@@ -1,0 +1,75 @@
+"""Text in figures: drawn as it is, without markup, in an installed font that has its letters."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+import warnings
+from functools import cache
+
+from matplotlib import font_manager
+from matplotlib.backend_bases import RendererBase
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, LogFormatter
+
+from kmodels.errors import printable
+
+
+class PlainFigure(Figure):
+    """A figure whose texts are no mathtext, have no control characters and come from a font that has their letters."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draws all texts as they are, but for the powers at the ticks of logarithmic axes, which are Matplotlib's."""
+        texts = set(self.findobj(Text))
+        for axis in (axis for axes in self.axes for axis in (axes.xaxis, axes.yaxis)):
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, LogFormatter):
+                texts.difference_update(axis.get_ticklabels(which="both"))
+            elif isinstance(formatter, FixedFormatter):
+                formatter.seq = list(map(_lines, formatter.seq))
+        for text in texts:
+            text.set(parse_math=False, usetex=False, text=_lines(text.get_text()))
+            own = _letters(font_manager.findfont(text.get_fontproperties()))
+            missing = frozenset(letter for letter in text.get_text() if not letter.isspace()) - own
+            if missing and (families := _families(missing)):
+                text.set(fontfamily=[*text.get_fontfamily(), *families], fontweight="normal")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+            super().draw(renderer)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
+@cache
+def _letters(path: str) -> frozenset[str]:
+    """The letters of a font file; none of one that cannot be scaled."""
+    try:
+        font = font_manager.get_font(path)
+        font.set_size(12, 72)
+        return frozenset(map(chr, font.get_charmap()))
+    except (OSError, RuntimeError):
+        return frozenset()
+
+
+@cache
+def _families(missing: frozenset[str]) -> tuple[str, ...]:
+    """Installed fonts that have these letters, as few as may be."""
+    entries = [each for each in font_manager.fontManager.ttflist if each.style == "normal" and each.weight == 400]
+    fonts = {each.name: _letters(each.fname) for each in entries if not each.name.startswith("Last Resort")}
+    found: list[str] = []
+    while missing:
+        name = max(sorted(fonts), key=lambda name: (len(missing & fonts[name]), "Sans" in name), default="")
+        if not (had := missing & fonts.get(name, frozenset())):
+            _say_boxes(unicodedata.name(min(missing), "UNNAMED").split()[0])
+            break
+        found.append(name)
+        missing -= had
+    return tuple(found)
+
+
+@cache
+def _say_boxes(script: str) -> None:
+    print(f"warning: no installed font has some {script} letters; plots have boxes in their place", file=sys.stderr)
