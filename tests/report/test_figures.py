@@ -572,9 +572,9 @@ def test_text_stays_inside_every_figure_and_no_global_figure_is_left():
     assert pyplot is None or pyplot.get_fignums() == []
 
 
-@pytest.mark.parametrize("words", ["$", "$$", "$5_$10", "$25k-$50k", r"$\frac$", r"\$", "_x", "\x00\x1b\n", ""])
+@pytest.mark.parametrize("words", ["$$", "$25k-$50k", "\x00_$5_$10\n"])
 def test_no_text_of_the_data_is_markup(words, monkeypatch):
-    labels = [words, f"{words} 2", "$ %"]
+    labels = [words, r"$\frac$", ""]
     table = pd.DataFrame({words: [words, "b", "$"], "n": ["a", "b", "c"]})
     numbers = pd.DataFrame({words: [1.0, 2.0, 400.0], "$height$": [3.0, 1.0, 900.0]})
     drawn = [
@@ -595,9 +595,12 @@ def test_no_text_of_the_data_is_markup(words, monkeypatch):
         *search_figures(TRIALS.assign(kind=np.resize(labels, 30)), PARAMETERS, "val_rmse").values(),
     ]
     parsed, parse = [], MathTextParser.parse
-    monkeypatch.setattr(
-        MathTextParser, "parse", lambda self, s, *rest, **more: parsed.append(s) or parse(self, s, *rest)
-    )
+
+    def recorded(self, text, *rest, **more):
+        parsed.append(text)
+        return parse(self, text, *rest, **more)
+
+    monkeypatch.setattr(MathTextParser, "parse", recorded)
     for figure in drawn:
         assert style.png(figure)
     assert all(text.startswith(r"$\mathdefault{") for text in parsed)  # the powers at the ticks of logarithmic axes
@@ -614,7 +617,9 @@ def drawn_without_a_warning(letter):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(2):
-            style.png(figure := figures.bars({f"a {letter}": 1.0, f"b {letter}": 2.0}, "accuracy", marked=[f"b {letter}"]))
+            style.png(
+                figure := figures.bars({f"a {letter}": 1.0, f"b {letter}": 2.0}, "accuracy", marked=[f"b {letter}"])
+            )
     (text,) = [text for text in figure.axes[0].texts if text.get_text() == f"a {letter}"]
     return text
 
