@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kmodels import checks
 from kmodels.errors import DataError
 from kmodels.features import Feature
 from kmodels.preprocessing import TableEncoder, Vocabulary
@@ -64,6 +65,7 @@ class Side:
         tables = {key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
         ids = arrays[f"{name}.ids"]
         ids = ids.astype(object) if ids.dtype.kind == "U" else ids
+        checks.same_length(0, ids=ids, **{key: values[1:] for key, values in tables.items()})
         return cls(name, encoders[f"{name}_id"], encoders.get(f"{name}s"), ids, tables)
 
     def arrays(self) -> Arrays:

@@ -239,8 +239,7 @@ class Ratings:
         for side in self._sides.values():
             arrays |= side.arrays()
         save_encoders(self.encoders, Path(folder) / _ENCODERS)
-        with files.atomic(Path(folder) / _ARRAYS) as temporary:
-            np.savez_compressed(temporary, **arrays)
+        files.write_arrays(Path(folder) / _ARRAYS, arrays)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -259,18 +258,23 @@ class Ratings:
         encoders, arrays = load_encoders(Path(folder) / _ENCODERS), files.read_arrays(path)
         try:
             sides = {name: Side.of_arrays(name, encoders, arrays) for name in ("user", "item")}
-            rows = {name: side.rows_of_vocabulary()[arrays[f"{name}_id"]] for name, side in sides.items()}
+            checks.same_length(0, **{name: arrays[name] for name in ("user_id", "item_id", "rating")})
+            rows = {
+                name: side.rows_of_vocabulary()[checks.ids(arrays[f"{name}_id"], f"{name}_id", side.vocabulary.size)]
+                for name, side in sides.items()
+            }
+            checks.numbers(arrays["rating"], "rating")
             context = {
                 name.removeprefix("context."): np.zeros((len(arrays["rating"]), values.shape[1]), np.float32)
                 for name, values in arrays.items()
                 if name.startswith("context.")
             }
-            scale = (float(arrays["scale"][0]), float(arrays["scale"][1]))
+            low, high = checks.numbers(arrays["scale"], "scale").tolist()
             ids = (arrays["user_id"], arrays["item_id"], arrays["rating"])
-        except (KeyError, IndexError) as error:
+        except files.DAMAGE as error:
             raise DataError(f"not the ratings of these encoders ({error})", file=path) from error
         none = np.array([], np.int64)
-        return cls(*ids, Split(np.arange(len(ids[0])), none, none), scale, context, sides, rows)
+        return cls(*ids, Split(np.arange(len(ids[0])), none, none), (low, high), context, sides, rows)
 
     @cached_property
     def _inputs(self) -> dict[str, dict[str, tuple[str, Feature]]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels import models
+from kmodels import files, models
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import Ratings
@@ -206,6 +206,37 @@ def test_new_pairs_are_fed_from_saved_files_alone(ratings, model, tmp_path):
     np.testing.assert_array_equal(
         loaded.new_batches(model, known)[0][0]["user_history"][0], training["user_history"][0]
     )
+
+
+def test_many_ratings_alike_are_saved_and_loaded(tmp_path):
+    user, item = np.divmod(np.arange(20_000), 100)
+    table = pd.DataFrame({"user_id": user, "item_id": item, "rating": 1.0 + (item == 0)})
+    ratings = Ratings.fit(table, splits.random_per_user(user, item, seed=0))
+    ratings.save(tmp_path)
+    np.testing.assert_array_equal(Ratings.load(tmp_path).rating, ratings.rating[ratings.split.train])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"user_id": np.array([1, 99, 1, 1, 1], np.int32)},
+        {"user_id": np.array([1, -1, 1, 1, 1], np.int32)},
+        {"item_id": np.array([1.5] * 5)},
+        {"rating": np.ones(3, np.float32)},
+        {"rating": np.array(["a"] * 5)},
+        {"scale": np.array([1.0])},
+        {"scale": np.array([1.0, np.nan])},
+        {"user.ids": np.array(["u1"])},
+    ],
+    ids=str,
+)
+def test_arrays_that_do_not_fit_are_refused(ratings, tmp_path, change):
+    ratings.save(tmp_path)
+    arrays = files.read_arrays(tmp_path / "ratings.npz")
+    assert len(arrays["rating"]) == 5
+    files.write_arrays(tmp_path / "ratings.npz", arrays | change)
+    with pytest.raises(DataError, match=r"ratings\.npz: not the ratings of these encoders"):
+        Ratings.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["ratings.npz", "encoders.json"])
