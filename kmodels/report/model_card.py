@@ -5,14 +5,23 @@ Its words stand in a Jinja2 template that extends `model_card.md.j2` and fills i
     {% extends "model_card.md.j2" %}
     {% block description %}Predicts the quality of a wine.{% endblock %}
     {% block inputs %}{{ inputs_table({"numbers": "standardised by `encoders.json`"}) }}{% endblock %}
+    {% block data %}Read from {{ data.source|code }}.{% endblock %}
+
+Values are escaped: Markdown is what the template and the meanings of `inputs_table` say alone.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
+from kmodels.errors import printable
 from kmodels.files import write_atomically
 from kmodels.report.metrics import number
 from kmodels.report.page import flatten, render
@@ -22,6 +31,8 @@ from kmodels.report.run_folder import read_config
 __all__ = ["write_model_card"]
 
 CARD = "MODEL_CARD.md"
+# An underscore within a word is none; "://" and "www." begin addresses, the signs at the end headings and lists.
+_MARKUP = re.compile(r"[\\`*\[|~$!]|(?<![^\W_])_|_(?![^\W_])|(?<=:)/(?=/)|(?<=www)\.|^[#+=-]", re.IGNORECASE)
 
 
 def write_model_card(
@@ -59,22 +70,36 @@ def write_model_card(
         "training": [("epochs run", number(chosen.timing.epochs)), ("fitting took", took), *settings.items()],
         **context,
     }
-    filters = {"number": number, "inline": _inline, "cell": _cell, "shape": _shape}
-    text = render(
-        template, record, values, filters, finalize=lambda value: str(value).replace("<", "&lt;")
-    )  # no markup
+    filters = {"number": _number, "code": _code, "words": _words, "python": _python, "shape": _shape}
+    text = render(template, record, values, filters, autoescape=True, finalize=_escaped)
     write_atomically(folder / CARD, text)
     return folder / CARD
 
 
-def _inline(value: object) -> str:
-    """A text on one line."""
-    return " ".join(str(value).split())
+def _escaped(value: object) -> Markup:
+    """A value on one line, no part of which is markup, not even an address."""
+    if isinstance(value, Markup):
+        return value
+    text = escape(printable(" ".join(str(value).split())), quote=False)
+    return Markup(_MARKUP.sub(r"\\\g<0>", text))
 
 
-def _cell(value: object) -> str:
-    """A text that ends neither its cell nor its row."""
-    return _inline(value).replace("|", "\\|")
+def _number(value: object) -> object:
+    return value if isinstance(value, str) else Markup(number(value))
+
+
+def _code(value: object) -> Markup:
+    """A value as code, unless it holds what would end it."""
+    return _escaped(value) if set(str(value)) & set("`|\n") else Markup(f"`{printable(str(value))}`")
+
+
+def _words(text: str) -> Markup:
+    """Markdown of the template's own, in a cell of a table."""
+    return Markup(" ".join(text.split()).replace("|", r"\|"))
+
+
+def _python(text: str) -> Markup:
+    return Markup(json.dumps(text, ensure_ascii=False))
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:

@@ -1,9 +1,11 @@
 import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
+from markdown_it import MarkdownIt
 
-from kmodels.errors import ConfigurationError
+from kmodels.errors import ConfigurationError, printable
 from kmodels.report import model_card, run_folder
 from kmodels.report.record import RunRecord, Timing, VariantRecord
 
@@ -82,7 +84,7 @@ def test_every_table_is_whole_and_holds_the_record(write):
         ["SHA-256", "`50d2a982`"],
         ["optimizer.name", "adam"],
         ["bag", "none"],
-        ["note", "a\\|b &lt;script>"],
+        ["note", "a\\|b &lt;script&gt;"],
         ["`user`", "(any,)", "int32", "row of the table \\| 0 = unknown"],
         ["`tags`", "(any, 18)", "float32", "side feature"],
     ):
@@ -130,3 +132,46 @@ def test_a_card_without_its_words_is_an_error(tmp_path):
     folder = run_folder.open_run(tmp_path / "run", {}, resume=False)
     with pytest.raises(ConfigurationError, match=r"absent\.j2"):
         model_card.write_model_card(folder, tmp_path / "absent.j2", RECORD, inputs={})
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "[click](http://evil.example)",
+    "![x](x.png)",
+    "`a` ``b``",
+    "a|b",
+    "first\n\n# second\n\n- third",
+    "**bold** _soft_ ~~gone~~",
+    "&lt; <https://evil.example>",
+    "\\`x\\` \\",
+    "{{ title }}",
+    "- item",
+    "\x1b[2J\x00",
+]
+
+
+def parsed(text):
+    """How often a Markdown parser finds each kind of markup, and the text in it."""
+    blocks = MarkdownIt("gfm-like", {"linkify": False}).parse(text)
+    tokens = [token for block in blocks for token in (block, *(block.children or ()))]
+    words = [token.content for token in tokens if token.type in ("text", "code_inline")]
+    return Counter(token.type for token in tokens if token.type not in ("text", "code_inline", "softbreak")), words
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_of_the_data_is_markup(write, text):
+    def card(text):
+        data = {"source": text, "rows": 9, "sha256": text, "unit": text}
+        record = replace(RECORD, data=data, baselines={text: {"rmse": 1.0}}, warnings=[text], versions={text: text})
+        return parsed(write(record, text))
+
+    (expected, _), (found, words) = card("text"), card(text)
+    assert found == expected
+    assert "\n".join(words).count(printable(" ".join(text.split()))) >= 8
+    assert "://" not in "".join(write(replace(RECORD, warnings=[text])).split("```python")[0])
+
+
+def test_what_is_code_stays_code(write):
+    text = write(replace(RECORD, data=RECORD.data | {"source": "my_data/a*b.csv"}))
+    assert "| Source | my_data/a\\*b.csv |" in text
+    assert "`50d2a982`" in text
