@@ -100,7 +100,7 @@ def field_count_error(
         file=path,
         row=line,
         expected=f"{len(names)} fields ({listed}) separated by {separator!r}",
-        received=received[:80],
+        received=received,
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from kmodels.datasets.download import cache_folder, fetch_archive, resolve
-from kmodels.datasets.movielens_formats import FORMATS, read_splits
+from kmodels.datasets.movielens_formats import FORMATS, read_splits, read_tables
 from kmodels.datasets.ratings import RatingTables, check_pairs, read
 from kmodels.datasets.tables import Table, sha256
 from kmodels.errors import ConfigurationError, DataError
@@ -104,27 +104,29 @@ def load(
         path = (Path(cache) if cache is not None else cache_folder()) / "movielens" / name
         fetch_archive(f"{BASE_URL}{name}.zip", path, _CHECKSUMS[name], notice=_TERMS)
     folder, kind = _find(path)
-    table, known_users, known_items = FORMATS[kind][2](folder)
+    table, known_users, known_items, files = read_tables(folder, FORMATS[kind])
     for side, known in (("user_id", known_users), ("item_id", known_items)):
         _check_known(table, side, known)
     check_pairs(table)
     ratings = table.frame.reset_index(drop=True)
+    splits = read_splits(folder, ratings) if kind == "ml-100k" else {}
+    files += tuple(folder / f"{split}.{part}" for split in splits for part in ("base", "test"))
     return RatingTables(
         name=name if source in ("sample", *KNOWN_NAMES) else folder.resolve().name,
         format=kind,
         path=folder,
-        sha256=sha256(table.file),
+        sha256=sha256(*files),
         ratings=ratings,
         users=known_users,
         items=known_items,
         scale=SCALE,
-        given_splits=read_splits(folder, ratings) if kind == "ml-100k" else {},
+        given_splits=splits,
     )
 
 
 def _formats_in(folder: Path) -> list[str]:
     """Lists the formats whose ratings file the folder holds, once for each such file."""
-    return [kind for kind, (marker, _, _) in FORMATS.items() for file in folder.glob(marker) if file.is_file()]
+    return [kind for kind, layout in FORMATS.items() for file in folder.glob(layout.files[0]) if file.is_file()]
 
 
 def _find(path: Path) -> tuple[Path, str]:
@@ -135,12 +137,12 @@ def _find(path: Path) -> tuple[Path, str]:
         found = [(folder, kind) for folder in inside for kind in _formats_in(folder)]
     if len(found) == 1:
         return found[0]
-    expected = "; or ".join(files for _, files, _ in FORMATS.values())
+    expected = "; or ".join(f"{', '.join(each.files)} ({each.described})" for each in FORMATS.values())
     if not found:
         names = sorted(entry.name for entry in path.iterdir())
         held = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
         raise DataError("no MovieLens ratings here", file=path, expected=expected, received=held)
-    several = ", ".join(f"{folder.name}: {FORMATS[kind][0]}" for folder, kind in found)
+    several = ", ".join(f"{folder.name}: {FORMATS[kind].files[0]}" for folder, kind in found)
     raise DataError("several MovieLens ratings here", file=path, expected=f"one of: {expected}", received=several)
 
 

@@ -6,8 +6,8 @@ for RecBole's atomic files in https://recbole.io/docs/user_guide/data/atomic_fil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from kmodels.datasets.columns import NumberColumn
-from kmodels.datasets.tables import Table, TableFile, open_table
+from kmodels.datasets.readers import open_table
+from kmodels.datasets.tables import Table, TableFile
 from kmodels.errors import DataError
 
 #: Every genre of every release. "Children's" became "Children" and "IMAX" was added after MovieLens-1M.
@@ -87,10 +88,9 @@ _OCCUPATION = NumberColumn("occupation", "int64", 0, len(OCCUPATIONS) - 1, f"a c
 # "Heat (1995)"; some series have a range, "Death Note (2006-2007)".
 _YEAR_IN_TITLE = r"\(([0-9]{4})(?:[-–][0-9]{0,4})?\)\s*$"
 
-_USERS_1M = ("user_id", "gender", "age", "occupation", "zip_code")
-_USERS_100K = ("user_id", "age", "gender", "occupation", "zip_code")
 _GENRES_100K = tuple(genre for genre in GENRES if genre not in ("Children", "IMAX"))
-_ITEMS_100K = ("item_id", "title", "release_date", "video_release_date", "url", "unknown", *_GENRES_100K)
+_USERS = ("user_id", "gender", "age", "occupation", "zip_code")
+_ITEMS = ("item_id", "title", "genres", "release_date")
 # Names in headers that are not ours.
 _OURS = {
     "userId": "user_id",
@@ -102,87 +102,109 @@ _OURS = {
 }
 
 
+@dataclass(frozen=True)
+class Format:
+    """How a release is written: its files of ratings, users and items, and the columns of those without a header."""
+
+    described: str
+    files: tuple[str, str, str]
+    separator: str
+    side_separator: str
+    user_names: tuple[str, ...] = ()
+    item_names: tuple[str, ...] = ()
+    genre_separator: str = "|"
+    quoted: bool = False
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the names of the columns are in the files."""
+        return not self.item_names
+
+
+#: Name of each format -> how its files are written.
+FORMATS: dict[str, Format] = {
+    "ml-1m": Format(
+        "MovieLens-1M, 10M",
+        ("ratings.dat", "users.dat", "movies.dat"),
+        separator="::",
+        side_separator="::",
+        user_names=_USERS,
+        item_names=("item_id", "title", "genres"),
+    ),
+    "ml-100k": Format(
+        "MovieLens-100K",
+        ("u.data", "u.user", "u.item"),
+        separator="\t",
+        side_separator="|",
+        user_names=("user_id", "age", "gender", "occupation", "zip_code"),
+        item_names=("item_id", "title", "release_date", "video_release_date", "url", "unknown", *_GENRES_100K),
+    ),
+    "csv": Format(
+        "MovieLens latest-small, 20M, 25M, 32M",
+        ("ratings.csv", "users.csv", "movies.csv"),
+        separator=",",
+        side_separator=",",
+        quoted=True,
+    ),
+    "recbole": Format(
+        "RecBole",
+        ("*.inter", "*.user", "*.item"),
+        separator="\t",
+        side_separator="\t",
+        genre_separator=" ",
+    ),
+}
+
+
 class Tables(NamedTuple):
-    """What every parser returns: `users` and `items` are unique by id, nothing is checked across tables."""
+    """The tables of a release: `users` and `items` are unique by id, nothing is checked across tables."""
 
     ratings: Table
     users: pd.DataFrame
     items: pd.DataFrame
+    files: tuple[Path, ...]
 
 
-def read_ml_1m(folder: Path) -> Tables:
-    """Reads ratings.dat, users.dat and movies.dat: fields between ``::``, latin-1, no header."""
-    users = _read(folder / "users.dat", "::", _USERS_1M)
-    items = _read(folder / "movies.dat", "::", ("item_id", "title", "genres"))
-    ratings = _read_ratings(folder / "ratings.dat", "::", _RATING_NAMES)
-    return Tables(ratings, _tidy_users(users), _tidy_items(items, _genres_from_text(items, "|")))
-
-
-def read_ml_100k(folder: Path) -> Tables:
-    """Reads u.data (tabs), u.user and u.item (``|``, latin-1, a 0/1 column per genre), no header."""
-    users = _read(folder / "u.user", "|", _USERS_100K)
-    items = _read(folder / "u.item", "|", _ITEMS_100K)
-    flags = [items.numbers(NumberColumn(name, "int64", 0, 1, "0 or 1")) for name in ("unknown", *_GENRES_100K)]
-    genres = ["|".join(np.array(_GENRES_100K)[marked]) for marked in np.stack(flags[1:], axis=1) == 1]
-    ratings = _read_ratings(folder / "u.data", "\t", _RATING_NAMES)
-    return Tables(ratings, _tidy_users(users), _tidy_items(items, genres))
-
-
-def read_csv_release(folder: Path) -> Tables:
-    """Reads ratings.csv and movies.csv (UTF-8, header, quotes); users are the ids found in the ratings."""
-    items = _read(folder / "movies.csv", ",", required=("item_id", "title", "genres"), quoted=True)
-    ratings = _read_ratings(folder / "ratings.csv", ",", quoted=True)
+def read_tables(folder: Path, layout: Format) -> Tables:
+    """Reads a folder of one format; where it has no table of users, they are the ids found in the ratings."""
+    (ratings_file,) = folder.glob(layout.files[0])
+    users_file, items_file = (folder / name.replace("*", ratings_file.stem) for name in layout.files[1:])
+    items = _read_side(items_file, layout, layout.item_names, _ITEMS, required=_ITEMS[:3])
+    ratings = _read_ratings(ratings_file, layout)
+    if users_file.exists():
+        users = _tidy_users(_read_side(users_file, layout, layout.user_names, _USERS, required=_USERS[:1]))
+        return Tables(ratings, users, _tidy_items(items, layout), (ratings_file, users_file, items_file))
     users = pd.DataFrame({"user_id": np.unique(ratings.frame["user_id"].to_numpy())})
-    return Tables(ratings, users, _tidy_items(items, _genres_from_text(items, "|")))
+    return Tables(ratings, users, _tidy_items(items, layout), (ratings_file, items_file))
 
 
-def read_recbole(folder: Path) -> Tables:
-    """Reads one .inter, one .user and one .item file: tabs, UTF-8, a header of ``name:type`` fields."""
-    (inter,) = folder.glob("*.inter")
-    users = _read(inter.with_suffix(".user"), "\t", required=("user_id",))
-    items = _read(inter.with_suffix(".item"), "\t", required=("item_id", "title", "genres"))
-    ratings = _read_ratings(inter, "\t")
-    return Tables(ratings, _tidy_users(users), _tidy_items(items, _genres_from_text(items, " ")))
-
-
-def _read(
-    file: Path, separator: str, names: Sequence[str] = (), required: Sequence[str] = (), quoted: bool = False
+def _read_side(
+    file: Path, layout: Format, names: Sequence[str], wanted: Sequence[str], required: Sequence[str]
 ) -> Table:
-    """Reads a table of users or items by the names of its columns, which are those of its header unless given."""
-    table = open_table(file, names=names, separator=separator, quoted=quoted, latin_1=bool(names))
-    found = _find_columns(table, required)
+    """Reads what is wanted of a table of users or items, in a file without a header all."""
+    separator, latin_1 = layout.side_separator, not layout.has_header
+    table = open_table(file, names=names, separator=separator, quoted=layout.quoted, latin_1=latin_1)
+    found = _find_columns(table, names or wanted, names or required)
     return table.read(list(found.values())).select(found)
 
 
-def _read_ratings(file: Path, separator: str, names: Sequence[str] = (), quoted: bool = False) -> Table:
-    """Reads a table of ratings likewise, all of numbers."""
-    table = open_table(file, names=names, separator=separator, quoted=quoted)
-    found = _find_columns(table, _RATING_NAMES)
-    columns = {column.name: found[column.name] for column in _RATING_COLUMNS}
-    return table.read((), [replace(each, name=columns[each.name]) for each in _RATING_COLUMNS]).select(columns)
+def _read_ratings(file: Path, layout: Format) -> Table:
+    """Reads a table of ratings, with timestamps where it has them."""
+    names = () if layout.has_header else _RATING_NAMES
+    table = open_table(file, names=names, separator=layout.separator, quoted=layout.quoted)
+    found = _find_columns(table, _RATING_NAMES, names or _RATING_NAMES[:3])
+    columns = [replace(column, name=found[column.name]) for column in _RATING_COLUMNS if column.name in found]
+    return table.read((), columns).select(found)
 
 
-def _find_columns(table: TableFile, required: Sequence[str]) -> dict[str, str]:
-    """Our names of a table's columns -> the file's, which in RecBole's files are followed by a type."""
+def _find_columns(table: TableFile, wanted: Sequence[str], required: Sequence[str]) -> dict[str, str]:
+    """Our names of columns, in the order wanted -> the file's, which in RecBole's files are followed by a type."""
     names = {name: name.partition(":")[0] for name in table.names}
-    found = {_OURS.get(name, name): written for written, name in names.items()}
-    if not set(required) <= set(found):
-        listed, received = ", ".join(required), ", ".join(table.names)[:80]
+    ours = {_OURS.get(name, name): written for written, name in names.items()}
+    if not set(required) <= set(ours):
+        listed, received = ", ".join(required), ", ".join(table.names)
         raise DataError("unknown header", file=table.path, row=1, expected=f"columns {listed}", received=received)
-    return found
-
-
-#: Name of each format -> its ratings file (a glob), all its files in words, and its parser.
-FORMATS: dict[str, tuple[str, str, Callable[[Path], Tables]]] = {
-    "ml-1m": ("ratings.dat", "ratings.dat, users.dat, movies.dat (MovieLens-1M)", read_ml_1m),
-    "ml-100k": ("u.data", "u.data, u.user, u.item (MovieLens-100K)", read_ml_100k),
-    "csv": (
-        "ratings.csv",
-        "ratings.csv, movies.csv (MovieLens latest-small, 20M, 25M, 32M)",
-        read_csv_release,
-    ),
-    "recbole": ("*.inter", "one each of *.inter, *.user, *.item (RecBole)", read_recbole),
-}
+    return {name: ours[name] for name in wanted if name in ours}
 
 
 def read_splits(folder: Path, ratings: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -193,7 +215,7 @@ def read_splits(folder: Path, ratings: pd.DataFrame) -> dict[str, np.ndarray]:
     for name in sorted(names):
         found = []
         for kind in ("base", "test"):
-            part = _read_ratings(folder / f"{name}.{kind}", "\t", _RATING_NAMES)
+            part = _read_ratings(folder / f"{name}.{kind}", FORMATS["ml-100k"])
             found.append(rows.get_indexer(pd.MultiIndex.from_frame(part.frame[["user_id", "item_id"]])))
             if (found[-1] < 0).any():
                 bad, message = int(np.argmax(found[-1] < 0)), "the split holds a rating that is not in u.data"
@@ -243,7 +265,7 @@ def _gender(text: str) -> str:
     return text
 
 
-def _tidy_items(table: Table, genres: list[str]) -> pd.DataFrame:
+def _tidy_items(table: Table, layout: Format) -> pd.DataFrame:
     """Types an items table and finds each item's year: in the title, else in the `release_date` column."""
     items = pd.DataFrame({"item_id": table.numbers(_ITEM), "title": table.text("title")})
     year = items["title"].str.extract(_YEAR_IN_TITLE)[0]
@@ -252,13 +274,19 @@ def _tidy_items(table: Table, genres: list[str]) -> pd.DataFrame:
         dates = table.frame["release_date"].astype(object).reset_index(drop=True)
         year = year.fillna(dates.str.extract(r"(?:^|-)([0-9]{4})$")[0])
     items["year"] = pd.to_numeric(year).astype("Int64")
-    items["genres"] = genres
+    items["genres"] = _genres(table, layout.genre_separator) if "genres" in table.frame else _flagged_genres(table)
     items["decade"] = (items["year"] // 10 * 10).fillna(0).astype("int64")
     table.require_unique("item_id", items["item_id"])
     return items
 
 
-def _genres_from_text(table: Table, separator: str) -> list[str]:
+def _flagged_genres(table: Table) -> list[str]:
+    """Joins each item's genres, which have a column of 0 and 1 each, by ``|``."""
+    flags = [table.numbers(NumberColumn(name, "int64", 0, 1, "0 or 1")) for name in ("unknown", *_GENRES_100K)]
+    return ["|".join(np.array(_GENRES_100K)[marked]) for marked in np.stack(flags[1:], axis=1) == 1]
+
+
+def _genres(table: Table, separator: str) -> list[str]:
     """Checks each item's genres and joins them by ``|``."""
 
     def read(text: str) -> str:

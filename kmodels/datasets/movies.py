@@ -6,7 +6,6 @@ columns of genres and crew. Of any other table only a column of budgets and one 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ import pandas as pd
 from kmodels.datasets import movie_fields as fields
 from kmodels.datasets.columns import match_columns
 from kmodels.datasets.download import resolve
-from kmodels.datasets.tables import Table, open_table
+from kmodels.datasets.readers import find_table, open_table, table_files
+from kmodels.datasets.tables import Table, sha256
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["load"]
@@ -108,7 +108,7 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separa
                 f"the column {theirs!r} is part of the revenue, which is to be predicted, and cannot be the {ours}"
             )
     path = resolve(source, _SAMPLE)
-    text, digest = _read_texts(path, columns or {})
+    text, files = _read_texts(path, columns or {})
     table, noted = _parse(text, separator)
     kept, dropped = _drop(table)
     if kept.empty:
@@ -117,41 +117,25 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separa
         if gaps := int((kept[column].isna() | kept[column].map(lambda value: value in ("", ()))).sum()):
             noted[f"missing {column}"] = gaps
     name = "sample" if source == "sample" else path.stem
-    return Movies(name, path, digest, kept.reset_index(drop=True), dropped, noted)
+    return Movies(name, path, sha256(*files), kept.reset_index(drop=True), dropped, noted)
 
 
-def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[Table, str]:
-    """Reads a source into columns of text under our names; returns them and the digest."""
-    file, credit_file = _find(path)
-    table = open_table(file, latin_1=True)
-    digest = hashlib.sha256(file.read_bytes())
+def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[Table, list[Path]]:
+    """Reads a source into columns of text under our names, with the director of TMDB's credits; and its files."""
+    files = [find_table(path, leave_out=("credits", "floors"))]
+    table = open_table(files[0], latin_1=True)
     looked_for = {ours: [ours, *_TMDB.get(ours, ())] for ours in COLUMNS}
-    names = match_columns(table.names, chosen, looked_for, _REQUIRED, file)
-    if credit_file is None:
-        return table.read(list(names.values())).select(names), digest.hexdigest()
-    digest.update(credit_file.read_bytes())
+    names = match_columns(table.names, chosen, looked_for, _REQUIRED, files[0])
+    if path.is_dir():
+        files += [file for file in table_files(path) if "credits" in file.name]
+    if len(files) > 2:
+        raise DataError("several tables of credits", file=path, received=", ".join(file.name for file in files[1:]))
+    if len(files) == 1:
+        return table.read(list(names.values())).select(names), files
     whole = table.read()
-    directors = _directors(whole, open_table(credit_file, latin_1=True).read())
-    frame = whole.select(names).frame.assign(director=pd.Categorical(directors))
-    return Table(file, frame[[name for name in COLUMNS if name in frame]], names), digest.hexdigest()
-
-
-def _find(path: Path) -> tuple[Path, Path | None]:
-    """The table's file, and the credits' where it is TMDB's pair."""
-    if not path.is_dir():
-        return path, None
-    tables = sorted(file for file in path.iterdir() if file.suffix in (".csv", ".tsv", ".json"))
-    tables = [file for file in tables if file.name != "floors.json"]
-    credit = [file for file in tables if "credits" in file.name and file.suffix == ".csv"]
-    films = [file for file in tables if file not in credit]
-    if len(films) != 1 or len(credit) > 1:
-        raise DataError(
-            "not one table of films",
-            file=path,
-            expected="a .csv, .tsv or .json file, or tmdb_5000_movies.csv and tmdb_5000_credits.csv",
-            received=", ".join(file.name for file in tables) or "none",
-        )
-    return films[0], credit[0] if credit else None
+    directors = pd.Categorical(_directors(whole, open_table(files[1], latin_1=True).read()))
+    frame = whole.select(names).frame.assign(director=directors)
+    return Table(files[0], frame[[name for name in COLUMNS if name in frame]], names), files
 
 
 def _directors(films: Table, credit: Table) -> list[str]:
@@ -238,21 +222,7 @@ def _drop(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
 
 
 def target(data: Movies) -> npt.NDArray[np.int32]:
-    """Says of each film whether it made a profit: revenue - budget > 0.
-
-    Args:
-        data: The films.
-
-    Returns:
-        int32 (rows,), 1 for a profit and 0 for none.
-
-    Raises:
-        DataError: If all films are of one class.
-
-    Example:
-        >>> sorted(set(target(load("sample")).tolist()))
-        [0, 1]
-    """
+    """int32 (rows,): 1 for a film with a profit, revenue - budget > 0, else 0; refuses films of one class alone."""
     profitable = (data.table["revenue"] - data.table["budget"] > 0).to_numpy()
     if profitable.all() or not profitable.any():
         what = "made a profit" if profitable.all() else "made no profit"
@@ -261,19 +231,7 @@ def target(data: Movies) -> npt.NDArray[np.int32]:
 
 
 def input_columns(data: Movies, *, known_before_release: bool = True) -> tuple[str, ...]:
-    """Chooses the columns that go into a model: those of `INPUTS` that the table has.
-
-    Args:
-        data: The films.
-        known_before_release: Whether to leave `AFTER_RELEASE` out. Default True.
-
-    Returns:
-        Names of columns, in the order of `INPUTS`.
-
-    Example:
-        >>> input_columns(load("sample"))
-        ('budget', 'runtime', 'genres', 'director')
-    """
+    """Names of the table's columns that go into a model, in the order of `INPUTS`, without `AFTER_RELEASE` if so."""
     late = AFTER_RELEASE if known_before_release else ()
     return tuple(name for name in INPUTS if name in data.table and name not in late)
 

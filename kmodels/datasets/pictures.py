@@ -55,8 +55,8 @@ def find_picture(name: str | Path, root: str | Path) -> Path:
         if not path.is_file():
             raise DataError("the picture is not a file" if path.exists() else "the picture is missing", file=path)
     except (OSError, RuntimeError) as error:
-        # RuntimeError: a loop of links.
-        raise DataError(f"the picture cannot be reached ({error})", file=str(name)) from error
+        reason = error.strerror if isinstance(error, OSError) else "a loop of links"
+        raise DataError(f"the picture cannot be reached ({reason})", file=str(name)) from error
     return path
 
 

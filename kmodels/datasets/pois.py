@@ -25,7 +25,8 @@ import pandas as pd
 from kmodels.datasets.columns import NumberColumn, match_columns
 from kmodels.datasets.download import resolve
 from kmodels.datasets.pictures import check_picture
-from kmodels.datasets.tables import Table, open_table, parse_records, sha256
+from kmodels.datasets.readers import find_table, open_table
+from kmodels.datasets.tables import Table, parse_records, sha256
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["engagement", "load"]
@@ -73,7 +74,7 @@ class Pois:
     Attributes:
         name: ``"sample"``, or the CSV file's name without its ending.
         path: The CSV file.
-        sha256: Hexadecimal digest of the CSV file's bytes; the pictures are not part of it.
+        sha256: Hexadecimal digest of the bytes of the CSV file and, after them, of each row's picture.
         table: One row per place, in the file's order, numbered from 0: `id` str (each once), `name` str,
             `description` str, `categories` and `tags` object (tuples of str, possibly empty), `tier` int64 (1 to
             4), `longitude` and `latitude` float64 (degrees), `xps` float64 (0 or more), `visits`, `likes`,
@@ -97,7 +98,7 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
 
     Args:
         source: ``"sample"``, the synthetic sample in a checkout of kmodels; the path of a CSV file; or a folder
-            that holds ``pois.csv`` or just one CSV file.
+            that holds ``pois.csv`` or just one table.
         on_bad_image: What to do about a picture that is missing, damaged, too large or outside the CSV file's
             folder: ``"error"`` raises at the first, ``"skip"`` leaves the row out and lists it in `skipped`.
 
@@ -122,7 +123,7 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
     """
     if on_bad_image not in ("error", "skip"):
         raise ConfigurationError(f"on_bad_image must be 'error' or 'skip'; received {on_bad_image!r}")
-    path = _find(resolve(source, _SAMPLE))
+    path = find_table(resolve(source, _SAMPLE), "pois", leave_out=("floors",))
     opened = open_table(path)
     found = match_columns(opened.names, {}, {name: [column] for name, column in _COLUMNS.items()}, _COLUMNS, path)
     raw = opened.read(list(found.values())).select(found)
@@ -141,23 +142,10 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
     return Pois(
         name="sample" if source == "sample" else path.stem,
         path=path,
-        sha256=sha256(path),
+        sha256=sha256(path, *(Path(file) for file in image if file)),
         table=table.assign(image=image)[~bad].reset_index(drop=True),
         skipped=skipped[bad].astype(str).reset_index(drop=True),
     )
-
-
-def _find(source: Path) -> Path:
-    """Finds the CSV file."""
-    if not source.is_dir():
-        return source
-    found = [source / "pois.csv"] if (source / "pois.csv").is_file() else sorted(source.glob("*.csv"))
-    if len(found) != 1:
-        received = ", ".join(file.name for file in found) or "none"
-        raise DataError(
-            "no telling which table to read", file=source, expected="pois.csv or one CSV file", received=received
-        )
-    return found[0]
 
 
 def _tidy(raw: Table) -> pd.DataFrame:

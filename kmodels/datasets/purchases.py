@@ -18,8 +18,8 @@ import pandas as pd
 
 from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
 from kmodels.datasets.download import resolve
-from kmodels.datasets.tables import Table, open_table, sha256
-from kmodels.errors import DataError
+from kmodels.datasets.readers import find_table, open_table
+from kmodels.datasets.tables import Table, sha256
 
 __all__ = ["load"]
 
@@ -48,8 +48,6 @@ _REQUIRED = (*_IDS, "amount")
 _FIXED = {"age": AGE_BANDS, "stay_years": STAY_YEARS}
 _MISSING = frozenset({"", "NA", "NaN", "nan", "NULL", "null", "None"})
 _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "purchases-sample" / "purchases.csv"
-# Files that a folder is searched for; Kaggle's archive has train.csv, and a test.csv without amounts.
-_FILES = ("purchases.csv", "purchases.parquet", "train.csv")
 _WHOLE_AS_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
 
 
@@ -82,7 +80,7 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Pur
 
     Args:
         source: ``"sample"``, the synthetic sample in a checkout of kmodels; or the path of a file, or of a folder with
-            one of purchases.csv, purchases.parquet and train.csv. Parquet (.parquet, .pq) needs pyarrow.
+            one table called purchases or train, or one table alone. Parquet (.parquet, .pq) needs pyarrow.
         columns: Name of `COLUMNS` -> the table's own name for it; names not given are looked for under the Black
             Friday table's names, with None, the default, all of them.
 
@@ -108,7 +106,8 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Pur
         0      12         A7  18-25     9.5
         1       3         B1    NaN    20.0
     """
-    file = _find(resolve(source, _SAMPLE))
+    # Kaggle's archive has a test.csv too, without amounts.
+    file = find_table(resolve(source, _SAMPLE), "purchases", "train")
     table = open_table(file)
     looked_for = {name: [column] for name, column in COLUMNS.items()}
     found = match_columns(table.names, columns or {}, looked_for, _REQUIRED, file)
@@ -135,21 +134,6 @@ def summary(data: Purchases) -> dict[str, Any]:
         "amount": {name: float(getattr(np, name)(amount)) for name in ("mean", "std", "min", "median", "max")},
         "missing": {str(name): int(count) for name, count in missing.items() if count},
     }
-
-
-def _find(path: Path) -> Path:
-    """The file that a path means."""
-    if not path.is_dir():
-        return path
-    found = [path / name for name in _FILES if (path / name).is_file()]
-    if len(found) == 1:
-        return found[0]
-    raise DataError(
-        "several purchase tables here" if found else "no purchase table here",
-        file=path,
-        expected=f"one of {', '.join(_FILES)}, or the path of a file",
-        received=", ".join(sorted(entry.name for entry in path.iterdir())[:8]),
-    )
 
 
 def _categorical(name: str, column: str, table: Table) -> pd.Categorical[Any]:

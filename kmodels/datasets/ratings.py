@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
-from kmodels.datasets.tables import Table, TableFile, open_table, sha256
+from kmodels.datasets.readers import open_table
+from kmodels.datasets.tables import Table, TableFile, sha256
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["RatingTables", "filter_ratings", "read"]
@@ -34,7 +35,8 @@ class RatingTables:
         name: Name of the data: ``"sample"``, a download's name, or the file's or folder's.
         format: Shape of the files, such as ``"table"``.
         path: The file or folder that was read.
-        sha256: Hexadecimal digest of the bytes of the ratings file; it stays when rows are filtered out.
+        sha256: Hexadecimal digest of the bytes of all files that were read, one after the other; it stays when rows
+            are filtered out.
         ratings: Columns `user_id` and `item_id` (int64 or str), `rating` (float32) and, where known, `timestamp`
             (int64, seconds since 1970, UTC); rows in the file's order.
         users: Column `user_id` and what else is known of each user.
@@ -113,7 +115,8 @@ def read(
         scale = (float(ratings["rating"].min()), float(ratings["rating"].max()))
     if not scale[0] < scale[1]:
         raise DataError("all ratings are alike", file=file, column=names.get("rating", "rating"), received=scale[0])
-    return RatingTables(file.stem, "table", file, sha256(file), ratings, known["user_id"], known["item_id"], scale)
+    digest = sha256(file, *(Path(side) for side in (users, items) if side is not None))
+    return RatingTables(file.stem, "table", file, digest, ratings, known["user_id"], known["item_id"], scale)
 
 
 def filter_ratings(data: RatingTables, min_ratings: int = 5) -> RatingTables:

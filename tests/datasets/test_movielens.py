@@ -27,8 +27,8 @@ def test_ratings_are_the_same_in_every_format(write, kind, tiny):
         expected["rating"] = [4.5, 3, 4, 0.5, 2]
     assert (data.ratings.to_numpy() == expected.to_numpy()).all()
     assert data.given_splits == {}
-    bytes_of_ratings = (data.path / tiny.ratings_file[kind]).read_bytes()
-    assert data.sha256 == hashlib.sha256(bytes_of_ratings).hexdigest()
+    content = b"".join((data.path / name).read_bytes() for name in tiny.files[kind])
+    assert data.sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_users(write, kind):

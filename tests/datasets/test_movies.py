@@ -12,7 +12,8 @@ import pytest
 
 from kmodels.datasets import movie_fields as fields
 from kmodels.datasets import movies
-from kmodels.datasets.tables import open_table, parse_columns
+from kmodels.datasets.readers import open_table
+from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError, DataError
 
 TMDB = ("id", "title", "genres", "budget", "revenue", "runtime", "release_date", "vote_average", "vote_count")

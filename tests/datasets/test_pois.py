@@ -56,7 +56,8 @@ def test_read_as_written(make):
     path = make({"categories": "[]", "tags": "", "tier": "4", "Visits": "0", "xps": "0", "shortDescription": ""})
     data = pois.load(path)
     assert (data.name, data.path) == ("places", path)
-    assert data.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    files = [path, *(path.parent / "images" / f"{number}.png" for number in (7, 8, 9))]
+    assert data.sha256 == hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     columns = "id name description categories tier longitude latitude tags xps visits likes dislikes bookmarks image"
     assert list(data.table) == columns.split()
     assert data.table.index.tolist() == [0, 1, 2]
@@ -160,7 +161,7 @@ def test_which_table_is_read(make, tmp_path):
     path = make()
     assert pois.load(tmp_path).name == "places"
     (tmp_path / "other.csv").write_text("id\n1\n")
-    with pytest.raises(DataError, match=r"expected pois\.csv or one CSV file; received 'other\.csv, places\.csv'"):
+    with pytest.raises(DataError, match=r"expected one table called pois, .*; received 'other\.csv, places\.csv'"):
         pois.load(tmp_path)
     path.rename(tmp_path / "pois.csv")
     assert pois.load(tmp_path).name == "pois"

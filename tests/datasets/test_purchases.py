@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels.datasets import purchases, tables
+from kmodels.datasets import purchases, readers
 from kmodels.errors import ConfigurationError, DataError, KModelsError
 
 HEADER = ",".join(purchases.COLUMNS.values())
@@ -57,7 +57,7 @@ def test_the_table(write):
 
 @pytest.mark.parametrize("block_bytes", [20_000, 2**22])
 def test_the_sample_agrees_with_pandas(monkeypatch, block_bytes):
-    monkeypatch.setattr(tables, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", block_bytes)
     data = purchases.load("sample")
     assert data.name == "sample"
     expected = pd.read_csv(data.path)
@@ -138,7 +138,7 @@ def test_many_labels_take_more_bytes(write):
     ],
 )
 def test_a_wrong_value_is_named_with_its_line_and_column(write, monkeypatch, block_bytes, column, value, message):
-    monkeypatch.setattr(tables, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", block_bytes)
     fields = GOOD[0].split(",")
     fields[HEADER.split(",").index(column)] = value
     path = write(HEADER, *GOOD, ",".join(fields), *GOOD)
@@ -182,13 +182,17 @@ def test_a_wrong_mapping_is_refused(write, columns, error, message):
 
 
 def test_a_folder_means_the_one_table_in_it(write, tmp_path):
+    with pytest.raises(DataError, match=r"not one table here; expected one table called purchases or .*'none'"):
+        purchases.load(tmp_path)
+    path = write(HEADER, *GOOD, name="till.csv")
+    assert purchases.load(tmp_path).path == path
     write("nothing", name="groups.csv")
-    with pytest.raises(DataError, match=r"no purchase table here; .* received 'groups\.csv'"):
+    with pytest.raises(DataError, match=r"not one table here; .* received 'groups\.csv, till\.csv'"):
         purchases.load(tmp_path)
     path = write(HEADER, *GOOD, name="train.csv")
     assert purchases.load(tmp_path).path == path
     write(HEADER, *GOOD)
-    with pytest.raises(DataError, match="several purchase tables here"):
+    with pytest.raises(DataError, match=r"received 'purchases\.csv, train\.csv'"):
         purchases.load(tmp_path)
 
 
@@ -225,5 +229,5 @@ def test_a_missing_amount_in_parquet_is_named_with_its_row(write, tmp_path):
     table = pd.read_csv(write(HEADER, *GOOD))
     table.loc[1, "Purchase"] = None
     table.to_parquet(tmp_path / "table.parquet")
-    with pytest.raises(DataError, match="line 2, column 'Purchase': the value is missing"):
+    with pytest.raises(DataError, match="line 2, column 'Purchase': the field is empty"):
         purchases.load(tmp_path / "table.parquet")

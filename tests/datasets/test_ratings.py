@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels.datasets import ratings, tables
+from kmodels.datasets import ratings, readers
 from kmodels.errors import ConfigurationError, DataError
 
 COLUMNS = {"user_id": "reader", "item_id": "isbn", "rating": "score"}
@@ -87,7 +87,7 @@ def test_many_blocks_are_one_table(write, monkeypatch):
     rng = np.random.default_rng(0)
     pairs = rng.permutation(900)[:300]
     frame = pd.DataFrame({"user_id": [f"u{p // 30}" for p in pairs], "item_id": pairs % 30, "rating": pairs % 7})
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", 100)
     found = ratings.read(write(frame.to_csv(index=False))).ratings
     pd.testing.assert_frame_equal(found, frame, check_dtype=False)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels.datasets import tables
+from kmodels.datasets import readers
 from kmodels.datasets.columns import NumberColumn, match_columns, parse_columns
-from kmodels.datasets.tables import open_table
+from kmodels.datasets.readers import open_table
 from kmodels.errors import ConfigurationError, DataError
 
 
@@ -36,7 +36,7 @@ def read(path, labels=("id",), numbers=("paid",)):
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("last", ["", "\n", "\n\n\n"])
 def test_chunks_make_the_table_whatever_their_size(write, monkeypatch, block_bytes, end, last):
-    monkeypatch.setattr(tables, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", block_bytes)
     text = "id,note,paid\n01,x,1\n1,,2.5\nä b,z,-3\n01,w,1e3" + last
     columns, found = read(write(("\ufeff" + text).replace("\n", end)))
     assert columns == {"id": ["01", "1", "ä b", "01"], "paid": [1, 2.5, -3, 1000]}
@@ -45,7 +45,7 @@ def test_chunks_make_the_table_whatever_their_size(write, monkeypatch, block_byt
 
 @pytest.mark.parametrize("block_bytes", [5, 30, 2**22])
 def test_quotes(write, monkeypatch, block_bytes):
-    monkeypatch.setattr(tables, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", block_bytes)
     text = '"id","paid"\n"a, b",1\n"say ""hi""",2\n"two\nlines","3"\nplain,4\n'
     columns, found = read(write(text))
     assert columns == {"id": ["a, b", 'say "hi"', "two\nlines", "plain"], "paid": [1, 2, 3, 4]}
@@ -61,7 +61,7 @@ def test_labels_are_text_and_a_chunk_names_only_its_own(write):
 
 
 def test_it_agrees_with_pandas_on_many_rows(write, monkeypatch):
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", 3000)
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"paid": rng.random(2000).round(4), "id": rng.integers(0, 50, 2000), "other": "x"})
     path = write(table.to_csv(index=False))
@@ -97,7 +97,7 @@ def test_a_table_of_one_column(write):
     ],
 )
 def test_a_wrong_line_is_named(write, monkeypatch, block_bytes, text, message):
-    monkeypatch.setattr(tables, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", block_bytes)
     with pytest.raises(DataError, match=message):
         read(write(text))
 
@@ -108,7 +108,7 @@ def test_another_encoding_is_refused_with_its_line(write):
 
 
 def test_an_open_quote_does_not_swallow_the_memory(write, monkeypatch):
-    monkeypatch.setattr(tables, "LONGEST_FIELD", 2**17)
+    monkeypatch.setattr(readers, "LONGEST_FIELD", 2**17)
     path = write('id,paid\na,1\n"b,2\n' + "c,3\n" * 2**18)
     with pytest.raises(DataError, match=r"line 3: bad quotes .*field larger"):
         read(path)
@@ -169,7 +169,7 @@ def parquet(tmp_path):
 
 @pytest.mark.parametrize("batch_rows", [2, 2**18])
 def test_parquet(parquet, monkeypatch, batch_rows):
-    monkeypatch.setattr(tables, "BATCH_ROWS", batch_rows)
+    monkeypatch.setattr(readers, "BATCH_ROWS", batch_rows)
     columns, found = read(parquet(paid=[1, 2, 3], id=["x", "y", "x"], other=[0, 0, 0]))
     assert columns == {"id": ["x", "y", "x"], "paid": [1, 2, 3]}
     assert [line for chunk in found for line in chunk.index] == [1, 2, 3]
@@ -179,12 +179,12 @@ def test_parquet_of_numbers_and_nulls(parquet):
     (chunk,) = read(parquet(id=[5, None, 7], paid=[0.5, 1.0, 2.0]))[1]
     assert chunk["id"].tolist() == ["5", "", "7"]
     np.testing.assert_array_equal(chunk["paid"], [0.5, 1.0, 2.0])
-    with pytest.raises(DataError, match="line 2, column 'paid': the value is missing"):
+    with pytest.raises(DataError, match="line 2, column 'paid': the field is empty"):
         read(parquet(id=[5, 6, 7], paid=[0.5, None, 2.0]))
 
 
 def test_parquet_of_words_for_numbers_is_refused(parquet):
-    with pytest.raises(DataError, match="column 'paid': not numbers; expected a column of numbers"):
+    with pytest.raises(DataError, match="line 1, column 'paid': not a number; expected a number; received 'much'"):
         read(parquet(id=["a"], paid=["much"]))
 
 
