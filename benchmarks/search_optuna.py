@@ -54,15 +54,16 @@ class OptunaSpace:
         return self.trial.suggest_categorical(name, values)
 
 
-def regressor(table: pd.DataFrame, *, batch_size: int, epochs: int) -> workflow.TableModel:
-    """The recipe's regressor of a table, which is split with seed 0."""
+def amounts(table: pd.DataFrame, *, batch_size: int, epochs: int) -> workflow.Task:
+    """The recipe's task of the amounts of a table, which is split with seed 0."""
     args = argparse.Namespace(data="sample", out="", batch_size=batch_size, epochs=epochs, seed=0)
-    return RECIPE["prepare"](workflow.Run(args, PURCHASES), table)["regressor"]
+    run, columns = workflow.Run(args, PURCHASES), table.drop(columns="amount")
+    return RECIPE["prepare"](run, columns, table["amount"].to_numpy())[1]
 
 
-def builder(model: workflow.TableModel) -> Callable[[Any], keras.Model]:
+def builder(task: workflow.Task) -> Callable[[Any], keras.Model]:
     """From `hp` to the recipe's regressor, compiled."""
-    return lambda hp: RECIPE["build"](model, tuning.embedding_space(hp))
+    return lambda hp: RECIPE["build"](task, "regressor", tuning.embedding_space(hp))
 
 
 def score(hp: Any, build: Callable, train: Batches, validation: Batches, *, epochs: int, seed: int) -> float:
@@ -75,12 +76,12 @@ def score(hp: Any, build: Callable, train: Batches, validation: Batches, *, epoc
         return float(training.fit(model, train, validation, **options)[OBJECTIVE].min())
 
 
-def scores(model: workflow.TableModel, *, trials: int, epochs: int, seed: int) -> dict[str, list[float]]:
+def scores(task: workflow.Task, *, trials: int, epochs: int, seed: int) -> dict[str, list[float]]:
     """Each algorithm's errors, trial by trial."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    data, build, found = model.batches(seed)[:2], builder(model), {}
+    data, build, found = task.batches(seed=seed)[:2], builder(task), {}
     for algorithm in ("random", "bayesian"):
         options = {"algorithm": algorithm, "trials": trials, "epochs": epochs, "seed": seed, "objective": OBJECTIVE}
         with tempfile.TemporaryDirectory() as folder:
@@ -130,8 +131,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--out", type=Path, default=IMAGE, help="the picture; default: %(default)s")
     args = parser.parse_args()
-    model = regressor(purchases.load("sample").table, batch_size=512, epochs=args.epochs)
-    runs = [scores(model, trials=args.trials, epochs=args.epochs, seed=seed) for seed in range(args.seeds)]
+    task = amounts(purchases.load("sample").table, batch_size=512, epochs=args.epochs)
+    runs = [scores(task, trials=args.trials, epochs=args.epochs, seed=seed) for seed in range(args.seeds)]
     best = {name: np.minimum.accumulate([run[name] for run in runs], axis=1) for name in runs[0]}
     marks = sorted({min(mark, args.trials) for mark in (1, 5, 10, 20, args.trials)})
     print(f"\n{'best after trials':24s}{''.join(f'{mark:>9d}' for mark in marks)}    seed by seed at the end")

@@ -20,10 +20,10 @@ from functools import partial
 import keras
 import numpy as np
 
-from kmodels import pipelines, training, workflow
+from kmodels import training, workflow
 from kmodels.datasets import fashion_mnist
 from kmodels.datasets.fashion_mnist import LABELS
-from kmodels.evaluation import classification, image_baselines
+from kmodels.evaluation import image_baselines
 from kmodels.models import augment, cnn, mirrored
 from kmodels.models.presets import CNN
 from kmodels.preprocessing import splits
@@ -45,28 +45,35 @@ def main(args: argparse.Namespace) -> None:
         splits.require_classes(data.train_labels, split, LABELS)
         split = split._replace(test=np.arange(len(data.train_labels), len(labels)))
         images = {"image": np.concatenate([data.train_images, data.test_images])}
-        options = {"one_hot": True, "evaluation_batch_size": 500}  # a loss can smooth one-hot targets
-        pictures = workflow.Classifiers(run, images, labels, split, LABELS, **options)
+        options = {"one_hot": True, "score_train": True, "evaluation_batch_size": 500}  # a loss smooths one-hot targets
+        pictures = workflow.Task(run, images, labels, split, LABELS, **options)
     run.open(data.sha256, data.path)
     settings = {name: getattr(args, name) for name in SEARCHED}
     settings = search(pictures, args.variants[0], settings) if args.tune else settings
 
     for name in args.variants:
-        fitted, share = fit(pictures, name, settings, f"variants/{name}")
-        pictures.add(name, fitted, share, cost=workflow.costs(fitted, {"image": data.test_images[:1]}))
+        fitted = fit(pictures, name, settings, f"variants/{name}")
+        pictures.add(name, fitted, cost=workflow.costs(fitted, {"image": data.test_images[:1]}))
     train = data.train_images[split.train], data.train_labels[split.train]
-    baselines = image_baselines(*train, data.test_images, len(LABELS), seed=args.seed)
+    for name, share in image_baselines(*train, data.test_images, len(LABELS), seed=args.seed).items():
+        pictures.scores[name] = pictures.evaluate({"test": share})
     split_name = "the data set's own test part; a tenth of its training part is for validation"
     record = run.record(
         data={**fashion_mnist.summary(data), "split_name": split_name},
-        **pictures.compare("accuracy", {name: {"test": share} for name, share in baselines.items()}),
+        **pictures.compare("accuracy"),
     )
     training.save(pictures.fitted[record.best].model, run.folder / "model.keras")
-    page = pictures.write_inputs(record, "accuracy", pictures=data.test_images)
-    run.write(record, **page, floors={"best possible": "ceiling"})
+    run.write(
+        record,
+        pictures.fitted,
+        compare="accuracy",
+        floors={"best possible": "ceiling"},
+        figures=pictures.figures(record.best, pictures=data.test_images),
+        per_class=pictures.per_class(record.best),
+    )
 
 
-def build(pictures: workflow.Classifiers, name: str, settings: dict) -> keras.Model:
+def build(pictures: workflow.Task, name: str, settings: dict) -> keras.Model:
     """A compiled variant."""
     args, steps = pictures.run.args, len(pictures.batches().train)
     augmentation = augment(erase=settings["erase"]) if args.augment else ()
@@ -83,34 +90,21 @@ def build(pictures: workflow.Classifiers, name: str, settings: dict) -> keras.Mo
     return model
 
 
-def fit(pictures: workflow.Classifiers, name: str, settings: dict, folder, seed: int | None = None) -> tuple:
-    """A trained variant, and its probabilities by part."""
-    run, model = pictures.run, build(pictures, name, settings)
-    train, validation, _ = pictures.batches(seed=seed)
-    fitted = run.fit(folder, model, train, validation, callbacks=[training.best_weights("val_loss")], seed=seed)
+def fit(pictures: workflow.Task, name: str, settings: dict, folder, seed: int | None = None) -> workflow.Fitted:
+    """A trained variant in float32, which also predicts from mirror images where asked to."""
+    best = [training.best_weights("val_loss")]
+    fitted = pictures.fit(folder, build(pictures, name, settings), callbacks=best, seed=seed)
     model = training.in_precision(fitted.model, "float32")
-    model = mirrored(model) if run.args.mirrored else model
+    model = mirrored(model) if pictures.run.args.mirrored else model
     training.save(model, fitted.folder / "model.keras")
-    share = {}
-    with run.timed("evaluate_s"):
-        for part, rows in pictures.split._asdict().items():
-            ordered = pipelines.Batches(pictures.inputs_of(rows), batch_size=500)
-            share[part] = classification.softmax(training.predict(model, ordered))
-    return replace(fitted, model=model), share
+    return replace(fitted, model=model)
 
 
-def search(pictures: workflow.Classifiers, name: str, default: dict) -> dict:
+def search(pictures: workflow.Task, name: str, default: dict) -> dict:
     from kmodels import tuning  # needs KerasTuner, an extra
 
-    return pictures.run.search(
-        partial(build, pictures, name),
-        tuning.cnn_space,
-        *pictures.batches()[:2],
-        default=default,
-        score=lambda settings, seed, folder: pictures.evaluate(fit(pictures, name, settings, folder, seed)[1]),
-        metrics=("log_loss", "accuracy"),
-        objective="val_log_loss",
-    )
+    options = {"default": default, "metrics": ("log_loss", "accuracy"), "objective": "val_log_loss"}
+    return pictures.search(partial(build, pictures, name), partial(fit, pictures, name), tuning.cnn_space, **options)
 
 
 if __name__ == "__main__":

@@ -42,9 +42,8 @@ HEADLINE = ("roc_auc", "accuracy", "balanced_accuracy", "log_loss")
 def main(args: argparse.Namespace) -> None:
     run = workflow.Run(args, __file__)
     with run.timed("load_s"):
-        data = movies.load(
-            args.data, columns=tables.parse_columns(args.columns, movies.COLUMNS), separator=args.separator
-        )
+        names = tables.parse_columns(args.columns, movies.COLUMNS)
+        data = movies.load(args.data, columns=names, separator=args.separator)
         inputs = movies.input_columns(data, known_before_release=not args.all_columns)
         target = movies.target(data)
     run.warn(*movies.warnings(inputs))
@@ -53,84 +52,85 @@ def main(args: argparse.Namespace) -> None:
         compared, period = workflow.folds_and_by_time(target, movies.LABELS, dates, **options)
         last, first = splits.stratified(target, seed=args.seed, validation=0.1, test=0), compared["fold_1"]
         every = compared | {"unscaled": first, "final": last._replace(test=last.validation)}
-        encoded = {at: encode(args, data, inputs, split.train, at != "unscaled") for at, split in every.items()}
-        films = workflow.EncodedSplits(run, every, encoded, target, movies.LABELS, evaluation_batch_size=1024)
+        films = {at: prepare(run, data, inputs, split, at != "unscaled") for at, split in every.items()}
     run.open(data.sha256, data.path)
-    tuned = search(films) if args.tune else SETTINGS
-    crossed = films.cross_validate([*NETS, *([TUNED] if args.tune else [])], list(compared), partial(fit, films, tuned))
-    comparison = crossed.compare(run, METRICS[0])
-    flaw = crossed.contrast(FLAWED, *fit(films, tuned, FLAWED, "unscaled"), METRICS, ("scaled", "unscaled"))
-    chosen, share = fit(films, tuned, comparison["best"], "final")
-    run.save(chosen.model, {"films": encoded["final"].encoder})
-    cut = films.evaluate("final", share)["at_threshold"]["threshold"]
+    settings = search(films["fold_1"]) if args.tune else SETTINGS
+    for at in compared:
+        for net in (*NETS, *([TUNED] if args.tune else [])):
+            films[at].add(net, fit(films[at], net, settings, f"{at}/{net}"))
+        films[at].add_baselines(films[at].table.frame)
+    crossed = workflow.CrossValidation({at: films[at] for at in compared})
+    comparison = crossed.compare(METRICS[0])
+    films["unscaled"].add(FLAWED, fit(films["unscaled"], FLAWED, settings, f"unscaled/{FLAWED}"))
+    both = {"scaled": films["fold_1"], "unscaled": films["unscaled"]}
+    flaw, drawn, contrasted = workflow.contrast(both, FLAWED, METRICS)
+    best, final = comparison["best"], films["final"]
+    final.add(best, fit(final, best, settings, f"final/{best}"))
+    run.save(final.fitted[best].model, {"films": final.table.encoder})
+    cut = final.scores[best]["at_threshold"]["threshold"]
     record = run.record(
         data={**movies.summary(data), **crossed.data, "inputs": inputs},
         **comparison,
-        warnings=encoded["final"].encoder.notices,
+        warnings=final.table.encoder.notices,
         by_time={"test": crossed.test("by_time"), **period},
-        unscaled=flaw.record,
-        final={**last.sizes, "columns": list(encoded["final"].frame), "threshold": cut},
+        unscaled=flaw,
+        final={**last.sizes, "columns": list(final.table.frame), "threshold": cut},
     )
-    page = crossed.write_inputs(record, METRICS, floors={"Bayes": "bayes_auc"}, contrast=flaw)
-    page["figures"] |= explore(data.table.iloc[first.train], target[first.train])
-    page["lines"] += [period.get("left_out")]
-    run.write(record, **page, headline=HEADLINE, saved=chosen.model)
+    page = crossed.page(record, METRICS, floors={"Bayes": "bayes_auc"})
+    page["figures"] |= drawn | explore(data.table.iloc[first.train], target[first.train])
+    page["tables"]["inputs"] = contrasted
+    page["lines"] += [flaw["warning"], period.get("left_out")]
+    run.write(record, **page, headline=HEADLINE, saved=final.fitted[best].model)
 
 
-def encode(args: argparse.Namespace, data: movies.Movies, inputs: tuple, train: np.ndarray, scaled: bool):
-    """The inputs, or with amounts in units of currency, as the table has them."""
+def prepare(run: workflow.Run, data: movies.Movies, inputs: tuple, split: splits.Split, scaled: bool) -> workflow.Task:
+    """The encoded films of a split, with amounts standardised or in units of currency, as the table has them."""
     columns = {
         "budget": Number(scale=scaled),
         **({"budget_log": Number(log=True, of="budget")} if scaled else {}),
         "runtime": Number(scale=scaled, flag_missing=True),
         "genres": Tags(flag_missing=True),
-        "director": TargetMean(seed=args.seed, flag_missing=True),
+        "director": TargetMean(seed=run.args.seed, flag_missing=True),
         "rating": Number(scale=scaled, flag_missing=True),
         "votes": Number(log=scaled, scale=scaled, flag_missing=True),
     }
     columns = {name: kind for name, kind in columns.items() if (kind.of or name) in inputs}
-    drop = data.table.columns.difference(inputs)
-    return encode_table(data.table, train, columns=columns, drop=drop, target=movies.target(data))
+    target, drop = movies.target(data), data.table.columns.difference(inputs)
+    encoded = encode_table(data.table, split.train, columns=columns, drop=drop, target=target)
+    return workflow.Task(run, encoded, target, split, movies.LABELS, evaluation_batch_size=1024)
 
 
-def build(films: workflow.EncodedSplits, net: str, at: str, settings: dict) -> keras.Model:
+def build(films: workflow.Task, net: str, settings: dict) -> keras.Model:
     """A compiled net; TUNED is ours with other settings."""
     args, (preset, epochs, rate, published) = films.run.args, NETS.get(net, NETS[OURS])
     options = models.presets.DENSE[preset] | (settings if net == TUNED else {})
     rate = options.pop("learning_rate", rate)
-    model = models.dense_classifier(films.encoded[at].encoder.features, 2, **options)
-    steps = (args.epochs or epochs) * max(1, len(films.splits[at].train) // args.batch_size)
+    model = models.dense_classifier(films.table.encoder.features, 2, **options)
+    steps = (args.epochs or epochs) * max(1, len(films.split.train) // args.batch_size)
     rate = 1e-3 if args.published and published else training.cosine(rate, steps)
     training.compile_model(model, keras.optimizers.Adam(rate), loss="log_loss", metrics=["accuracy", "log_loss"])
     return model
 
 
-def fit(films: workflow.EncodedSplits, settings: dict, net: str, at: str, folder=None, seed=None) -> tuple:
-    """The trained net, and "validation" and "test" -> (films, 2) probabilities."""
+def fit(films: workflow.Task, net: str, settings: dict, folder, seed: int | None = None) -> workflow.Fitted:
+    """The trained net; nets of one shape share what was compiled, so the model is that of the latest training."""
     args, (_, epochs, _, published) = films.run.args, NETS.get(net, NETS[OURS])
     epochs, size = (200, published) if args.published and published else (epochs, args.batch_size)
-    model = films.compiled(at, (net, str(settings)), lambda: build(films, net, at, settings))
-    rows = films.batches(at, seed, batch_size=size)
+    key = net, str(settings), films.table.encoder.features, len(films.split.train)
+    model = films.run.models.get(key, partial(build, films, net, settings))
+    train, validation, _ = films.batches(model, seed=seed, batch_size=size)
     # The large ones learn films by heart; what few validation films say of ours, penalised as it is, is mostly noise.
     keep = [] if net in (OURS, TUNED) else [training.best_weights("val_log_loss")]
-    options = {"epochs": args.epochs or epochs, "callbacks": keep, "seed": seed}
-    return films.run.fit(folder or f"{at}/{net}", model, *rows[:2], **options), workflow.probabilities(model, rows)
+    return films.run.fit(folder, model, train, validation, epochs=args.epochs or epochs, callbacks=keep, seed=seed)
 
 
-def search(films: workflow.EncodedSplits, at: str = "fold_1") -> dict:
+def search(films: workflow.Task) -> dict:
     """The best settings by the validation films of the first fold."""
     from kmodels import tuning  # needs KerasTuner, an extra
 
-    return films.run.search(
-        partial(build, films, TUNED, at),
-        tuning.dense_space,
-        *films.batches(at)[:2],
-        default=SETTINGS,
-        score=lambda settings, seed, folder: films.evaluate(at, fit(films, settings, TUNED, at, folder, seed)[1]),
-        metrics=("roc_auc", "accuracy", "log_loss"),
-        objective="val_log_loss",
-        epochs=films.run.args.epochs or NETS[OURS][1],
-    )
+    options = {"default": SETTINGS, "metrics": ("roc_auc", "accuracy", "log_loss"), "objective": "val_log_loss"}
+    options["epochs"] = films.run.args.epochs or NETS[OURS][1]
+    return films.search(partial(build, films, TUNED), partial(fit, films, TUNED), tuning.dense_space, **options)
 
 
 def explore(films: pd.DataFrame, profit: np.ndarray) -> dict:

@@ -21,7 +21,7 @@ import pandas as pd
 
 from kmodels import models, pipelines, pretrained, training, workflow
 from kmodels.datasets import pois
-from kmodels.evaluation import classification, tabular_baselines
+from kmodels.evaluation import classification
 from kmodels.features import Numeric
 from kmodels.models.presets import FUSION
 from kmodels.preprocessing import Category, Clusters, Number, Tags, Target, encode_table, splits
@@ -55,26 +55,27 @@ def main(args: argparse.Namespace) -> None:
         pictures = pipelines.Pictures(data.table["image"].tolist(), size, cache=args.cache)
         options = {"balanced": args.class_weights == "balanced", "evaluation_batch_size": 64}
         inputs = {"image": pictures, "metadata": metadata.matrix}
-        places = workflow.Classifiers(run, inputs, target, split, LABELS, **options)
+        places = workflow.Task(run, inputs, target, split, LABELS, **options)
     run.open(data.sha256, data.path)
     settings = search(places, fused[0], settings) if args.tune else settings
     for name in (*fused, *SOURCES):
-        places.add(name, *fit(places, name, settings, f"variants/{name}"))
-    baselines = tabular_baselines(metadata.frame, target, split._asdict(), n_classes=len(LABELS), seed=args.seed)
-    baselines = {name if name == "majority" else f"{name} on metadata": each for name, each in baselines.items()}
+        places.add(name, fit(places, name, settings, f"variants/{name}"))
+    places.add_baselines(metadata.frame, suffix=" on metadata")
     facts = {"engagement": args.engagement, "class_counts": classification.class_counts(target, LABELS)}
     facts["split_name"] = "random; terciles of engagement cut on the training rows"
-    record = run.record(data=pois.summary(data) | facts, **places.compare("accuracy", baselines, among=fused))
+    record = run.record(data=pois.summary(data) | facts, **places.compare("accuracy", among=fused))
     encoders = {"metadata": metadata.encoder, f"engagement_{args.engagement}": terciles}
     run.save(places.fitted[record.best].model, encoders)
-    page = places.write_inputs(record, "accuracy", groups=metadata.groups)
+    drawn, survey, right = places.explain(record.best, metadata.groups)
     clusters = metadata.frame.filter(like="location=").idxmax(axis=1).str.replace("location=", "cluster ")
-    page["figures"] |= {
+    drawn |= {
         "distributions": figures.histogram(data.table[["visits", "likes", "dislikes", "bookmarks", "xps"]]),
         "places": figures.scatter(data.table[["longitude", "latitude"]], clusters, degrees=True),
         "correlations": figures.correlations(data.table),
     }
-    run.write(record, **page, floors=LIMITS, skipped=data.skipped, lines=[f"{len(data.skipped)} places left out"])
+    page = {"survey": survey, "right": right, "per_class": places.per_class(record.best), "skipped": data.skipped}
+    lines = [f"{len(data.skipped)} places left out"]
+    run.write(record, places.fitted, compare="accuracy", floors=LIMITS, figures=drawn, lines=lines, **page)
 
 
 def encode(args: argparse.Namespace, table: pd.DataFrame, split: splits.Split):
@@ -88,7 +89,7 @@ def encode(args: argparse.Namespace, table: pd.DataFrame, split: splits.Split):
     return encode_table(table, split.train, columns=columns)
 
 
-def build(places: workflow.Classifiers, name: str, settings: dict) -> keras.Model:
+def build(places: workflow.Task, name: str, settings: dict) -> keras.Model:
     """A compiled model: a preset of `FUSION`, or one branch of the first alone."""
     args, sources = places.run.args, SOURCES.get(name, BOTH)
     small, size = args.model == "compact", (args.image_size, args.image_size, 3)
@@ -96,9 +97,9 @@ def build(places: workflow.Classifiers, name: str, settings: dict) -> keras.Mode
     preset = FUSION.get(name, preset | ALONE | {"name": name.replace("alone", "branch")})
     # The small model's pictures are only flipped and shifted: enough for it, and a third of the time.
     few = {"brightness": 0, "contrast": 0, "saturation": 0, "rotation": 0} if small else {}
-    mean, std = pipelines.picture_statistics(places.pictures["image"], places.split.train)
+    mean, std = pipelines.picture_statistics(places.inputs["image"], places.split.train)
     pictures = models.image_input(size, mean=mean, std=std, augmentation=models.image_augmentation(**few))
-    metadata = [Numeric("metadata", places.arrays["metadata"].shape[1])]
+    metadata = [Numeric("metadata", places.inputs["metadata"].shape[1])]
     model = models.fusion_classifier(
         pictures if "image" in sources else None,
         metadata if "metadata" in sources else (),
@@ -113,30 +114,25 @@ def build(places: workflow.Classifiers, name: str, settings: dict) -> keras.Mode
     return model
 
 
-def callbacks(places: workflow.Classifiers, name: str) -> list:
+def callbacks(places: workflow.Task, name: str) -> list:
     small, weights = places.run.args.model == "compact", places.run.args.weights
     load = [pretrained.PretrainedStart(weights)] if weights != "none" and name != "metadata_alone" else []
     best = [training.best_weights("val_loss")] if small else training.plateau_callbacks("val_loss")
     return load + best
 
 
-def fit(places: workflow.Classifiers, name: str, settings: dict, folder, seed: int | None = None) -> tuple:
-    """A trained model, and its probabilities by part."""
-    model, rows = build(places, name, settings), places.batches(SOURCES.get(name, BOTH), seed)
-    fitted = places.run.fit(folder, model, *rows[:2], callbacks=callbacks(places, name), seed=seed)
-    with places.run.timed("evaluate_s"):
-        return fitted, workflow.probabilities(model, rows)
+def fit(places: workflow.Task, name: str, settings: dict, folder, seed: int | None = None) -> workflow.Fitted:
+    return places.fit(folder, build(places, name, settings), callbacks=callbacks(places, name), seed=seed)
 
 
-def search(places: workflow.Classifiers, name: str, default: dict) -> dict:
+def search(places: workflow.Task, name: str, default: dict) -> dict:
     from kmodels import tuning  # needs KerasTuner, an extra
 
-    return places.run.search(
+    return places.search(
         partial(build, places, name),
+        partial(fit, places, name),
         lambda hp: default | tuning.fusion_space(hp, frozen=places.run.args.weights != "none"),
-        *places.batches(SOURCES.get(name, BOTH))[:2],
         default=default,
-        score=lambda settings, seed, folder: places.evaluate(fit(places, name, settings, folder, seed)[1]),
         metrics=("accuracy", "macro_f1", "log_loss"),
         callbacks=partial(callbacks, places, name),
     )

@@ -17,6 +17,7 @@ import argparse
 from functools import partial
 
 import keras
+import numpy as np
 import pandas as pd
 
 from kmodels import serving, training, workflow
@@ -25,7 +26,7 @@ from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import classification
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
-from kmodels.preprocessing import Category, Id, splits
+from kmodels.preprocessing import Category, Id, encode_table, splits
 from kmodels.report import figures
 
 IDS, EDGES = ["user_id", "product_id"], (5_000, 10_000, 15_000)
@@ -45,9 +46,10 @@ def main(args: argparse.Namespace) -> None:
     with run.timed("load_s"):
         data = purchases.load(args.data, columns=parse_columns(args.columns, purchases.COLUMNS))
     with run.timed("prepare_s"):
-        models = prepare(run, data.table)
-        classifier, regressor = models[CLASSIFIER], models[REGRESSOR]
-        ids = {name: regressor.encoder.vocabulary(name) for name in IDS}
+        table = data.table.drop(columns="amount")
+        groups, amounts = prepare(run, table, data.table["amount"].to_numpy())
+        encoder, others = amounts.table.encoder, table.drop(columns=IDS)
+        ids = {name: encoder.vocabulary(name) for name in IDS}
         known = ids["user_id"].values
         users = [user for user in known if args.similar_to in (None, str(user))][:3]
         if not users:
@@ -55,99 +57,97 @@ def main(args: argparse.Namespace) -> None:
         if (n := args.n or min(10, len(known) - 1)) >= len(known):
             raise ConfigurationError(f"--n must be below {len(known)}, the users with training rows. Received: {n}")
     run.open(data.sha256, data.path, ignore=("similar_to", "n"))
-    settings = search(regressor) if args.tune else SETTINGS
-    for name, model in models.items():
-        model.add(fit(model, settings if name == REGRESSOR else SETTINGS, name))
-    run.save(regressor.fitted.model, {"table": regressor.encoder, "amount": regressor.target, **ids})
-    baselines = {WITHOUT_IDS: {"suffix": "_without_ids"}, REGRESSOR: {"group": "product_id"}}
+    settings = search(amounts) if args.tune else SETTINGS
+    if len(others.columns):  # a table may hold nothing but ids and amounts
+        groups.add(WITHOUT_IDS, fit(groups, WITHOUT_IDS, SETTINGS, WITHOUT_IDS))
+        groups.add_baselines(others, suffix="_without_ids")
+    groups.add(CLASSIFIER, fit(groups, CLASSIFIER, SETTINGS, CLASSIFIER))
+    groups.add_baselines(table)
+    amounts.add(REGRESSOR, fit(amounts, REGRESSOR, settings, REGRESSOR))
+    amounts.add_baselines(table, group="product_id")
+    fitted = groups.fitted | amounts.fitted
+    run.save(fitted[REGRESSOR].model, {"table": encoder, "amount": amounts.scale, **ids})
     record = run.record(
         data={
             "unit": args.currency,
             **purchases.summary(data),
-            "spend_group_counts": classification.class_counts(classifier.values, SPEND_GROUPS),
+            "spend_group_counts": classification.class_counts(groups.target, SPEND_GROUPS),
             "split_name": "at random; unseen: all test rows of the users and products that were kept back",
         },
-        **workflow.compare_tables(models, baselines),
+        **workflow.compare_targets([groups, amounts]),
         best=REGRESSOR,
         choice="The models answer different questions. model.keras is the regressor: it predicts the amount, and its "
         "user vectors say who is like whom. The classifiers lie in folders of their own.",
     )
-    vectors = serving.embedding_table(regressor.fitted.model, "user_id_embedding")
+    vectors = serving.embedding_table(fitted[REGRESSOR].model, "user_id_embedding")
     neighbours = serving.similar(vectors, ids["user_id"], users, n)
-    run.write(
-        record,
-        {name: model.fitted for name, model in models.items()},
-        limits=LIMITS,
-        figures=draw(models, record, vectors),
-        lines=[f"\nMost similar users:\n{neighbours.to_string(index=False)}"] if args.similar_to is not None else (),
-        per_class=classifier.per_class(),
-        neighbours=serving.side_by_side(neighbours),
-    )
+    page = {"per_class": groups.per_class(CLASSIFIER), "neighbours": serving.side_by_side(neighbours)}
+    lines = [f"\nMost similar users:\n{neighbours.to_string(index=False)}"] if args.similar_to is not None else ()
+    drawn = draw(groups, amounts, record, vectors, others)
+    run.write(record, fitted, limits=LIMITS, figures=drawn, lines=lines, **page)
 
 
-def prepare(run: workflow.Run, table: pd.DataFrame) -> dict[str, workflow.TableModel]:
-    """What each model reads and predicts; a table of nothing but ids and amounts has no model without ids."""
+def prepare(run: workflow.Run, table: pd.DataFrame, amount: np.ndarray) -> tuple[workflow.Task, workflow.Task]:
+    """The spend groups and the amounts, each with all that their models may read."""
     split = splits.kept_back(table[IDS], seed=run.args.seed)
-    amount, table = table["amount"].to_numpy(), table.drop(columns="amount")
-    codes = (amount >= EDGES[0]).astype(int) + (amount >= EDGES[1]) + (amount > EDGES[2])
-    groups = pd.Categorical.from_codes(codes, SPEND_GROUPS)
+    groups = (amount >= EDGES[0]).astype(int) + (amount >= EDGES[1]) + (amount > EDGES[2])
+    encoded = encode_table(table, split.train, columns={name: Id() if name in IDS else Category() for name in table})
     # In training a twentieth of the ids is made 0, so that the models learn what an unknown one is.
-    options = {"columns": {name: Id() if name in IDS else Category() for name in table}, "id_dropout": 0.05}
-    reads = {WITHOUT_IDS: (table.drop(columns=IDS), groups), CLASSIFIER: (table, groups), REGRESSOR: (table, amount)}
-    reads = {name: each for name, each in reads.items() if len(each[0].columns)}
-    return {name: workflow.TableModel(run, name, *each, split, **options) for name, each in reads.items()}
+    options = {"ids": IDS, "id_dropout": 0.05}
+    classes = workflow.Task(run, encoded, groups, split, SPEND_GROUPS, **options)
+    return classes, workflow.Task(run, encoded, amount, split, **options)
 
 
-def build(model: workflow.TableModel, settings: dict) -> keras.Model:
-    rows, args, features = len(model.split.train), model.run.args, model.encoder.features
+def build(task: workflow.Task, name: str, settings: dict) -> keras.Model:
+    rows, args, features = len(task.split.train), task.run.args, task.table.encoder.features
     # The penalties act as priors: compared with a mean loss, they weigh the less the more rows there are.
     each = {"l2": settings["l2_root"] / rows**0.5, "bias_l2": 2.4 / rows, "dropout": settings["dropout"]}
-    ids = [Embedded(feature, **each) for feature in features if feature.name in IDS]
+    ids = [Embedded(feature, **each) for feature in features if feature.name in IDS and name != WITHOUT_IDS]
     others = [feature for feature in features if feature.name not in IDS]
-    size = {"dim": settings["dim"], "hidden": settings["hidden"], "l2": 0.2 / rows, "name": model.name}
-    builder = partial(embedding_classifier, classes=len(model.labels)) if model.labels else embedding_regressor
-    network = builder(others, embeddings=ids, **size)
+    size = {"dim": settings["dim"], "hidden": settings["hidden"], "l2": 0.2 / rows, "name": name}
+    builder = partial(embedding_classifier, classes=len(task.labels)) if task.labels else embedding_regressor
+    model = builder(others, embeddings=ids, **size)
     steps = args.epochs * max(1, rows // args.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)
-    training.compile_model(network, keras.optimizers.Adam(rate), loss=model.loss, metrics=model.metrics)
-    return network
+    loss, metrics = ("log_loss", ["accuracy", "log_loss"]) if task.labels else ("mse", ["rmse"])
+    training.compile_model(model, keras.optimizers.Adam(rate), loss=loss, metrics=metrics)
+    return model
 
 
-def fit(model: workflow.TableModel, settings: dict, folder, seed: int | None = None) -> workflow.Fitted:
-    best = training.best_weights(f"val_{model.metrics[-1]}")
-    fitted = model.run.fit(folder, build(model, settings), *model.batches(seed)[:2], callbacks=[best], seed=seed)
+def fit(task: workflow.Task, name: str, settings: dict, folder, seed: int | None = None) -> workflow.Fitted:
+    best = training.best_weights("val_log_loss" if task.labels else "val_rmse")
+    fitted = task.fit(folder, build(task, name, settings), callbacks=[best], seed=seed)
     training.save(fitted.model, fitted.folder / "model.keras")
     return fitted
 
 
-def draw(models: dict[str, workflow.TableModel], record, vectors) -> dict:
-    regressor, unit, train = models[REGRESSOR], record.data["unit"], models[REGRESSOR].split.train
-    columns, amount = regressor.table.drop(columns=IDS).iloc[train], regressor.values[train]
-    histories = {name: model.fitted.history for name, model in models.items()}
-    options = {"history": histories.pop(REGRESSOR), "label": "RMSE, standardised"}
+def draw(groups: workflow.Task, amounts: workflow.Task, record, vectors, others: pd.DataFrame) -> dict:
+    unit, train, amount = record.data["unit"], amounts.split.train, amounts.target
+    histories = {name: each.history for name, each in groups.fitted.items()}
+    options = {"history": amounts.fitted[REGRESSOR].history, "label": "RMSE, standardised"}
     floors = record.limits({name: each["accuracy"] for name, each in LIMITS.items()})
-    mean = pd.Series(regressor.values).groupby(regressor.inputs["user_id"]).mean().reindex(range(1, len(vectors)))
+    mean = pd.Series(amount).groupby(amounts.inputs["user_id"]).mean().reindex(range(1, len(vectors)))
     drawn = {
-        "amounts": figures.histogram(amount, f"amount ({unit})", edges=EDGES),
+        "amounts": figures.histogram(amount[train], f"amount ({unit})", edges=EDGES),
         "accuracy": figures.bars(record.tested("accuracy"), "accuracy", marked=list(histories), floors=floors),
         "accuracy_curves": figures.learning_curves(histories, "accuracy"),
         "log_loss_curves": figures.learning_curves(histories, "log_loss"),
         "users": figures.vectors_map(vectors[1:], mean.to_numpy(), "mean amount"),
-        **figures.classifier_figures(*models[CLASSIFIER].tested, SPEND_GROUPS),
-        **figures.regression_figures(record, *regressor.tested, **options),
+        **figures.classifier_figures(*groups.tested(CLASSIFIER), SPEND_GROUPS),
+        **figures.regression_figures(record, *amounts.tested(REGRESSOR), **options),
     }
-    if WITHOUT_IDS in models:
-        drawn["columns"] = figures.by_category(columns)
-        drawn["amount_by_column"] = figures.by_category(columns, amount, f"mean ({unit})")
+    if len(others.columns):
+        drawn["columns"] = figures.by_category(others.iloc[train])
+        drawn["amount_by_column"] = figures.by_category(others.iloc[train], amount[train], f"mean ({unit})")
     return drawn
 
 
-def search(model: workflow.TableModel) -> dict:
+def search(task: workflow.Task) -> dict:
     from kmodels import tuning  # needs KerasTuner, an extra
 
     options = {"default": SETTINGS, "metrics": ("rmse", "mae", "r2"), "objective": "val_rmse"}
-    options["score"] = lambda settings, seed, folder: model.evaluate(fit(model, settings, folder, seed).model)[1]
-    return model.run.search(partial(build, model), tuning.embedding_space, *model.batches()[:2], **options)
+    steps = partial(build, task, REGRESSOR), partial(fit, task, REGRESSOR)
+    return task.search(*steps, tuning.embedding_space, **options)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@
 
     BACKEND = cli.choose_backend()
 
-    import keras
-
-    from kmodels import models, training, workflow
+    from kmodels import training, workflow
+    from kmodels.preprocessing import encode_table, splits
 
     SETTINGS = {"learning_rate": 1e-3, "hidden": (64, 32)}
 
@@ -16,29 +15,31 @@
         with run.timed("load_s"):
             data = wine.load(args.data)
         with run.timed("prepare_s"):
-            batches = pipelines.split_batches(...)
+            split = splits.stratified(data.target, seed=args.seed)
+            table = encode_table(data.table, split.train)
+            task = workflow.Task(run, table, data.target, split, wine.LABELS)
         run.open(data.sha256)
-        settings = search(run, batches) if args.tune else SETTINGS
-        fitted = run.fit("net", build(settings), batches.train, batches.validation, callbacks=[...])
-        with run.timed("evaluate_s"):
-            test, validation = ...
-        record = run.record(
-            data={"rows": ..., "sha256": data.sha256, "split": ...},
-            model=run.variant(fitted, test=test, validation=validation),
-            baselines=...,
-        )
-        run.write(record, {"net": fitted}, figures={...})
+        settings = search(task) if args.tune else SETTINGS
+        task.add("net", fit(task, settings, "variants/net"))
+        task.add_baselines(table.frame)
+        record = run.record(data=wine.summary(data), **task.compare("accuracy"))
+        run.save(task.fitted[record.best].model, {"table": table.encoder})
+        run.write(record, task.fitted, compare="accuracy", figures=task.figures(record.best))
 
 
-    def search(run, batches):
+    def build(settings):
+        ...  # a compiled model
+
+
+    def fit(task, settings, folder, seed=None):
+        return task.fit(folder, build(settings), callbacks=[training.best_weights("val_loss")], seed=seed)
+
+
+    def search(task):
         from kmodels import tuning  # needs KerasTuner, an extra
 
-        def score(settings, seed, folder):
-            fitted = run.fit(folder, build(settings), batches.train, batches.validation, seed=seed)
-            return {"test": ..., "validation": ...}
-
-        options = {"default": SETTINGS, "score": score, "metrics": ["rmse"], "objective": "val_rmse"}
-        return run.search(build, tuning.dense_space, batches.train, batches.validation, **options)
+        options = {"default": SETTINGS, "metrics": ("accuracy", "log_loss")}
+        return task.search(build, partial(fit, task), tuning.dense_space, **options)
 
 
     if __name__ == "__main__":
@@ -46,28 +47,26 @@
         cli.add_search_flags(flags)
         cli.run(main, flags.parse_args())
 
-The words of page and model card stand in `pages/wine.html.j2` and `pages/wine.card.md.j2` next to the recipe;
-`report.page` and `report.model_card` say what they may use.
+A target that is neither classes nor amounts of rows, such as ratings of which a ranking is evaluated, needs no `Task`:
+`Run.fit`, `Run.search` and `Run.variant` take batches and metrics. The words of page and model card stand in
+`pages/wine.html.j2` and `pages/wine.card.md.j2` next to the recipe; `report.page` and `report.model_card` say what they
+may use.
 """
 
-from kmodels.workflow.classifiers import Classifiers, probabilities
-from kmodels.workflow.cross_validation import CrossValidated, EncodedSplits, folds_and_by_time
+from kmodels.workflow.cross_validation import CrossValidation, contrast, folds_and_by_time
 from kmodels.workflow.fitted import Fitted
 from kmodels.workflow.run import Run
-from kmodels.workflow.tables import TableModel, compare_tables
-from kmodels.workflow.variants import choose, constant_prediction, costs
+from kmodels.workflow.task import Task, compare_targets
+from kmodels.workflow.variants import choose, costs
 
 __all__ = [
-    "Classifiers",
-    "CrossValidated",
-    "EncodedSplits",
+    "CrossValidation",
     "Fitted",
     "Run",
-    "TableModel",
+    "Task",
     "choose",
-    "compare_tables",
-    "constant_prediction",
+    "compare_targets",
+    "contrast",
     "costs",
     "folds_and_by_time",
-    "probabilities",
 ]

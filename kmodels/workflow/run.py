@@ -24,6 +24,7 @@ from kmodels.report.figures.sets import comparison_figures
 from kmodels.report.model_card import write_model_card
 from kmodels.report.page import HEADLINE, write_page
 from kmodels.report.record import METRICS, Metrics, RunRecord, Timing, VariantRecord
+from kmodels.training.weights import CompiledModels
 from kmodels.workflow.fitted import Fitted
 
 Settings = dict[str, Any]
@@ -42,6 +43,7 @@ class Run:
         name: The recipe's name.
         folder: The run folder, `args.out`.
         timing: Step -> seconds.
+        models: Compiled models by a key of the recipe's, each compiled once for several trainings.
         searched: What a search found, for record and page; None without one.
         floors: What `floors.json` next to generated data says of the best figures there can be, from `open` on; None
             where `open` does not know the data.
@@ -52,6 +54,7 @@ class Run:
         self.args, self.name, self.folder = args, Path(recipe).stem, Path(args.out)
         self.pages = Path(recipe).with_name("pages")
         self.timing: dict[str, float] = {}
+        self.models = CompiledModels()
         self.searched: tuple[Any, pd.DataFrame] | None = None
         self.floors: dict[str, float] | None = None
         self.warnings: list[str] = []
@@ -313,7 +316,6 @@ class Run:
         compare: str | None = None,
         floors: Mapping[str, float | str] | None = None,
         history: pd.DataFrame | None = None,
-        spread: Mapping[str, float] | None = None,
         headline: Sequence[str] = HEADLINE,
         limits: Mapping[str, Mapping[str, float | str]] | None = None,
         table: pd.DataFrame | None = None,
@@ -331,7 +333,6 @@ class Run:
                 not.
             floors: Limits of that metric, as `RunRecord.limits` takes them. Default none.
             history: What `history.csv` holds instead of the histories of `fitted`. Default None.
-            spread: Standard deviation of that metric, by variant or baseline. Default none.
             headline: Metrics on the page's cards and in the printed table. Default `report.page.HEADLINE`.
             limits: Further rows of the printed table: name -> metrics, as `RunRecord.limits` takes them. Default None:
                 `floors`, of the metric compared.
@@ -352,7 +353,7 @@ class Run:
         write_atomically(self.folder / "history.csv", history.to_csv(index=False))
         floors = record.limits(floors or {})
         if compare:
-            compared = comparison_figures(record, histories, compare, floors=floors, spread=spread)
+            compared = comparison_figures(record, histories, compare, floors=floors)
             figures = {**compared, **figures}
         search = None
         if self.searched:

@@ -57,18 +57,10 @@ def choose(
     return chosen.name, sentences.choice(chosen, metric, cost)
 
 
-def constant_prediction(name: str, predicted: np.ndarray, labels: Sequence[str]) -> list[str]:
-    """Warns of a classifier that predicts one class for 99 % of the rows or more.
-
-    Args:
-        name: The model.
-        predicted: (rows,) predicted classes, integers from 0.
-        labels: Name of each class.
-
-    Returns:
-        One sentence for `warnings` of the model's record, or none.
-    """
+def constant_prediction(name: str, share: np.ndarray, labels: Sequence[str]) -> list[str]:
+    """One sentence for `warnings` of a classifier that predicts one class for 99 % of the rows or more, else none."""
+    predicted = share.argmax(axis=1)
     only = classification.collapsed(predicted, 0.99)
-    if only is None:
-        return []
-    return [sentences.constant_prediction(name, labels[only], float(np.mean(np.asarray(predicted) == only)))]
+    return (
+        [] if only is None else [sentences.constant_prediction(name, labels[only], float(np.mean(predicted == only)))]
+    )

@@ -20,8 +20,8 @@ def script():
 def test_both_sides_minimise_the_same_function(script, tmp_path):
     user, product = np.divmod(np.arange(600), 20)
     table = pd.DataFrame({"user_id": user, "product_id": product}, dtype="category")
-    model = script["regressor"](table.assign(amount=500.0 * product), batch_size=64, epochs=2)
-    data, build = model.batches(2)[:2], script["builder"](model)
+    task = script["amounts"](table.assign(amount=500.0 * product), batch_size=64, epochs=2)
+    data, build = task.batches(seed=2)[:2], script["builder"](task)
     how = {"trials": 1, "epochs": 2, "seed": 2, "objective": "val_rmse"}
     search = tuning.search(build, *data, directory=tmp_path / "search", **how)
     alone = script["score"](search.best, build, *data, epochs=2, seed=2)

@@ -13,6 +13,7 @@ from kmodels.errors import ConfigurationError
 from kmodels.evaluation import regression
 from kmodels.preprocessing import splits
 from kmodels.report.record import Timing, VariantRecord
+from kmodels.workflow.variants import constant_prediction
 
 X = np.linspace(-1, 1, 100, dtype="float32")[:, None]
 SPLIT = splits.random(100, seed=0)
@@ -224,9 +225,9 @@ def test_the_cheapest_of_those_that_cannot_be_told_apart_is_chosen():
 
 
 def test_a_constant_prediction_is_warned_of():
-    labels = ["loss", "profit"]
-    assert workflow.constant_prediction("net", np.array([0, 1] * 50), labels) == []
-    (warning,) = workflow.constant_prediction("net", np.array([1] * 199 + [0]), labels)
+    labels, shares = ["loss", "profit"], np.eye(2)
+    assert constant_prediction("net", shares[[0, 1] * 50], labels) == []
+    (warning,) = constant_prediction("net", shares[[1] * 199 + [0]], labels)
     assert "'profit'" in warning
     assert "99.5 %" in warning
 
