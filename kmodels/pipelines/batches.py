@@ -14,6 +14,7 @@ import numpy as np
 
 from kmodels import checks
 from kmodels.errors import ConfigurationError, KModelsError
+from kmodels.pipelines._processes import PerProcess
 
 Arrays = dict[str, np.ndarray]
 
@@ -21,13 +22,13 @@ Arrays = dict[str, np.ndarray]
 READ_AHEAD = 4
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(PerProcess, keras.utils.PyDataset):
     """Batches of a table, for `model.fit`, `evaluate` and `predict` on any backend; needs no TensorFlow.
 
     A batch is cut by indexing whole arrays with the batch's row numbers. The order of the rows depends on
     (seed, epoch) alone, through NumPy, so it is the same on every backend. Pass `shuffle=False` to `model.fit`, or
     use `training.fit`, which also counts the epochs; after plain Keras loops call `set_epoch` as with torch's
-    DistributedSampler.
+    DistributedSampler. Forked processes and pickled copies can use it; in a copy `on_batch` is None.
 
     Args:
         inputs: Name of a model input -> array of shape (rows, ...).
@@ -90,8 +91,20 @@ class Batches(keras.utils.PyDataset):
         self._begins = [getattr(part, "begin", partial(partial, part)) for part in self.parts]
         self.in_background = any(hasattr(part, "begin") for part in self.parts)
         self._ahead = READ_AHEAD if self.in_background else 0
-        self._lock = Lock()  # tf.data asks for two batches at once
+        self._renew()
         self.set_epoch(0)
+
+    def _renew(self) -> None:
+        self._lock = Lock()  # tf.data asks for two batches at once
+        self._begun: dict[int, list[Callable[[], Arrays]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        left = {name: value for name, value in vars(self).items() if name not in ("_lock", "_begun")}
+        return left | {"on_batch": None, "failure": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._renew()
 
     def set_epoch(self, epoch: int) -> None:
         """Takes the order of an epoch, counted from 0; without shuffling there is only one."""
@@ -100,7 +113,7 @@ class Batches(keras.utils.PyDataset):
             np.random.default_rng((self.seed, epoch)).shuffle(order)
         with self._lock:
             self._order = order
-            self._begun: dict[int, list[Callable[[], Arrays]]] = {}
+            self._begun = {}
 
     def __len__(self) -> int:
         return self.rows // self.batch_size if self.drop_remainder else -(-self.rows // self.batch_size)

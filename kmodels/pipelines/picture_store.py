@@ -13,6 +13,7 @@ from math import prod
 from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +21,19 @@ import PIL
 
 import kmodels
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.pipelines._processes import PerProcess
 
 Pixels = npt.NDArray[np.uint8]
 
 _ABSENT, _COMING = -1, -2
 
 
-class MemoryStore:
+class MemoryStore(PerProcess):
     """Decoded pictures in one array of bounded size; the first ones to come stay.
 
     Each epoch asks for every picture once, in another order: any rule that replaces pictures would find no more of
     them again than this one, and copy more. `slot` says where in `pixels` a picture is; it is negative for others.
+    An unpickled copy is empty.
     """
 
     def __init__(self, rows: int, size: tuple[int, int], memory: int) -> None:
@@ -41,7 +44,14 @@ class MemoryStore:
         bytes_ = mmap(-1, max(1, prod(shape)), access=ACCESS_COPY)
         self.pixels = np.frombuffer(bytes_, np.uint8, prod(shape)).reshape(shape)
         self.slot = np.full(rows, _ABSENT)
-        self._used, self._lock = 0, Lock()
+        self._used = 0
+        self._renew()
+
+    def _renew(self) -> None:
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MemoryStore, (len(self.slot), self.pixels.shape[1:3], self.pixels.nbytes)
 
     def find(self, row: int) -> Pixels | None:
         """Gives a picture of which `slot` knows nothing: never one in memory."""
@@ -92,12 +102,19 @@ class DiskStore:
             self._file = self._open(bytes_)
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise _no_room(self.file, bytes_) from error
+                raise ConfigurationError(
+                    f"{self.file.parent}: no room on the disk for the {bytes_ / 1e6:.0f} MB of decoded pictures. "
+                    "Choose another folder, or none: the pictures are then kept in memory as far as they fit and "
+                    "decoded anew where they do not"
+                ) from error
             raise ConfigurationError(f"{self.file.parent}: cannot be used as a cache of pictures ({error})") from error
         # Not as np.memmap, whose slices carry much baggage.
         self._sums = np.asarray(np.memmap(self._file, np.uint32, "r", 0, shape[:1]))
         self.pixels: Pixels = np.asarray(np.memmap(self._file, np.uint8, "r", self._sums.nbytes, shape))
         self.slot = np.full(shape[0], -1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DiskStore, (self._paths, self.pixels.shape[1:3], self.file.parent)
 
     def _open(self, size: int) -> FileIO:
         """Opens the file, or makes an empty one instead of none or of one whose making was cut short."""
@@ -164,10 +181,3 @@ def _hash(words: Sequence[str]) -> str:
 
 def _checksum(picture: Pixels) -> int:
     return zlib.crc32(picture) or 1  # 0 stands for a picture that is not there
-
-
-def _no_room(file: Path, size: int) -> ConfigurationError:
-    return ConfigurationError(
-        f"{file.parent}: no room on the disk for the {size / 1e6:.0f} MB of decoded pictures. Choose another folder, "
-        "or none: the pictures are then kept in memory as far as they fit and decoded anew where they do not"
-    )

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from kmodels import checks
 from kmodels.datasets.pictures import read_picture
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.pipelines._processes import PerProcess
 from kmodels.pipelines.batches import Arrays, Batches
 from kmodels.pipelines.picture_store import DiskStore, MemoryStore
 
@@ -148,7 +149,7 @@ class Pictures:
             self._store.put(rows[decoded], result, positions[decoded])
 
 
-class _Threads:
+class _Threads(PerProcess):
     """A few threads that do what they are given, in order, and end with this object or with the program.
 
     A ThreadPoolExecutor would do all that it was ever given before it lets the program end, which after Ctrl-C takes
@@ -157,11 +158,17 @@ class _Threads:
 
     def __init__(self, count: int) -> None:
         self._count = count
+        self._renew()
+
+    def _renew(self) -> None:
         self._jobs: SimpleQueue = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self.stopped = threading.Event()
         weakref.finalize(self, _stop, self.stopped, self._jobs, self._threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Threads, (self._count,)
 
     def submit(self, function: Callable[..., None], *arguments: Any) -> Future:
         job: Future = Future()

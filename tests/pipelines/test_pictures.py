@@ -1,6 +1,8 @@
 import gc
 import importlib.util
+import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -10,11 +12,12 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from kmodels import training
 from kmodels.datasets.pictures import read_picture
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.pipelines import Batches
+from kmodels.pipelines import Batches, IdDropout, Lookup
 from kmodels.pipelines import batches as batches_module
 from kmodels.pipelines import pictures as pictures_module
 from kmodels.pipelines.batches import READ_AHEAD, raise_original_errors
@@ -345,6 +348,60 @@ def test_settings_out_of_range_are_refused(paths, settings, message):
 def test_no_picture_is_refused():
     with pytest.raises(DataError, match="there is no picture"):
         Pictures([])
+
+
+# --- other processes
+
+
+def send_batches(batches, queue):
+    batches.set_epoch(1)
+    queue.put(epoch(batches))
+
+
+def of_process(method, batches, timeout=60):
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    process = context.Process(target=send_batches, args=(batches, queue), daemon=True)
+    process.start()
+    try:
+        return queue.get(timeout=timeout)
+    finally:
+        process.kill()
+        process.join()
+
+
+@pytest.mark.parametrize(("method", "kept"), [("fork", "memory"), ("fork", "nothing"), ("spawn", "disk")])
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
+def test_another_process_makes_the_same_batches(paths, tmp_path, method, kept):
+    pictures = Pictures(paths, SIZE, memory=BYTES * 9 * (kept == "memory"), cache=tmp_path if kept == "disk" else None)
+    parts = [pictures, Lookup(np.arange(ROWS) % 3, {"table": np.arange(3.0)}), IdDropout({"id": np.arange(ROWS)}, 0.5)]
+    batches = Batches({}, np.arange(ROWS), parts=parts, batch_size=4, shuffle=True, seed=2)
+    batches.on_batch = tqdm(disable=True).update
+    batches[0]  # threads run, and the next batches are begun
+    found = of_process(method, batches)
+    batches.set_epoch(1)
+    for (inputs, target), (own_inputs, own_target) in zip(found, epoch(batches), strict=True):
+        np.testing.assert_array_equal(target, own_target)
+        for name, values in own_inputs.items():
+            np.testing.assert_array_equal(inputs[name], values, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_locks_of_its_parent(paths):
+    pictures = Pictures(paths, SIZE)
+    batches = Batches({}, np.arange(ROWS), parts=[pictures], batch_size=4)
+    with batches._lock, pictures._threads._lock, pictures._store._lock:
+        assert len(of_process("fork", batches)) == len(batches)
+
+
+def test_kept_pictures_do_not_go_into_a_pickle(paths):
+    pictures = Pictures(paths, SIZE)
+    whole = pictures(np.arange(ROWS))["image"]
+    content = pickle.dumps(pictures)
+    assert len(content) < 10_000
+    copied = pickle.loads(content)
+    np.testing.assert_array_equal(copied.at([3, 1])(np.arange(2))["image"], whole[[3, 1]])
+    assert copied._store.pixels.shape == pictures._store.pixels.shape
 
 
 # --- statistics
