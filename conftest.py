@@ -2,7 +2,7 @@
 
 A process can have one Keras backend, so pytest-xdist starts one worker for each (`--dist each`) and every worker
 runs all tests. A test's id ends in its backend's name. `--backends=jax` (or two, by a comma) takes some of them; a
-single one, and `--pdb`, run without workers.
+single one, and `--pdb`, run without workers. What imports no Keras is tested by the first worker alone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ QUIET = {
     "XLA_FLAGS": "--xla_backend_optimization_level=1",
     "MPLBACKEND": "agg",
 }
+
+# Tests and docstrings of what imports no Keras, as `lint-imports` checks.
+WITHOUT_KERAS = ("data", "datasets", "evaluation", "fuzz", "preprocessing", "report")
 
 
 def _asked() -> str:
@@ -76,7 +79,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if len(found) == 1 or config.getoption("usepdb"):
         os.environ["KERAS_BACKEND"] = found[0]
         return
-    environment = "".join(f"//env:{name}={os.environ[name]}" for name in QUIET)
+    os.environ["FIRST_BACKEND"] = found[0]
+    environment = "".join(f"//env:{name}={os.environ[name]}" for name in (*QUIET, "FIRST_BACKEND"))
     config.option.dist = "each"
     config.option.tx = [f"popen//id={name}//env:KERAS_BACKEND={name}{environment}" for name in found]
 
@@ -93,6 +97,15 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for name in config.stash.get(_MISSING, []):
         terminalreporter.write_line(f"backend {name}: not installed, its tests did not run", yellow=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("FIRST_BACKEND", os.environ["KERAS_BACKEND"]) == os.environ["KERAS_BACKEND"]:
+        return
+    folders = [ROOT / parent / name for parent in ("tests", "kmodels") for name in WITHOUT_KERAS]
+    elsewhere = [item for item in items if any(item.path.is_relative_to(folder) for folder in folders)]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in set(elsewhere)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
