@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
+__all__ = ["ConfigurationError", "DataError", "KModelsError", "TrainingError"]
+
 _MESSAGE, _PART = 600, 300  # characters of a message, and of what was expected or received
 
 

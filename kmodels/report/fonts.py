@@ -72,4 +72,4 @@ def _families(missing: frozenset[str]) -> tuple[str, ...]:
 
 @cache
 def _say_boxes(script: str) -> None:
-    print(f"warning: no installed font has some {script} letters; plots have boxes in their place", file=sys.stderr)
+    print(f"warning: no installed font has some {script} letters; plots have boxes instead", file=sys.stderr)
