@@ -126,7 +126,7 @@ def load(
 
 def _formats_in(folder: Path) -> list[str]:
     """Lists the formats whose ratings file the folder holds, once for each such file."""
-    return [kind for kind, layout in FORMATS.items() for file in folder.glob(layout.files[0]) if file.is_file()]
+    return [kind for kind, layout in FORMATS.items() for file in folder.glob(layout.ratings) if file.is_file()]
 
 
 def _find(path: Path) -> tuple[Path, str]:
@@ -137,12 +137,12 @@ def _find(path: Path) -> tuple[Path, str]:
         found = [(folder, kind) for folder in inside for kind in _formats_in(folder)]
     if len(found) == 1:
         return found[0]
-    expected = "; or ".join(f"{', '.join(each.files)} ({each.described})" for each in FORMATS.values())
+    expected = "; or ".join(f"{each.ratings} with {each.items}" for each in FORMATS.values())
     if not found:
         names = sorted(entry.name for entry in path.iterdir())
         held = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
         raise DataError("no MovieLens ratings here", file=path, expected=expected, received=held)
-    several = ", ".join(f"{folder.name}: {FORMATS[kind].files[0]}" for folder, kind in found)
+    several = ", ".join(f"{folder.name}: {FORMATS[kind].ratings}" for folder, kind in found)
     raise DataError("several MovieLens ratings here", file=path, expected=f"one of: {expected}", received=several)
 
 

@@ -6,6 +6,7 @@ for RecBole's atomic files in https://recbole.io/docs/user_guide/data/atomic_fil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,6 +91,8 @@ _YEAR_IN_TITLE = r"\(([0-9]{4})(?:[-–][0-9]{0,4})?\)\s*$"
 
 _GENRES_100K = tuple(genre for genre in GENRES if genre not in ("Children", "IMAX"))
 _USERS = ("user_id", "gender", "age", "occupation", "zip_code")
+_USERS_100K = ("user_id", "age", "gender", "occupation", "zip_code")
+_ITEMS_100K = ("item_id", "title", "release_date", "video_release_date", "url", "unknown", *_GENRES_100K)
 _ITEMS = ("item_id", "title", "genres", "release_date")
 # Names in headers that are not ours.
 _OURS = {
@@ -104,55 +107,23 @@ _OURS = {
 
 @dataclass(frozen=True)
 class Format:
-    """How a release is written: its files of ratings, users and items, and the columns of those without a header."""
+    """How a release is written: its files, what separates their fields, and the columns of those without a header."""
 
-    described: str
-    files: tuple[str, str, str]
+    ratings: str
+    users: str
+    items: str
     separator: str
     side_separator: str
     user_names: tuple[str, ...] = ()
     item_names: tuple[str, ...] = ()
-    genre_separator: str = "|"
-    quoted: bool = False
-
-    @property
-    def has_header(self) -> bool:
-        """Whether the names of the columns are in the files."""
-        return not self.item_names
 
 
 #: Name of each format -> how its files are written.
 FORMATS: dict[str, Format] = {
-    "ml-1m": Format(
-        "MovieLens-1M, 10M",
-        ("ratings.dat", "users.dat", "movies.dat"),
-        separator="::",
-        side_separator="::",
-        user_names=_USERS,
-        item_names=("item_id", "title", "genres"),
-    ),
-    "ml-100k": Format(
-        "MovieLens-100K",
-        ("u.data", "u.user", "u.item"),
-        separator="\t",
-        side_separator="|",
-        user_names=("user_id", "age", "gender", "occupation", "zip_code"),
-        item_names=("item_id", "title", "release_date", "video_release_date", "url", "unknown", *_GENRES_100K),
-    ),
-    "csv": Format(
-        "MovieLens latest-small, 20M, 25M, 32M",
-        ("ratings.csv", "users.csv", "movies.csv"),
-        separator=",",
-        side_separator=",",
-        quoted=True,
-    ),
-    "recbole": Format(
-        "RecBole",
-        ("*.inter", "*.user", "*.item"),
-        separator="\t",
-        side_separator="\t",
-        genre_separator=" ",
-    ),
+    "ml-1m": Format("ratings.dat", "users.dat", "movies.dat", "::", "::", _USERS, _ITEMS[:3]),
+    "ml-100k": Format("u.data", "u.user", "u.item", "\t", "|", _USERS_100K, _ITEMS_100K),
+    "csv": Format("ratings.csv", "users.csv", "movies.csv", ",", ","),
+    "recbole": Format("*.inter", "*.user", "*.item", "\t", "\t"),
 }
 
 
@@ -167,31 +138,30 @@ class Tables(NamedTuple):
 
 def read_tables(folder: Path, layout: Format) -> Tables:
     """Reads a folder of one format; where it has no table of users, they are the ids found in the ratings."""
-    (ratings_file,) = folder.glob(layout.files[0])
-    users_file, items_file = (folder / name.replace("*", ratings_file.stem) for name in layout.files[1:])
-    items = _read_side(items_file, layout, layout.item_names, _ITEMS, required=_ITEMS[:3])
-    ratings = _read_ratings(ratings_file, layout)
+    (ratings_file,) = folder.glob(layout.ratings)
+    users_file, items_file = (folder / name.replace("*", ratings_file.stem) for name in (layout.users, layout.items))
+    items = _read_side(items_file, layout.side_separator, layout.item_names, _ITEMS, required=_ITEMS[:3])
+    ratings = _read_ratings(ratings_file, layout.separator, _RATING_NAMES if layout.item_names else ())
+    files = (ratings_file, users_file, items_file)
     if users_file.exists():
-        users = _tidy_users(_read_side(users_file, layout, layout.user_names, _USERS, required=_USERS[:1]))
-        return Tables(ratings, users, _tidy_items(items, layout), (ratings_file, users_file, items_file))
+        side = _read_side(users_file, layout.side_separator, layout.user_names, _USERS, required=_USERS[:1])
+        return Tables(ratings, _tidy_users(side), _tidy_items(items), files)
     users = pd.DataFrame({"user_id": np.unique(ratings.frame["user_id"].to_numpy())})
-    return Tables(ratings, users, _tidy_items(items, layout), (ratings_file, items_file))
+    return Tables(ratings, users, _tidy_items(items), files[::2])
 
 
 def _read_side(
-    file: Path, layout: Format, names: Sequence[str], wanted: Sequence[str], required: Sequence[str]
+    file: Path, separator: str, names: Sequence[str], wanted: Sequence[str], required: Sequence[str]
 ) -> Table:
-    """Reads what is wanted of a table of users or items, in a file without a header all."""
-    separator, latin_1 = layout.side_separator, not layout.has_header
-    table = open_table(file, names=names, separator=separator, quoted=layout.quoted, latin_1=latin_1)
+    """Reads what is wanted of a table of users or items; all of a file without a header, which has `names`."""
+    table = open_table(file, names=names, separator=separator, quoted=separator == ",", latin_1=bool(names))
     found = _find_columns(table, names or wanted, names or required)
     return table.read(list(found.values())).select(found)
 
 
-def _read_ratings(file: Path, layout: Format) -> Table:
+def _read_ratings(file: Path, separator: str, names: Sequence[str] = ()) -> Table:
     """Reads a table of ratings, with timestamps where it has them."""
-    names = () if layout.has_header else _RATING_NAMES
-    table = open_table(file, names=names, separator=layout.separator, quoted=layout.quoted)
+    table = open_table(file, names=names, separator=separator, quoted=separator == ",")
     found = _find_columns(table, _RATING_NAMES, names or _RATING_NAMES[:3])
     columns = [replace(column, name=found[column.name]) for column in _RATING_COLUMNS if column.name in found]
     return table.read((), columns).select(found)
@@ -215,7 +185,7 @@ def read_splits(folder: Path, ratings: pd.DataFrame) -> dict[str, np.ndarray]:
     for name in sorted(names):
         found = []
         for kind in ("base", "test"):
-            part = _read_ratings(folder / f"{name}.{kind}", FORMATS["ml-100k"])
+            part = _read_ratings(folder / f"{name}.{kind}", "\t", _RATING_NAMES)
             found.append(rows.get_indexer(pd.MultiIndex.from_frame(part.frame[["user_id", "item_id"]])))
             if (found[-1] < 0).any():
                 bad, message = int(np.argmax(found[-1] < 0)), "the split holds a rating that is not in u.data"
@@ -265,7 +235,7 @@ def _gender(text: str) -> str:
     return text
 
 
-def _tidy_items(table: Table, layout: Format) -> pd.DataFrame:
+def _tidy_items(table: Table) -> pd.DataFrame:
     """Types an items table and finds each item's year: in the title, else in the `release_date` column."""
     items = pd.DataFrame({"item_id": table.numbers(_ITEM), "title": table.text("title")})
     year = items["title"].str.extract(_YEAR_IN_TITLE)[0]
@@ -274,7 +244,7 @@ def _tidy_items(table: Table, layout: Format) -> pd.DataFrame:
         dates = table.frame["release_date"].astype(object).reset_index(drop=True)
         year = year.fillna(dates.str.extract(r"(?:^|-)([0-9]{4})$")[0])
     items["year"] = pd.to_numeric(year).astype("Int64")
-    items["genres"] = _genres(table, layout.genre_separator) if "genres" in table.frame else _flagged_genres(table)
+    items["genres"] = _genres(table) if "genres" in table.frame else _flagged_genres(table)
     items["decade"] = (items["year"] // 10 * 10).fillna(0).astype("int64")
     table.require_unique("item_id", items["item_id"])
     return items
@@ -286,14 +256,14 @@ def _flagged_genres(table: Table) -> list[str]:
     return ["|".join(np.array(_GENRES_100K)[marked]) for marked in np.stack(flags[1:], axis=1) == 1]
 
 
-def _genres(table: Table, separator: str) -> list[str]:
-    """Checks each item's genres and joins them by ``|``."""
+def _genres(table: Table) -> list[str]:
+    """Checks each item's genres, separated by ``|`` or, in RecBole's files, spaces, and joins them by ``|``."""
 
     def read(text: str) -> str:
-        names = [] if text in _NO_GENRE else text.split(separator)
+        names = [] if text in _NO_GENRE else re.split("[ |]", text)
         for name in names:
             if name not in GENRES:
                 raise ValueError(f"unknown genre {name!r}")
         return "|".join(names)
 
-    return table.parse("genres", read, f"genres separated by {separator!r}, out of {', '.join(GENRES)}")
+    return table.parse("genres", read, f"genres separated by '|', out of {', '.join(GENRES)}")
