@@ -17,7 +17,9 @@ from kmodels.errors import ConfigurationError, DataError
 
 #: A whole number in its usual form, which int64 can hold.
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_UTF_8_LETTER = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
+#: A decimal number in ASCII digits.
+DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class NumberColumn:
         if not text:
             raise ValueError("the field is empty")
         whole = self.dtype == "int64"
-        if not _DECIMAL.fullmatch(text):
+        if not DECIMAL.fullmatch(text):
             raise ValueError("not a whole number" if whole else "not a number")
         number = parse_float(text)
         if whole and not number.is_integer():
@@ -51,7 +53,7 @@ class NumberColumn:
 
 def parse_float(text: str) -> float:
     """A decimal number that float64 can hold; a ValueError says why a text is none."""
-    if not _DECIMAL.fullmatch(text):
+    if not DECIMAL.fullmatch(text):
         raise ValueError("not a number")
     number = float(text)
     if math.isinf(number) or (number == 0 and re.match(r"[^eE]*[1-9]", text)):
@@ -79,7 +81,8 @@ def decode(data: bytes, path: Path, latin_1: bool = False, first_line: int = 1) 
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        if latin_1:
+        # Latin-1 has next to no letters that together are one in UTF-8: what has some is UTF-8 with a damaged byte.
+        if latin_1 and not _UTF_8_LETTER.search(data.decode("utf-8", "surrogateescape")):
             return data.decode("latin-1")
         raise DataError(
             "wrong encoding",

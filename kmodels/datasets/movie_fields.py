@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from typing import Any
 
+from kmodels.datasets.columns import parse_float
 from kmodels.datasets.tables import parse_records
 
 _MISSING = frozenset(("", "-", "--", "?", "n/a", "na", "nan", "nat", "null", "none", "unknown", "\\n"))
@@ -57,10 +59,12 @@ def parse_amount(text: str) -> tuple[float, str]:
     digits = re.sub(f"[{_SPACES}]", "", found["digits"])
     if digits.count(".") > 1:
         digits = digits.replace(".", "")
-    amount = float(digits)
+    amount = parse_float(digits)
     if times:
         # 1.1 · 1e6 is not 1100000 in floating point.
         amount = round(amount * _TIMES[times.casefold()], 2)
+    if math.isinf(amount):
+        raise ValueError("out of range")
     return amount, (found["before"] or after or "").strip()
 
 
@@ -70,10 +74,7 @@ def parse_number(text: str) -> float:
     minutes = _MINUTES.fullmatch(text)
     if minutes is None and not _NUMBER.fullmatch(text):
         raise ValueError("not a number")
-    try:
-        return float(minutes["number"] if minutes else text.replace(",", ""))
-    except ValueError:  # a point alone
-        raise ValueError("not a number") from None
+    return parse_float(minutes["number"] if minutes else text.replace(",", ""))
 
 
 def parse_date(text: str) -> tuple[datetime.date, bool]:
@@ -83,7 +84,8 @@ def parse_date(text: str) -> tuple[datetime.date, bool]:
     """
     # A year that went through a column of floats, a time of day, a comma.
     text = re.sub(r"(?<=^[0-9]{4})\.0$|[T ][0-9]{2}:[0-9]{2}.*$|,", "", text.strip())
-    for pattern in (*_DATES, *_SHORT_DATES):
+    # strptime reads the digits of other scripts too.
+    for pattern in (*_DATES, *_SHORT_DATES) if text.isascii() else ():
         try:
             date = datetime.datetime.strptime(text, pattern).date()
         except ValueError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from kmodels.datasets.columns import NumberColumn
@@ -217,16 +218,24 @@ def _tidy_users(table: Table) -> pd.DataFrame:
         users["age"] = table.numbers(_AGE)
         users["age_band"] = np.array(AGE_BANDS)[np.searchsorted(AGE_BANDS[1:], users["age"], side="right")]
     if "occupation" in table.frame:
-        # MovieLens-1M has codes, MovieLens-100K words.
-        if table.frame["occupation"].astype(object).str.fullmatch(r"-?[0-9]+").all():
-            users["occupation"] = np.array(OCCUPATIONS, dtype=object)[table.numbers(_OCCUPATION)]
-        else:
-            users["occupation"] = table.text("occupation")
+        users["occupation"] = _occupations(table)
         users["occupation_code"] = users["occupation"].rank(method="dense").astype("int64")
     if "zip_code" in table.frame:
         users["zip_code"] = table.text("zip_code")
     table.require_unique("user_id", users["user_id"])
     return users
+
+
+def _occupations(table: Table) -> npt.NDArray[np.object_]:
+    """Names of occupations: MovieLens-1M has codes, MovieLens-100K names."""
+    is_code = np.array(table.parse("occupation", str.isdecimal, "text"))
+    coded = is_code.mean() > 0.5
+    if is_code.any() and not is_code.all():
+        message = "a name among codes" if coded else "a code among names"
+        raise table.error(message, int(np.argmax(is_code != coded)), "occupation", "codes alone, or names alone")
+    if coded:
+        return np.array(OCCUPATIONS, dtype=object)[table.numbers(_OCCUPATION)]
+    return np.array(table.text("occupation"), dtype=object)
 
 
 def _gender(text: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
+from kmodels.datasets.columns import DECIMAL, WHOLE, NumberColumn, match_columns, parse_float
 from kmodels.datasets.readers import open_table
 from kmodels.datasets.tables import Table, TableFile, sha256
 from kmodels.errors import ConfigurationError, DataError
@@ -230,12 +230,12 @@ def _ids(table: Table, column: str, text: bool = False) -> npt.NDArray[Any]:
 def _values(table: Table, column: str) -> npt.NDArray[Any]:
     """A column of a side table: numbers where all texts are numbers, else text; missing values are NaN or None."""
     texts, codes = table.labels(column)
-    try:
-        numbers = np.array([float(text) for text in texts if "_" not in text])
-    except ValueError:
-        numbers = np.empty(0)
-    if texts and len(numbers) == len(texts):
-        return np.append(numbers, np.nan)[codes]
+    if texts and all(text.lower() == "nan" or DECIMAL.fullmatch(text) for text in texts):
+
+        def read(text: str) -> float:
+            return math.nan if text.strip().lower() in ("", "nan") else parse_float(text.strip())
+
+        return np.array(table.parse(column, read, "a number"), np.float64)
     return np.array([*texts, None], object)[codes]
 
 

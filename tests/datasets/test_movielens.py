@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels.datasets import movielens, movielens_formats
+from kmodels.datasets import movielens, movielens_formats, movies
 from kmodels.errors import ConfigurationError, DataError
 
 # --- what is read ---
@@ -178,3 +178,50 @@ def test_load_a_path_or_nothing_known(write):
     assert movielens.load(folder).name == movielens.load(str(folder)).name == folder.name
     with pytest.raises(ConfigurationError, match=r"unknown data source 'ml-2m'.*sample, ml-100k, ml-1m, ml-25m"):
         movielens.load("ml-2m")
+
+
+def test_one_damaged_occupation_is_named(write, tiny, refused):
+    users = tiny.files["ml-1m"]["users.dat"]
+    refused(
+        write("ml-1m", {"users.dat": users.replace("::16::", "::1x::")}),
+        "users.dat, line 2, column 'occupation': a name among codes",
+    )
+    words = tiny.files["ml-100k"]["u.user"].replace("|writer|", "|7|")
+    for file in write("ml-100k").iterdir():
+        file.unlink()
+    refused(write("ml-100k", {"u.user": words}), "u.user, line 3, column 'occupation': a code among names")
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xe9", b"\xc3"])
+def test_one_damaged_byte_does_not_make_a_table_latin_1(write, tiny, refused, bad):
+    table = tiny.files["ml-1m"]["movies.dat"].encode()
+    assert "é".encode() in table
+    refused(
+        write("ml-1m", {"movies.dat": table.replace(b"Nameless", b"Name" + bad + b"less")}), "line 4: wrong encoding"
+    )
+    latin = tiny.files["ml-1m"]["movies.dat"].encode("latin-1")
+    assert movielens.load(write("ml-1m", {"movies.dat": latin})).items["title"][1] == "Misérables, Les (1998)"
+
+
+def test_the_youngest_are_in_the_first_band(write, tiny):
+    users = tiny.files["ml-100k"]["u.user"].replace("1|24|", "1|0|").replace("2|53|", "2|17|")
+    assert movielens.load(write("ml-100k", {"u.user": users})).users["age_band"].tolist() == [1, 1, 25]
+
+
+@pytest.mark.parametrize("side", ["users.dat", "movies.dat", "ratings.dat"])
+def test_the_checksum_covers_side_tables(write, tiny, side):
+    before = movielens.load(write("ml-1m"))
+    text = tiny.files["ml-1m"][side]
+    after = movielens.load(
+        write("ml-1m", {side: text.replace("48067", "48068").replace("Nameless", "N").replace("::3::", "::2::")})
+    )
+    assert before.sha256 != after.sha256
+
+
+def test_a_film_table_with_one_damaged_byte_is_refused(tmp_path):
+    text = "title,budget,revenue\nAmélie,1,2\nDamaged,3,1\n".encode()
+    (tmp_path / "films.csv").write_bytes(text)
+    assert movies.load(tmp_path / "films.csv").table["title"][0] == "Amélie"
+    (tmp_path / "films.csv").write_bytes(text.replace(b"aged", b"ag\xe9d"))
+    with pytest.raises(DataError, match="line 3: wrong encoding"):
+        movies.load(tmp_path / "films.csv")

@@ -366,3 +366,17 @@ def test_director_is_the_first_of_that_job():
     assert fields.director_of('[{"job": "Producer", "name": "P"}]') == ""
     with pytest.raises(ValueError, match="not a list of records"):
         fields.director_of('["A"]')
+
+
+@pytest.mark.parametrize("text", ["1e-400", "1e400", "9" * 400, "$0." + "0" * 400 + "1", "1e308 million"])
+def test_numbers_that_no_float_can_hold_are_refused(text):
+    with pytest.raises(ValueError, match=r"out of range|not an amount"):
+        fields.parse_amount(text)
+    with pytest.raises(ValueError, match=r"out of range|not a number"):
+        fields.parse_number(text)
+
+
+@pytest.mark.parametrize("text", ["١٩٩٨", "1998-٠١-01", "९-Jan-1998"])
+def test_dates_in_other_digits_are_refused(text):
+    with pytest.raises(ValueError, match="not a date"):
+        fields.parse_date(text)

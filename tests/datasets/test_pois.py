@@ -277,3 +277,11 @@ def test_engagement_by_volume_needs_visits_and_a_known_definition():
         pois.engagement(REACTIONS.assign(visits=[3, 0]), "volume")
     with pytest.raises(ConfigurationError, match="volume, ratios, weighted; received 'fame'"):
         pois.engagement(REACTIONS, "fame")
+
+
+def test_the_checksum_covers_the_pictures(make, tmp_path):
+    path = make()
+    before = pois.load(path).sha256
+    assert pois.load(path).sha256 == before
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "images" / "8.png")
+    assert pois.load(path).sha256 != before

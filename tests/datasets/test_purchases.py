@@ -1,6 +1,8 @@
 """Purchases: what is read from the Black Friday table's columns and from a table of one's own, and what is refused."""
 
+import csv
 import hashlib
+import io
 
 import numpy as np
 import pandas as pd
@@ -231,3 +233,42 @@ def test_a_missing_amount_in_parquet_is_named_with_its_row(write, tmp_path):
     table.to_parquet(tmp_path / "table.parquet")
     with pytest.raises(DataError, match="line 2, column 'Purchase': the field is empty"):
         purchases.load(tmp_path / "table.parquet")
+
+
+def strict(text):
+    """Rows as the strict reader of the standard library has them."""
+    return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row][1:]
+
+
+@pytest.mark.parametrize(
+    "products",
+    [
+        (' "oak, 4m"', ' "oak, 6m"'),
+        ('2", 4" board', '2"'),
+        ('"2"", 4"" board"', '"2"""'),
+        ('board "A"', 'board ""A""'),
+        ('"two\r\nlines"', "'x'"),
+        ('"a"b', "c"),
+        ('"', "c"),
+    ],
+)
+def test_quotes_are_those_of_a_strict_reader_or_an_error(tmp_path, products):
+    text = "User_ID,Product_ID,Purchase\n" + "".join(f"{user},{name},5\n" for user, name in enumerate(products))
+    path = tmp_path / "till.csv"
+    path.write_bytes(text.encode())
+    try:
+        expected = strict(text)
+        assert {len(row) for row in expected} == {3}
+    except (csv.Error, AssertionError):
+        with pytest.raises(DataError):
+            purchases.load(path)
+    else:
+        table = purchases.load(path).table
+        assert table["product_id"].tolist() == [row[1].strip() for row in expected]
+
+
+@pytest.mark.parametrize("amount", ["1e-400", "1e400", "0." + "0" * 400 + "1", "9" * 400, "٣", "1_0"])
+def test_an_amount_that_no_float_can_hold_is_refused(write, amount):
+    path = write("User_ID,Product_ID,Purchase", "1,a,0", f"2,b,{amount}")
+    with pytest.raises(DataError, match=r"line 3, column 'Purchase': (out of range|not a number)"):
+        purchases.load(path)

@@ -194,3 +194,15 @@ def test_summary_counts_what_the_tables_hold():
     counted = Counter(f"{stars:g}" for stars in data.ratings["rating"])
     assert summary["rating_counts"] == dict(counted)
     assert list(summary["rating_counts"]) == sorted(counted, key=float)
+
+
+def test_the_checksum_covers_side_tables(write):
+    path, users = write(TABLE), write("reader,age\nann,1\nben,2\n", "users.csv")
+    first = ratings.read(path, COLUMNS, users=users).sha256
+    write("reader,age\nann,1\nben,3\n", "users.csv")
+    assert len({first, ratings.read(path, COLUMNS, users=users).sha256, ratings.read(path, COLUMNS).sha256}) == 3
+
+
+def test_a_side_table_keeps_numbers_that_no_float_can_hold_from_becoming_others(write):
+    with pytest.raises(DataError, match=r"users\.csv, line 3, column 'age': out of range"):
+        ratings.read(write(TABLE), COLUMNS, users=write("reader,age\nann,1\nben,1e400\n", "users.csv"))

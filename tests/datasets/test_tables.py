@@ -234,3 +234,15 @@ def test_pairs_are_read(text, expected):
 def test_a_wrong_map_is_refused(text, message):
     with pytest.raises(ConfigurationError, match=message):
         parse_columns(text, KNOWN)
+
+
+def test_a_malformed_row_near_the_end_blames_no_valid_one(write):
+    rows = "".join(f"{number},31,2.5,1260759144.0\n" for number in range(1, 11))
+    path = write("userId,movieId,rating,timestamp\n" + rows + "6,31,3.0\n")
+    numbers = [NumberColumn("userId", "int64", 0), NumberColumn("rating"), NumberColumn("timestamp", "int64", 0)]
+    with pytest.raises(DataError, match="line 12: the line has 3 fields"):
+        open_table(path).read((), numbers)
+    whole = open_table(write("userId,movieId,rating,timestamp\n" + rows)).read((), numbers)
+    assert set(whole.frame["timestamp"]) == {1260759144}
+    with pytest.raises(DataError, match=r"line 12, column 'timestamp': not a whole number; .* received 'soon'"):
+        open_table(write("userId,movieId,rating,timestamp\n" + rows + "6,31,3.0,soon\n")).read((), numbers)
