@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
@@ -252,8 +254,32 @@ def _bomb(side):
 def test_decompression_bomb(tmp_path, monkeypatch, side, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     (tmp_path / "bomb.png").write_bytes(_bomb(side))
-    with pytest.raises(DataError, match=r"bomb\.png: the picture is too large to unpack; expected at most 89478485"):
+    with pytest.raises(DataError, match=r"bomb\.png: the picture is too large to unpack; expected at most 50000000"):
         read_picture(tmp_path / "bomb.png", (8, 8))
+
+
+def test_large_pictures_are_refused_or_unpacked_in_bounded_memory(tmp_path):
+    """A process of its own: eight threads at pictures of 49 million transparent pixels and at one of 60 million."""
+    Image.new("LA", (7000, 7000), (9, 128)).save(tmp_path / "large.png", compress_level=1)
+    Image.new("LA", (10_000, 6000)).save(tmp_path / "larger.png", compress_level=1)
+    code = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from kmodels.datasets.pictures import read_picture
+from kmodels.errors import DataError
+def mean(name):
+    try:
+        return read_picture(name, (2, 2)).mean()
+    except DataError:
+        return -1
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with ThreadPoolExecutor(8) as pool:
+    print(*pool.map(mean, ["larger.png", "large.png"] * 2), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    *means, kilobytes = map(float, done.stdout.split())
+    assert means == [-1, 132, -1, 132]
+    assert kilobytes < 2**20
 
 
 def test_decompression_bomb_where_warnings_are_errors(tmp_path):
