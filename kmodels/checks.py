@@ -35,12 +35,22 @@ def numbers(values: npt.ArrayLike, name: str, dimensions: int = 1) -> npt.NDArra
     return array
 
 
+def refuse_rows(
+    wrong: npt.ArrayLike, message: str, column: Any = None, *, expected: str | None = None, values: Any = None
+) -> None:
+    """Raises a `DataError` about the first row that is marked, with its value where `values` has them."""
+    marks = np.asarray(wrong, bool)
+    if marks.any():
+        row = int(np.argmax(marks))
+        received = None if values is None else np.asarray(values, object)[row]
+        received = received.tolist() if isinstance(received, np.ndarray) else received
+        raise DataError(message, row=row + 1, column=column, expected=expected, received=received)
+
+
 def finite(array: npt.NDArray[Any], name: str) -> None:
     """Refuses a missing or infinite value, by its row."""
     bad = ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise DataError("a value is missing or infinite", row=row + 1, column=name, received=array[row].tolist())
+    refuse_rows(bad, "a value is missing or infinite", name, values=array)
 
 
 def ids(values: npt.ArrayLike, name: str, size: int | None = None, what: str = "an id") -> npt.NDArray[np.int64]:
@@ -52,10 +62,7 @@ def ids(values: npt.ArrayLike, name: str, size: int | None = None, what: str = "
             "not a column of integers", column=name, expected="shape (rows,) of an integer dtype", received=received
         )
     column = column.astype(np.int64, copy=False)
-    if size is not None and (bad := (column < 0) | (column >= size)).any():
-        row = int(np.argmax(bad))
-        expected = f"0 to {size - 1}"
-        raise DataError(
-            f"{what} is out of range", row=row + 1, column=name, expected=expected, received=int(column[row])
-        )
+    if size is not None:
+        bad = (column < 0) | (column >= size)
+        refuse_rows(bad, f"{what} is out of range", name, expected=f"0 to {size - 1}", values=column)
     return column

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kmodels import checks
 from kmodels.errors import DataError
 
 IntArray = npt.NDArray[np.int64]
@@ -47,17 +48,6 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def refuse_rows(
-    wrong: npt.ArrayLike, message: str, column: Any = None, *, expected: str | None = None, values: Any = None
-) -> None:
-    """Raises a `DataError` about the first row that is marked, with its value where `values` has them."""
-    marks = np.asarray(wrong, bool)
-    if marks.any():
-        row = int(np.argmax(marks))
-        received = None if values is None else np.asarray(values, object)[row]
-        raise DataError(message, row=row + 1, column=column, expected=expected, received=received)
-
-
 def numbers_of(column: pd.Series[Any], *, least: float | None = None) -> FloatArray:
     """Numbers of a column, NaN where missing; text that reads as a number is taken as that number."""
     column = _uncategorised(column)
@@ -67,11 +57,11 @@ def numbers_of(column: pd.Series[Any], *, least: float | None = None) -> FloatAr
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
         read = pd.to_numeric(column, errors="coerce")
         wrong = read.isna() & column.notna() & (column.astype(object) != "")
-        refuse_rows(wrong, "not a number", column.name, values=column)
+        checks.refuse_rows(wrong, "not a number", column.name, values=column)
     values: FloatArray = read.to_numpy(dtype=np.float64, na_value=np.nan)
     outside = np.isinf(values) if least is None else np.isinf(values) | (values < least)
     expected = "a finite number" if least is None else f"a finite number, {least:g} or more"
-    refuse_rows(outside, "out of range", column.name, expected=expected, values=values)
+    checks.refuse_rows(outside, "out of range", column.name, expected=expected, values=values)
     return values
 
 
@@ -118,7 +108,7 @@ def days_of(column: pd.Series[Any]) -> FloatArray:
     lost = dates.isna() & column.notna()
     if lost.any():
         lost &= column.astype(object) != ""
-    refuse_rows(lost, "not a date", column.name, expected="a date such as 2024-05-31", values=column)
+    checks.refuse_rows(lost, "not a date", column.name, expected="a date such as 2024-05-31", values=column)
     return np.asarray((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), np.float64)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.preprocessing import _cells
@@ -205,7 +206,7 @@ def _read_labels(frame: pd.DataFrame, name: str, kind: Category | Id) -> tuple[n
     column = source(frame, name, kind)
     codes, labels = _cells.labels_of(column)
     if isinstance(kind, Id):
-        _cells.refuse_rows(codes < 0, "an id is missing", column.name)
+        checks.refuse_rows(codes < 0, "an id is missing", column.name)
     return codes, labels
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import _cells
 from kmodels.preprocessing.columns import Category, Date, Kind, Number, Tags, sources_of
@@ -63,7 +63,7 @@ def infer_kind(column: pd.Series[Any], name: str) -> Kind | str:
         return Tags()
     is_text = present.map(lambda cell: isinstance(cell, str))
     if kind in ("mixed", "mixed-integer") and is_text.any() and not is_text.all():
-        raise _text_among_numbers(column, name, is_text.reindex(column.index, fill_value=False))
+        _refuse_text(column, name, is_text.reindex(column.index, fill_value=False))
     raise DataError(
         "no kind fits the column; name it in `columns` or `drop`",
         column=name,
@@ -76,18 +76,13 @@ def _infer_text(column: pd.Series[Any], name: str) -> Kind | str:
     present = column[column.notna() & (column != "")]
     reads = pd.to_numeric(present, errors="coerce").notna()
     if reads.mean() >= _DISTINCT and not reads.all() and present.nunique() > _ROWS:
-        raise _text_among_numbers(column, name, ~reads.reindex(column.index, fill_value=True))
+        _refuse_text(column, name, ~reads.reindex(column.index, fill_value=True))
     if len(present) >= _ROWS and present.nunique() > _DISTINCT * len(present):
         return "nearly every value differs"
     return Category()
 
 
-def _text_among_numbers(column: pd.Series[Any], name: str, is_text: pd.Series[bool]) -> DataError:
-    row = int(np.argmax(is_text.to_numpy(bool)))
-    return DataError(
-        "text in a column of numbers; mend it, or name its kind",
-        row=row + 1,
-        column=name,
-        expected="numbers alone, or Number() or Category() in `columns`",
-        received=column.iloc[row],
-    )
+def _refuse_text(column: pd.Series[Any], name: str, is_text: pd.Series[bool]) -> None:
+    expected = "numbers alone, or Number() or Category() in `columns`"
+    message = "text in a column of numbers; mend it, or name its kind"
+    checks.refuse_rows(is_text, message, name, expected=expected, values=column)

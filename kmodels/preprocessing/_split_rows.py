@@ -1,4 +1,4 @@
-"""What the splits share: checks of id columns, orders of rows, and the cut of an ordered user into parts."""
+"""What the splits share: checks of their columns, orders of rows, and the cut of ordered rows into parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 
 IntArray = npt.NDArray[np.int64]
-Parts = tuple[IntArray, IntArray, IntArray]
 
 
 class Split(NamedTuple):
@@ -55,14 +54,38 @@ def exact_shares(validation: float, test: float) -> tuple[Fraction, Fraction]:
     return 1 - exact[0] - exact[1], 1 - exact[1]
 
 
-def row_counts(rows: int, validation: float, test: float) -> list[int]:
+def row_counts(rows: int, validation: float, test: float) -> tuple[int, int]:
     """Number of training rows, and of training and validation rows together."""
     train, until_test = exact_shares(validation, test)
-    n_train = rows * train.numerator // train.denominator
-    if n_train < 1:
-        needed = -(-train.denominator // train.numerator)
-        raise DataError("too few rows to leave one for training", expected=f"at least {needed}", received=rows)
-    return [n_train, rows * until_test.numerator // until_test.denominator]
+    if rows * train < 1:
+        raise DataError("too few rows to leave one for training", expected=f"at least {-(-1 // train)}", received=rows)
+    return int(rows * train), int(rows * until_test)
+
+
+def cut(order: IntArray, rank: IntArray, n_train: IntArray | int, n_before_test: IntArray | int) -> Split:
+    """Cuts ordered rows by their rank (in their user): below `n_train`, from `n_before_test`, and those between."""
+    train, test = rank < n_train, rank >= n_before_test
+    return Split(*(np.sort(order[part]).astype(np.int64) for part in (train, ~(train | test), test)))
+
+
+def cut_rows(order: IntArray, validation: float, test: float) -> Split:
+    """Cuts ordered rows by shares."""
+    return cut(order, np.arange(len(order)), *row_counts(len(order), validation, test))
+
+
+def cut_users(users: npt.ArrayLike, codes: IntArray, order: IntArray, validation: float, test: float) -> Split:
+    """Cuts the ordered rows of each user by shares; `users` are the ids as given, for messages."""
+    train, until_test = exact_shares(validation, test)
+    _, rank, count = ranks_of(codes[order])
+    n_train, n_before_test = (count * share.numerator // share.denominator for share in (train, until_test))
+    check_train_rows(users, order, n_train, count, needed=-(-1 // train))
+    return cut(order, rank, n_train, n_before_test)
+
+
+def ranks_of(sorted_users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """For every row the number of its user, its rank within its user from 0, and the rows of its user."""
+    _, starts, user, sizes = np.unique(sorted_users, return_index=True, return_inverse=True, return_counts=True)
+    return user, np.arange(len(sorted_users)) - starts[user], sizes[user]
 
 
 def class_column(labels: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -96,8 +119,14 @@ def sorted_codes(column: pd.Series[Any]) -> IntArray:
     return pd.factorize(column, sort=True)[0].astype(np.int64)
 
 
-def id_column(values: npt.ArrayLike, name: str) -> IntArray:
-    """Takes ids as integers: integers as they are, text by its position among the sorted values."""
+def id_columns(users: npt.ArrayLike, items: npt.ArrayLike, **others: npt.NDArray[Any]) -> tuple[IntArray, IntArray]:
+    """Takes ids as integers, those of text by their rank; all columns must be of one length, with a row or more."""
+    user_ids, item_ids = _ids(users, "users"), _ids(items, "items")
+    checks.same_length(users=user_ids, items=item_ids, **others)
+    return user_ids, item_ids
+
+
+def _ids(values: npt.ArrayLike, name: str) -> IntArray:
     array = np.asarray(values)
     if array.ndim == 1 and array.dtype.kind in "iu":
         return array.astype(np.int64)
@@ -105,22 +134,32 @@ def id_column(values: npt.ArrayLike, name: str) -> IntArray:
     if array.ndim != 1 or (len(column) and pd.api.types.infer_dtype(column, skipna=True) != "string"):
         received = f"shape {array.shape} of {array.dtype}"
         raise DataError("ids are not a column of integers or of text", column=name, received=received)
-    if column.isna().any():
-        raise DataError("an id is missing", row=int(column.isna().to_numpy().argmax()) + 1, column=name)
+    checks.refuse_rows(column.isna(), "an id is missing", name)
     return sorted_codes(column)
 
 
-def check_distinct(order: npt.NDArray[np.intp], **columns: npt.ArrayLike) -> None:
+def check_distinct(order: IntArray, **columns: npt.ArrayLike) -> None:
     """Refuses two rows that are alike in all columns; `order` brings such rows together."""
     arrays = {name: np.asarray(column) for name, column in columns.items()}
-    alike = np.ones(len(order) - 1, bool)
-    for column in arrays.values():
-        alike &= column[order[1:]] == column[order[:-1]]
+    alike = np.all([column[order[1:]] == column[order[:-1]] for column in arrays.values()], axis=0)
     if alike.any():
         at = int(np.argmax(alike))
         first, second = sorted((int(order[at]), int(order[at + 1])))
         what = ", ".join(f"{name} {column[first]}" for name, column in arrays.items())
         raise DataError(f"this row repeats row {first + 1}", row=second + 1, expected="distinct rows", received=what)
+
+
+def check_train_rows(
+    users: npt.ArrayLike, order: IntArray, n_train: IntArray, count: IntArray, *, needed: int, kind: str = "rows"
+) -> None:
+    """Refuses users that would be left without training rows."""
+    if (lacking := n_train < 1).any():
+        names = np.asarray(users)[order[lacking]]
+        more = len(np.unique(names)) - 1
+        others = f" (and {more} more users)" if more else ""
+        received = f"{count[np.argmax(lacking)]} rows{'' if kind == 'rows' else ', all of them in the test'}"
+        message = f"user {names[0]}{others} would be left without training rows"
+        raise DataError(message, expected=f"at least {needed} {kind}", received=received)
 
 
 def hashed(seed: int, users: IntArray, items: IntArray) -> npt.NDArray[np.uint64]:
@@ -136,72 +175,13 @@ def hashed(seed: int, users: IntArray, items: IntArray) -> npt.NDArray[np.uint64
     return mix(mix(mix(start) ^ users.view(np.uint64)) ^ items.view(np.uint64))
 
 
-def random_order(seed: int, users: IntArray, items: IntArray) -> npt.NDArray[np.intp]:
-    """Rows by user, those of a user by hash; rows of equal hash by item."""
-    hashes = hashed(seed, users, items)
-    if int(users.max()) - int(users.min()) < 2**24:
-        # One sort of numbers is quicker than one of three columns, and as good where no two are alike.
-        numbers = (users - users.min()).astype(np.uint64) << np.uint64(40) | hashes >> np.uint64(24)
-        order = np.argsort(numbers)
-        ordered = numbers[order]
-        if (ordered[1:] > ordered[:-1]).all():
-            return order
-    return np.lexsort((items, hashes, users))
-
-
-def time_order(
-    users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.ArrayLike
-) -> tuple[IntArray, npt.NDArray[np.intp]]:
+def time_order(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.ArrayLike) -> tuple[IntArray, IntArray]:
     """Users as integers, and the order of the rows by user, time and item."""
-    user_ids, item_ids, times = id_column(users, "users"), id_column(items, "items"), np.asarray(timestamps)
-    checks.same_length(users=user_ids, items=item_ids, timestamps=times)
+    times = np.asarray(timestamps)
+    user_ids, item_ids = id_columns(users, items, timestamps=times)
     if times.ndim != 1 or times.dtype.kind not in "iufM":
         raise DataError("times are not a column of numbers or dates", column="timestamps", received=str(times.dtype))
-    missing = np.isnat(times) if times.dtype.kind == "M" else np.isnan(times)
-    if missing.any():
-        raise DataError("a time is missing", row=int(np.argmax(missing)) + 1, column="timestamps")
+    checks.refuse_rows(pd.isna(times), "a time is missing", "timestamps")
     order = np.lexsort((item_ids, times, user_ids))
     check_distinct(order, users=users, items=items, timestamps=times)
     return user_ids, order
-
-
-def ranks_of(sorted_users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """For every row the number of its user, its rank within its user from 0, and the rows of its user."""
-    _, starts, user, sizes = np.unique(sorted_users, return_index=True, return_inverse=True, return_counts=True)
-    return user, np.arange(len(sorted_users)) - starts[user], sizes[user]
-
-
-def cut_each_user(
-    users: IntArray, names: npt.NDArray[Any], order: npt.NDArray[np.intp], train: Fraction, until_test: Fraction
-) -> Parts:
-    """Cuts each user's ordered rows by exact shares; `names` has the users' ids as given, for the message."""
-    _, rank, count = ranks_of(users[order])
-    n_train = count * train.numerator // train.denominator
-    check_train_rows(names[order], n_train, count, needed=-(-train.denominator // train.numerator))
-    n_before_test = count * until_test.numerator // until_test.denominator
-    return parts_of(order, rank < n_train, rank >= n_before_test)
-
-
-def parts_of(order: npt.NDArray[np.intp], train: npt.NDArray[np.bool_], test: npt.NDArray[np.bool_]) -> Parts:
-    """Row positions of the three parts, from marks of the ordered rows."""
-    train_rows, validation_rows, test_rows = (
-        np.sort(order[part]).astype(np.int64) for part in (train, ~(train | test), test)
-    )
-    return train_rows, validation_rows, test_rows
-
-
-def check_train_rows(
-    sorted_users: npt.NDArray[Any], n_train: IntArray, count: IntArray, *, needed: int, kind: str = "rows"
-) -> None:
-    """Refuses users that would be left without training rows."""
-    lacking = n_train < 1
-    if lacking.any():
-        at = int(np.argmax(lacking))
-        more = len(np.unique(sorted_users[lacking])) - 1
-        others = f" (and {more} more users)" if more else ""
-        received = f"{count[at]} rows" if kind == "rows" else f"{count[at]} rows, all of them in the test"
-        raise DataError(
-            f"user {sorted_users[at]}{others} would be left without training rows",
-            expected=f"at least {needed} {kind}",
-            received=received,
-        )

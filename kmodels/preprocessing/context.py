@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.preprocessing._split_rows import sorted_codes
 
 #: Seconds to either side.
 WINDOWS = (15, 120, 1800)
@@ -92,19 +94,18 @@ def nearby_surplus(
 
 def _codes(ratings: pd.DataFrame, name: str) -> npt.NDArray[np.int64]:
     """Positions of the ids among the sorted distinct ones."""
-    codes, _ = pd.factorize(ratings[name], sort=True)
-    if (codes < 0).any():
-        raise DataError("an id is missing", row=int(np.argmax(codes < 0)) + 1, column=name)
-    return codes.astype(np.int64)
+    codes = sorted_codes(ratings[name])
+    checks.refuse_rows(codes < 0, "an id is missing", name)
+    return codes
 
 
 def _scaled(rating: npt.NDArray[np.float64], train: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Ratings on a scale whose highest absolute training rating is 5."""
     if not len(train):
         raise DataError("there is no training row")
-    if not (finite := np.isfinite(rating[train])).all():
-        row = int(np.asarray(train)[np.argmin(finite)])
-        raise DataError("a training rating is not a number", row=row + 1, column="rating", received=float(rating[row]))
+    wrong = np.zeros(len(rating), bool)
+    wrong[train] = ~np.isfinite(rating[train])
+    checks.refuse_rows(wrong, "a training rating is not a number", "rating", values=rating)
     if not rating[train].any():
         raise DataError("all training ratings are 0", column="rating")
     return rating * (5 / float(np.abs(rating[train]).max()))

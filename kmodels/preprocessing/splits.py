@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import _split_rows as rows_of
 from kmodels.preprocessing._split_rows import Split, SplitWithUnseen
@@ -99,9 +98,7 @@ def random(rows: int, *, seed: int, validation: float = 0.15, test: float = 0.15
         >>> [len(part) for part in random(1569, seed=0, validation=0.1275, test=0.15)]
         [1133, 200, 236]
     """
-    ends = rows_of.row_counts(rows, validation, test)
-    order = np.random.default_rng(seed).permutation(rows)
-    return Split(*(np.sort(part) for part in np.split(order, ends)))
+    return rows_of.cut_rows(np.random.default_rng(seed).permutation(rows), validation, test)
 
 
 def stratified(labels: npt.ArrayLike, *, seed: int, validation: float = 0.15, test: float = 0.15) -> Split:
@@ -187,8 +184,7 @@ def by_time(times: npt.ArrayLike, *, validation: float = 0.15, test: float = 0.1
     rows = np.arange(len(known))
     # As the rows of one user, each with an item of its own.
     _, order = rows_of.time_order(np.zeros_like(rows), rows, column[known])
-    ends = rows_of.row_counts(len(rows), validation, test)
-    return Split(*(known[np.sort(part)].astype(np.int64) for part in np.split(order, ends)))
+    return rows_of.cut_rows(known[order], validation, test)
 
 
 def kept_back(
@@ -260,12 +256,10 @@ def random_per_user(
         >>> [len(part) for part in random_per_user([1] * 10 + [2] * 20, range(30), seed=0)]
         [21, 4, 5]
     """
-    shares = rows_of.exact_shares(validation, test)
-    user_ids, item_ids = rows_of.id_column(users, "users"), rows_of.id_column(items, "items")
-    checks.same_length(users=user_ids, items=item_ids)
-    order = rows_of.random_order(seed, user_ids, item_ids)
+    user_ids, item_ids = rows_of.id_columns(users, items)
+    order = np.lexsort((rows_of.hashed(seed, user_ids, item_ids), user_ids))
     rows_of.check_distinct(order, users=users, items=items)
-    return Split(*rows_of.cut_each_user(user_ids, np.asarray(users), order, *shares))
+    return rows_of.cut_users(users, user_ids, order, validation, test)
 
 
 def by_time_per_user(
@@ -293,9 +287,7 @@ def by_time_per_user(
         >>> by_time_per_user([7] * 10, range(10), range(9, -1, -1)).test.tolist()
         [0, 1]
     """
-    shares = rows_of.exact_shares(validation, test)
-    codes, order = rows_of.time_order(users, items, timestamps)
-    return Split(*rows_of.cut_each_user(codes, np.asarray(users), order, *shares))
+    return rows_of.cut_users(users, *rows_of.time_order(users, items, timestamps), validation, test)
 
 
 def leave_last_out(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.ArrayLike) -> Split:
@@ -309,8 +301,8 @@ def leave_last_out(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.A
     """
     codes, order = rows_of.time_order(users, items, timestamps)
     _, rank, count = rows_of.ranks_of(codes[order])
-    rows_of.check_train_rows(np.asarray(users)[order], count - 2, count, needed=3)
-    return Split(*rows_of.parts_of(order, rank < count - 2, rank == count - 1))
+    rows_of.check_train_rows(users, order, count - 2, count, needed=3)
+    return rows_of.cut(order, rank, count - 2, count - 1)
 
 
 def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *, seed: int) -> Split:
@@ -334,8 +326,7 @@ def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *,
     marks = np.asarray(in_test)
     if marks.dtype != np.bool_:
         raise DataError("the test marks are not boolean", column="in_test", received=str(marks.dtype))
-    user_ids, item_ids = rows_of.id_column(users, "users"), rows_of.id_column(items, "items")
-    checks.same_length(users=user_ids, items=item_ids, in_test=marks)
+    user_ids, item_ids = rows_of.id_columns(users, items, in_test=marks)
     if not marks.any():
         raise DataError("no row is marked as a test row", column="in_test", expected="at least one True")
     # A user's test rows come last, so that the rank of a training row is its rank among the training rows.
@@ -343,25 +334,12 @@ def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *,
     rows_of.check_distinct(np.lexsort((item_ids, user_ids)), users=users, items=items)
     user, rank, count = rows_of.ranks_of(user_ids[order])
     remaining = np.bincount(user, ~marks[order]).astype(np.int64)[user]
-    rows_of.check_train_rows(np.asarray(users)[order], remaining, count, needed=1, kind="rows outside the test")
-    return Split(*rows_of.parts_of(order, rank < remaining - remaining // 10, marks[order]))
+    rows_of.check_train_rows(users, order, remaining, count, needed=1, kind="rows outside the test")
+    return rows_of.cut(order, rank, remaining - remaining // 10, remaining)
 
 
 def require_classes(labels: npt.ArrayLike, split: Split, names: Sequence[str]) -> None:
-    """Checks that every class has a row in every part of a split that has rows, as metrics and training need.
-
-    Args:
-        labels: Class of each row, integers from 0, shape (rows,).
-        split: The split.
-        names: Name of each class, for the message.
-
-    Raises:
-        DataError: A class without a row in a part; names the class and the part.
-
-    Example:
-        >>> split = Split(np.array([0, 1]), np.array([], np.int64), np.array([2, 3]))
-        >>> require_classes([0, 1, 1, 0], split, ("low", "high"))
-    """
+    """Refuses a split of classes (integers from 0) in which one has no row in a part that has rows; names both."""
     classes = np.asarray(labels)
     for part, rows in split._asdict().items():
         counts = np.bincount(classes[rows], minlength=len(names))

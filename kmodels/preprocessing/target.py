@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import _cells
 from kmodels.preprocessing.encoders import Encoder
@@ -150,7 +151,7 @@ class Target(Encoder):
             known, labels = [str(each) for each in self.labels], np.array(found, object)[codes]
             nearest = difflib.get_close_matches(str(labels[np.argmin(ids)]), known, n=1, cutoff=0)[0]
             message, expected = f"not one of the classes; the nearest is {nearest!r}", ", ".join(known[:20])
-            _cells.refuse_rows(ids < 0, message, "target", expected=expected, values=labels)
+            checks.refuse_rows(ids < 0, message, "target", expected=expected, values=labels)
         return ids
 
     def inverse(self, predictions: npt.ArrayLike) -> np.ndarray:
@@ -194,7 +195,7 @@ def _read_labels(values: Iterable[Any] | npt.ArrayLike) -> tuple[npt.NDArray[np.
     codes, labels = _cells.labels_of(_cells.column_of(values, "target"))
     if not len(codes):
         raise DataError("there are no rows", column="target")
-    _cells.refuse_rows(codes < 0, "a label is missing", "target")
+    checks.refuse_rows(codes < 0, "a label is missing", "target")
     return codes, labels
 
 
@@ -202,7 +203,7 @@ def _read_amounts(
     values: Iterable[Any] | npt.ArrayLike, log: bool = False, *, least_rows: int = 1
 ) -> npt.NDArray[np.float64]:
     numbers = _cells.numbers_of(_cells.column_of(values, "target"), least=0 if log else None)
-    _cells.refuse_rows(np.isnan(numbers), "an amount is missing", "target")
+    checks.refuse_rows(np.isnan(numbers), "an amount is missing", "target")
     if len(numbers) < least_rows:
         raise DataError("there are no amounts to learn from", column="target")
     return np.log1p(numbers) if log else numbers

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kmodels import checks
 from kmodels.errors import DataError
 from kmodels.preprocessing import _cells
 from kmodels.preprocessing._from_json import check_ascending
@@ -48,7 +49,7 @@ class Vocabulary(Encoder):
             DataError: No values, a missing value, or values that are not all integers or all strings.
         """
         column = _cells.column_of(values)
-        _cells.refuse_rows(column.isna(), "a value to learn is missing")
+        checks.refuse_rows(column.isna(), "a value to learn is missing")
         kind = pd.api.types.infer_dtype(column)
         if kind not in ("integer", "string"):
             raise DataError("values to learn are not integers alone or text alone", received=kind)

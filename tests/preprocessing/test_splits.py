@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing import _split_rows, splits
+from kmodels.preprocessing import splits
 
 
 def interactions(seed=0, n_users=60, n_items=120):
@@ -88,6 +88,10 @@ def test_random_split_depends_on_seed_and_user_and_item():
     assert not np.array_equal(first.test, other.test)
     test_items = [set(items[first.test][users[first.test] == user].tolist()) for user in (1, 2)]
     assert test_items[0] != test_items[1]
+
+
+def test_a_seed_gives_the_same_rows_in_every_version():
+    assert splits.random_per_user([7] * 10 + [3] * 10, range(20), seed=0).test.tolist() == [5, 9, 11, 17]
 
 
 def test_random_split_spreads_evenly_over_items():
@@ -253,22 +257,6 @@ def test_by_time_refuses_what_has_no_order():
         splits.by_time([])
     with pytest.raises(DataError, match="too few rows to leave one for training; expected at least 2; received 1"):
         splits.by_time([3])
-
-
-@pytest.mark.parametrize("spread", [1, 2**40])
-def test_the_random_order_is_that_of_user_hash_and_item(spread):
-    """Ids far apart, for which the three columns are sorted, and close ones, for which one number is."""
-    rng = np.random.default_rng(0)
-    users, items = np.divmod(rng.permutation(40_000), 200)
-    users, items = users.astype(np.int64) * spread, items.astype(np.int64)
-    expected = np.lexsort((items, _split_rows.hashed(3, users, items), users))
-    np.testing.assert_array_equal(_split_rows.random_order(3, users, items), expected)
-
-
-def test_rows_alike_in_the_hash_are_ordered_by_item(monkeypatch):
-    monkeypatch.setattr(_split_rows, "hashed", lambda seed, users, items: np.full(len(users), 5, np.uint64))
-    items = np.array([4, 1, 3, 2])
-    assert _split_rows.random_order(0, np.array([2, 2, 1, 1]), items).tolist() == [3, 2, 1, 0]
 
 
 # --- rows that stand alone
