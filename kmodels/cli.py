@@ -151,19 +151,7 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """What shapes the result of a run, for `run_folder.open_run`; a run may be resumed with other flags than these.
-
-    Args:
-        arguments: What a recipe's parser gave.
-        without: Flags of the recipe's own that change nothing that is fitted. Default ().
-
-    Returns:
-        Value by name, without `out`, `resume`, `workers` and those.
-
-    Example:
-        >>> settings(parser("prices", "Predicts prices.").parse_args([]), without=["seed"])
-        {'data': 'sample', 'epochs': None, 'batch_size': 512}
-    """
+    """The flags that shape the result of a run, for `run_folder.open_run`; `without` names those that do not."""
     left_out = {"out", "resume", "workers", *without}
     return {name: value for name, value in vars(arguments).items() if name not in left_out}
 
@@ -233,35 +221,13 @@ def timed(timing: dict[str, float], name: str) -> Iterator[None]:
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
-    """Makes the type of a flag that takes whole numbers.
-
-    Args:
-        minimum: The smallest number allowed.
-
-    Returns:
-        What `add_argument` takes as `type`.
-
-    Example:
-        >>> at_least(1)("12")
-        12
-    """
+    """The type of a flag that takes whole numbers from a minimum on."""
     rule = f"a whole number of at least {minimum}"
     return lambda text: _number(text, int, lambda value: value >= minimum, rule)
 
 
 def some_of(names: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
-    """Makes the type of a flag that takes 'all' or some names, joined by commas; none twice.
-
-    Args:
-        names: The names allowed.
-
-    Returns:
-        What `add_argument` takes as `type`.
-
-    Example:
-        >>> some_of(["small", "large"])("all")
-        ('small', 'large')
-    """
+    """The type of a flag that takes 'all' or some names, joined by commas; none twice."""
     known = tuple(names)
 
     def chosen(text: str) -> tuple[str, ...]:
@@ -274,34 +240,12 @@ def some_of(names: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
 
 
 def share(text: str) -> float:
-    """The type of a flag that takes a share.
-
-    Args:
-        text: What the user gave.
-
-    Returns:
-        The number, from 0 to 1; `argparse` reports the error for any other text.
-
-    Example:
-        >>> share("0.25")
-        0.25
-    """
+    """The type of a flag that takes a number from 0 to 1."""
     return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
 def positive(text: str) -> float:
-    """The type of a flag that takes a number above 0, such as a learning rate.
-
-    Args:
-        text: What the user gave.
-
-    Returns:
-        The number; `argparse` reports the error for any other text.
-
-    Example:
-        >>> positive("3e-3")
-        0.003
-    """
+    """The type of a flag that takes a number above 0, such as a learning rate."""
     return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
 
 

@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
         record,
         pictures.fitted,
         compare="accuracy",
-        floors={"best possible": "ceiling"},
+        limits={"best possible": {"accuracy": "ceiling"}},
         figures=pictures.figures(record.best, pictures=data.test_images),
         per_class=pictures.per_class(record.best),
     )

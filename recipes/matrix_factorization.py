@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
         record,
         fitted,
         compare="rmse",
-        floors=floors,
+        limits={name: {"rmse": value} for name, value in floors.items()},
         figures={"items": figures.vectors_map(vectors[1:], means[1:], "mean rating")},
     )
 

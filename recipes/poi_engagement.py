@@ -35,7 +35,11 @@ COLUMNS = ["categories", "tier", "longitude", "latitude", "xps", "tags"]
 SOURCES = {"image_alone": ["image"], "metadata_alone": ["metadata"]}  # the inputs of other models are BOTH
 BOTH = ["image", "metadata"]
 # The best accuracies there can be, by their names in the floors.json of generated data.
-LIMITS = {"limit of both": "both", "limit of the picture": "picture_alone", "limit of the metadata": "metadata_alone"}
+LIMITS = {
+    "limit of both": {"accuracy": "both"},
+    "limit of the picture": {"accuracy": "picture_alone"},
+    "limit of the metadata": {"accuracy": "metadata_alone"},
+}
 
 
 def main(args: argparse.Namespace) -> None:
@@ -75,7 +79,7 @@ def main(args: argparse.Namespace) -> None:
     }
     page = {"survey": survey, "right": right, "per_class": places.per_class(record.best), "skipped": data.skipped}
     lines = [f"{len(data.skipped)} places left out"]
-    run.write(record, places.fitted, compare="accuracy", floors=LIMITS, figures=drawn, lines=lines, **page)
+    run.write(record, places.fitted, compare="accuracy", limits=LIMITS, figures=drawn, lines=lines, **page)
 
 
 def encode(args: argparse.Namespace, table: pd.DataFrame, split: splits.Split):

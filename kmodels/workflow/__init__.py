@@ -54,10 +54,9 @@ may use.
 """
 
 from kmodels.workflow.cross_validation import CrossValidation, contrast, folds_and_by_time
-from kmodels.workflow.fitted import Fitted
 from kmodels.workflow.run import Run
 from kmodels.workflow.task import Task, compare_targets
-from kmodels.workflow.variants import choose, costs
+from kmodels.workflow.variants import Fitted, choose, costs
 
 __all__ = [
     "CrossValidation",

@@ -19,9 +19,8 @@ from kmodels.report import comparisons, figures, sentences
 from kmodels.report.figures.comparison import differences
 from kmodels.report.figures.sets import comparison_figures
 from kmodels.report.record import RunRecord
-from kmodels.workflow.fitted import Fitted
 from kmodels.workflow.task import Task
-from kmodels.workflow.variants import choose, constant_prediction
+from kmodels.workflow.variants import Fitted, choose, constant_prediction
 
 
 class CrossValidation:

@@ -25,7 +25,7 @@ from kmodels.report.model_card import write_model_card
 from kmodels.report.page import HEADLINE, write_page
 from kmodels.report.record import METRICS, Metrics, RunRecord, Timing, VariantRecord
 from kmodels.training.weights import CompiledModels
-from kmodels.workflow.fitted import Fitted
+from kmodels.workflow.variants import Fitted
 
 Settings = dict[str, Any]
 PAYOFF_SEEDS = 3
@@ -237,23 +237,20 @@ class Run:
 
         `parameters` is for what is no Keras model, whose `model` is text; `more` are further keys of the record.
         """
-        model, seconds = fitted.model, float(fitted.history["seconds"].sum())
+        model, seconds, epochs = fitted.model, float(fitted.history["seconds"].sum()), len(fitted.history)
+        load, prepare, evaluate = (self.timing.get(step) for step in ("load_s", "prepare_s", "evaluate_s"))
+        speed = fitted.rows * epochs / seconds if seconds else None
         return VariantRecord(
             fitted.name if isinstance(model, str) else model.name,
             model.count_params() if parameters is None else parameters,
             test,
             validation,
-            self.times(seconds, len(fitted.history), fitted.rows),
+            Timing(load, prepare, seconds, epochs, speed, evaluate),
             train or {},
             cost or {},
             warnings,
             more,
         )
-
-    def times(self, seconds: float, epochs: int, rows: int) -> Timing:
-        """The times of a training of so many seconds and epochs over so many rows."""
-        load, prepare, evaluate = (self.timing.get(step) for step in ("load_s", "prepare_s", "evaluate_s"))
-        return Timing(load, prepare, seconds, epochs, rows * epochs / seconds if seconds else None, evaluate)
 
     def record(
         self,
@@ -261,7 +258,6 @@ class Run:
         data: Mapping[str, Any],
         baselines: Mapping[str, Metrics],
         split: Split | None = None,
-        floors: Mapping[str, float] | None = None,
         model: VariantRecord | None = None,
         variants: Mapping[str, VariantRecord] | None = None,
         best: str | None = None,
@@ -275,7 +271,6 @@ class Run:
             data: Facts of the data, as `RunRecord` has them; `source` and `synthetic` are added.
             baselines: Baseline -> its test metrics.
             split: The split, whose rows become the data's `split`. Default None.
-            floors: The data's `floors`; by default what `open` found.
             model: The one model.
             variants: Variant -> its figures.
             best: The chosen variant.
@@ -290,8 +285,7 @@ class Run:
             more = {"search": searches.summary(*self.searched, algorithm=self.args.tune)} | more
         facts = {"source": str(self.args.data), "synthetic": self.is_sample, **data}
         facts |= {} if split is None else {"split": split.sizes}
-        floors = self.floors if floors is None else floors
-        facts |= {} if floors is None else {"floors": dict(floors)}
+        facts |= {} if self.floors is None else {"floors": self.floors}
         return RunRecord(
             recipe=self.name,
             backend=os.environ["KERAS_BACKEND"],
@@ -314,10 +308,9 @@ class Run:
         *,
         figures: Mapping[str, Figure],
         compare: str | None = None,
-        floors: Mapping[str, float | str] | None = None,
+        limits: Mapping[str, Mapping[str, float | str]] | None = None,
         history: pd.DataFrame | None = None,
         headline: Sequence[str] = HEADLINE,
-        limits: Mapping[str, Mapping[str, float | str]] | None = None,
         table: pd.DataFrame | None = None,
         lines: Sequence[str] = (),
         saved: keras.Model | None = None,
@@ -329,13 +322,11 @@ class Run:
             record: What `record` gave.
             fitted: Name in the record -> what was trained; a `model` that is text stands for the page's layers.
             figures: Name -> figure, which the page shows.
-            compare: The metric by which variants are drawn, as `comparison_figures`; None (default): they are
-                not.
-            floors: Limits of that metric, as `RunRecord.limits` takes them. Default none.
+            compare: The metric by which variants are drawn, as `comparison_figures`. Default None: they are not.
+            limits: Name -> metric -> limit, as `RunRecord.limits` takes it: rows of the printed table, lines in those
+                figures. Default none.
             history: What `history.csv` holds instead of the histories of `fitted`. Default None.
             headline: Metrics on the page's cards and in the printed table. Default `report.page.HEADLINE`.
-            limits: Further rows of the printed table: name -> metrics, as `RunRecord.limits` takes them. Default None:
-                `floors`, of the metric compared.
             table: What is printed instead of that table. Default None.
             lines: What is printed below it. Default ().
             saved: The model that the card describes; by default the chosen one.
@@ -351,18 +342,15 @@ class Run:
                 else histories[record.chosen.name]
             )
         write_atomically(self.folder / "history.csv", history.to_csv(index=False))
-        floors = record.limits(floors or {})
+        found = {name: record.limits(each) for name, each in (limits or {}).items()}
         if compare:
-            compared = comparison_figures(record, histories, compare, floors=floors)
-            figures = {**compared, **figures}
+            floors = {name: each[compare] for name, each in found.items() if compare in each}
+            figures = {**comparison_figures(record, histories, compare, floors=floors), **figures}
         search = None
         if self.searched:
             search = searches.section(*self.searched)
             figures = {**figures, **searches.figures(self.searched[0], seed=self.args.seed)}
         page, card = (self.pages / f"{self.name}.{kind}.j2" for kind in ("html", "card.md"))
-        if limits is None:
-            limits = {name: {compare: floor} for name, floor in floors.items()} if compare else {}
-        found = {name: record.limits(each) for name, each in limits.items()}
         context |= {"figures": figures, "headline": headline, "search": search, "limits": found}
         write_page(self.folder, page, record, histories=histories, layers=layers, command=cli.command(), **context)
         model = fitted[record.best or record.chosen.name].model if saved is None else saved

@@ -25,9 +25,8 @@ from kmodels.preprocessing.splits import Split, SplitWithUnseen
 from kmodels.report import figures
 from kmodels.report.figures.sets import explanation_figures
 from kmodels.report.record import Metrics, VariantRecord
-from kmodels.workflow.fitted import Fitted
 from kmodels.workflow.run import Run, Settings
-from kmodels.workflow.variants import choose, constant_prediction
+from kmodels.workflow.variants import Fitted, choose, constant_prediction
 
 Inputs = Mapping[str, npt.NDArray[Any] | Pictures]
 Predictions = Mapping[str, npt.NDArray[np.float64]]

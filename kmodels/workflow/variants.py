@@ -1,18 +1,45 @@
-"""Variants compared: what each costs, which one to choose, and whether one predicts a constant."""
+"""Trained models: what each costs, which one to choose, and whether one predicts a constant."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from kmodels.evaluation import classification, selection
 from kmodels.report import comparisons, sentences
 from kmodels.report.metrics import describe
+from kmodels.report.page import layers_of
 from kmodels.report.record import VariantRecord
 from kmodels.serving.latency import latency_ms
-from kmodels.workflow.fitted import Fitted
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model and its training.
+
+    Attributes:
+        name: Its name in the record: the folder's, such as "deep".
+        model: The Keras model.
+        history: One row per epoch, as `training.fit` gives it.
+        rows: Number of training rows.
+        folder: Where its checkpoint lies.
+    """
+
+    name: str
+    model: Any
+    history: pd.DataFrame
+    rows: int
+    folder: Path
+
+    @property
+    def layers(self) -> str:
+        """The table of its layers; what is no Keras model is text that stands for it."""
+        return self.model if isinstance(self.model, str) else layers_of(self.model)
 
 
 def costs(fitted: Fitted, example: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -112,8 +112,8 @@ def test_floors_are_found_next_to_the_data_and_sentences_are_kept(recipe, tmp_pa
     assert record.data["split"] == {"train": 70, "validation": 15, "test": 15}
     assert record.warnings == ["Only a line.", "\x1b[2JNo\nword.", "And few rows."]
     history = pd.DataFrame({"epoch": [1], "loss": [2.0]})
-    limits = {"noise": "noise", "other": "unknown", "zero": 0.0}
-    options = {"floors": limits, "history": history, "lines": ["bell \a\n\x1b[2J"], "words": ""}
+    limits = {name: {"rmse": limit} for name, limit in {"noise": "noise", "other": "unknown", "zero": 0.0}.items()}
+    options = {"limits": limits, "history": history, "lines": ["bell \a\n\x1b[2J"], "words": ""}
     run.write(record, {"net": fitted}, figures={}, compare="rmse", **options)
     assert (run.folder / "history.csv").read_text() == "epoch,loss\n1,2.0\n"
     lines = capsys.readouterr().out.splitlines()
