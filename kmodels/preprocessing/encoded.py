@@ -42,8 +42,8 @@ class EncodedTable(NamedTuple):
             group = groups.setdefault(sources[0] if len(sources) == 1 else column.name, [])
             by_input[self.encoder.inputs[column.name]] += [group] * len(column.names)
             by_input.get(MISSING, []).extend([group] * column.flagged)
-        for place, group in enumerate(chain.from_iterable(by_input.values())):
-            group.append(place)
+        for position, group in enumerate(chain.from_iterable(by_input.values())):
+            group.append(position)
         return groups
 
 
