@@ -86,8 +86,12 @@ def evaluate(true: npt.ArrayLike, probability: npt.ArrayLike) -> dict[str, float
 def evaluate_with_threshold(
     true: Mapping[str, npt.ArrayLike], probability: Mapping[str, npt.ArrayLike]
 ) -> dict[str, dict[str, float]]:
-    """Metrics of "validation" and "test" by `evaluate`, and of the test rows at the validation rows' `threshold`."""
-    cut = threshold(true["validation"], probability["validation"])
+    """Metrics of "validation" and "test" by `evaluate`, and of the test rows at the validation rows' `threshold`.
+
+    Where the validation rows are of one class, they cannot choose a threshold, and it stays at 0.5.
+    """
+    both = len(np.unique(np.asarray(true["validation"]))) > 1
+    cut = threshold(true["validation"], probability["validation"]) if both else 0.5
     labels, shares = _pair(true["test"], probability["test"])
     return {
         **{part: evaluate(true[part], probability[part]) for part in ("validation", "test")},

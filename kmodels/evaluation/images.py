@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from kmodels.errors import DataError
+from kmodels.evaluation.tabular import class_shares, probabilities
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,14 +31,14 @@ def image_baselines(
         images: (rows, ...) training images, values from 0 to 255.
         labels: (rows,) classes, integers from 0.
         test_images: (test rows, ...) images to predict, of the same shape.
-        n_classes: Number of classes; each needs a training row.
+        n_classes: Number of classes; one without a training row has probability 0.
         seed: Seed of the components and of the trees. Default 0.
 
     Returns:
         Name -> probabilities of the test images, float64 (test rows, n_classes).
 
     Raises:
-        DataError: If images and labels differ in number, a label is out of range, or a class has no row.
+        DataError: If images and labels differ in number, a label is out of range, or only one class has rows.
 
     Example:
         >>> dark, bright = np.zeros((5, 2, 2, 1), np.uint8), np.full((5, 2, 2, 1), 255, np.uint8)
@@ -45,20 +46,17 @@ def image_baselines(
         >>> {name: int(probability.argmax()) for name, probability in found.items() if name != "majority"}
         {'logistic_regression': 1, 'random_forest': 1}
     """
-    target = np.asarray(labels)
+    target, shares = class_shares(labels, n_classes)
     if len(images) != len(target):
         raise DataError("images and labels differ in number", received=(len(images), len(target)))
-    counts = np.bincount(target, minlength=n_classes)
-    if len(counts) != n_classes or not counts.all():
-        raise DataError("each class needs a training row", expected=f"classes 0 to {n_classes - 1}", received=counts)
     x, test = _flat(images), _flat(test_images)
     components = PCA(min(_COMPONENTS, *x.shape), svd_solver="randomized", random_state=seed)
     linear = make_pipeline(components, LogisticRegression(max_iter=300, tol=1e-3)).fit(x, target)
     forest = RandomForestClassifier(100, random_state=seed, n_jobs=-1).fit(x, target)
     return {
-        "majority": np.tile(counts / counts.sum(), (len(test), 1)),
-        "logistic_regression": linear.predict_proba(test).astype(np.float64),
-        "random_forest": forest.predict_proba(test),
+        "majority": np.tile(shares, (len(test), 1)),
+        "logistic_regression": probabilities(linear, test, n_classes),
+        "random_forest": probabilities(forest, test, n_classes),
     }
 
 

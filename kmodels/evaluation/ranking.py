@@ -175,7 +175,7 @@ def catalogue_ranking(
         metrics' names; `n_items` counts candidates. Pairs of users not in `users` are left out.
 
     Raises:
-        DataError: No users, ids out of range, a repeated user or relevant pair, a relevant item that the user
+        DataError: Ids out of range, a repeated user or relevant pair, a relevant item that the user
             has seen, or scores that are not finite or of another shape.
         ConfigurationError: `k` below 1.
 
@@ -187,7 +187,6 @@ def catalogue_ranking(
     """
     _check_k(k)
     user = checks.ids(users, "users")
-    checks.same_length(users=user)
     index = pd.Index(user)
     if not index.is_unique:
         raise DataError("a user occurs twice", column="users", received=int(user[index.duplicated()][0]))
@@ -197,9 +196,9 @@ def catalogue_ranking(
     seen = _pairs(index, seen_users, seen_items, n_items, "seen")
     parts, block = [], max(1, min(_BLOCK, _SCORES // n_items))
     with tqdm(total=len(user), desc="ranking", unit="user", delay=2, leave=False) as progress:
-        for at in range(0, len(user), block):
+        for at in range(0, max(len(user), 1), block):
             ids = user[at : at + block]
-            scores = _checked_scores(score(ids), (len(ids), n_items))
+            scores = _checked_scores(score(ids) if len(ids) else np.zeros((0, n_items)), (len(ids), n_items))
             parts.append(_rank_block(scores, test[at : at + block].nonzero(), seen[at : at + block].nonzero(), k))
             progress.update(len(ids))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

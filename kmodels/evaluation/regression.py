@@ -7,7 +7,6 @@ import numpy.typing as npt
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from kmodels import checks
-from kmodels.errors import DataError
 
 __all__ = ["regression_metrics"]
 
@@ -23,28 +22,26 @@ def regression_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> dict[str
     """Computes the errors of a regression under the names used in reports.
 
     Args:
-        y_true: True values, shape (rows,) or (rows, 1), two rows or more.
+        y_true: True values, shape (rows,) or (rows, 1).
         y_pred: Predicted values, shape (rows,) or (rows, 1).
 
     Returns:
         `rmse` and `mae` (mean absolute error) in the unit of the values, and `r2`: the share of the variance of the
         true values that is explained, at most 1, 0 for a prediction as good as their mean, negative for a worse one.
-        If all true values are equal, `r2` is 1 for a perfect prediction and 0 for any other.
+        If all true values are equal, `r2` is 1 for a perfect prediction and 0 for any other; NaN for a single row.
 
     Raises:
-        DataError: Fewer than two rows, different lengths, other shapes, or a missing or infinite value.
+        DataError: No rows, different lengths, other shapes, or a missing or infinite value.
 
     Example:
         >>> regression_metrics([1.0, 3.0], [2.0, 2.0])
         {'rmse': 1.0, 'mae': 1.0, 'r2': 0.0}
     """
     truth, prediction = _pair(y_true, y_pred)
-    if len(truth) < 2:
-        raise DataError("R² needs a variance", expected="two rows or more", received=len(truth))
     return {
         "rmse": float(root_mean_squared_error(truth, prediction)),
         "mae": float(mean_absolute_error(truth, prediction)),
-        "r2": float(r2_score(truth, prediction)),
+        "r2": float(r2_score(truth, prediction)) if len(truth) > 1 else np.nan,
     }
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["choose", "paired"]
@@ -58,7 +59,8 @@ def choose(
         tolerance: The greatest difference from the best that counts as equal.
         rows: Number of validation rows, for a value that is a share of them (accuracy): the tolerance is the standard
             error of the best one's share, sqrt(p (1 - p) / rows).
-        repeats: (repeats, models), two repeats or more: the tolerance is the standard error of the best one's mean.
+        repeats: (repeats, models), two repeats or more, those with NaN left out: the tolerance is the standard
+            error of the best one's mean.
 
     Returns:
         The choice.
@@ -82,7 +84,8 @@ def choose(
         if name not in costs:
             raise DataError("a model has no cost", column=name, received=sorted(costs))
     if repeats is not None:
-        values = {name: float(repeats[name].mean(skipna=False)) for name in values}
+        repeats = repeats[list(values)].dropna()
+        values = {name: float(repeats[name].mean()) for name in values}
     for name, value in values.items():
         if not np.isfinite(value):
             raise DataError("a model has no finite value", column=name, received=value)
@@ -104,7 +107,8 @@ def paired(
     """Compare models with one of them repeat by repeat, so that the variation between repeats cancels.
 
     Args:
-        table: (repeats, models) one metric: a row for each seed or fold, the same for every model; finite.
+        table: (repeats, models) one metric: a row for each seed or fold, the same for every model. Repeats in which a
+            value is NaN, such as ROC AUC where all test rows are of one class, are left out.
         baseline: The column the others are compared with.
         better: Whether "higher" (default) or "lower" values are better.
         test_to_train: Test rows over training rows where the repeats are folds or splits of the same rows (0.25 for
@@ -115,10 +119,10 @@ def paired(
         A row for each model: `mean` and `std` (of the sample; NaN for one repeat), `difference` (mean of model less
         baseline), `low` and `high` (95 % interval of the difference by Student's t), `better_in` (repeats in which it
         is ahead of the baseline) and `significant` (whether the interval leaves out 0). The baseline's own difference
-        and interval are NaN.
+        and interval are NaN; where no repeat is left, all are.
 
     Raises:
-        DataError: `baseline` is no column, the table is empty, or a value is not finite.
+        DataError: `baseline` is no column, or a value is infinite.
 
     Example:
         >>> repeats = pd.DataFrame({"majority": [0.5, 0.6, 0.55], "net": [0.6, 0.71, 0.64]})
@@ -127,10 +131,10 @@ def paired(
     """
     if baseline not in table:
         raise DataError("no such model", column=baseline, expected=f"one of {', '.join(map(str, table.columns))}")
-    table = table.astype(np.float64)
+    table = table.astype(np.float64).dropna()
+    for name in table:
+        checks.finite(table[name].to_numpy(), str(name))
     repeats, sign = len(table), 1 if better == "higher" else -1
-    if not repeats or not np.isfinite(table).all(axis=None):
-        raise DataError("every model needs a finite value in every repeat", received=table.shape)
     gaps = table.sub(table[baseline], axis="index")
     difference = gaps.mean()
     reach = stats.t.ppf(0.975, repeats - 1) * gaps.std() * np.sqrt(1 / repeats + test_to_train)
@@ -150,11 +154,11 @@ def paired_folds(
 
 
 def mean_and_std(folds: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean of each metric over folds, and its standard deviation (of the sample; NaN for a single fold)."""
+    """Mean of each metric over the folds that have it, and its standard deviation (of the sample; NaN for one)."""
     if not folds or any(set(fold) != set(folds[0]) for fold in folds):
         raise DataError("the folds have no metrics in common", received=[sorted(fold) for fold in folds])
     table = pd.DataFrame(folds, dtype=np.float64)
-    mean, std = table.mean(skipna=False).to_dict(), table.std(skipna=False).to_dict()
+    mean, std = table.mean().to_dict(), table.std().to_dict()
     return {str(name): value for name, value in mean.items()}, {str(name): value for name, value in std.items()}
 
 
@@ -178,7 +182,7 @@ def payoff_summary(runs: pd.DataFrame, better: Mapping[str, Better]) -> pd.DataF
     what `paired` gives of the tuned ones, and the `Outcome` of the search.
     """
     missing = [name for name in ("settings", "seed") if name not in runs]
-    if missing or set(runs["settings"]) != {"default", "tuned"} or runs.duplicated(["settings", "seed"]).any():
+    if missing or any(sorted(each) != ["default", "tuned"] for _, each in runs.groupby("seed")["settings"]):
         expected = "settings ('default' and 'tuned'), seed and metrics, a row for each seed and settings"
         raise DataError("not the payoff of a search", expected=expected, received=list(runs.columns))
     names = [str(name) for name in runs if name not in ("settings", "seed")]

@@ -9,7 +9,6 @@ fitted are ignored at predict time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,31 +94,37 @@ def tabular_baselines(
 
 def fit_classifiers(x: pd.DataFrame, y: npt.ArrayLike, n_classes: int, *, seed: int = 0) -> dict[str, Predict]:
     """The classifiers of `tabular_baselines` as functions from rows to probabilities (rows, n_classes)."""
-    target = checks.ids(y, "y", n_classes, "a class")
-    columns = _Columns.of(x, target)
-    counts = np.bincount(target, minlength=n_classes)
-    occurring = np.flatnonzero(counts)
-    if len(occurring) < 2:
-        raise DataError(
-            "only one class occurs in the training rows", column="y", expected="two or more", received=int(target[0])
-        )
-    can_stop_early = counts[occurring].min() >= 2 and len(target) >= 10 * len(occurring)
+    columns = _Columns.of(x, np.asarray(y))
+    target, shares = class_shares(y, n_classes)
+    rows = np.unique(target, return_counts=True)[1]
+    can_stop_early = rows.min() >= 2 and len(target) >= 10 * len(rows)
     known = columns.checked(x)
     linear = _fit_linear(columns, known, target, LogisticRegression(max_iter=1000, tol=1e-3), seed)
     trees = HistGradientBoostingClassifier(early_stopping=bool(can_stop_early))
     boosting = _boosting(columns, known, trees, seed).fit(known, target)
 
-    def probabilities(model: Pipeline, rows: pd.DataFrame) -> FloatArray:
-        full = np.zeros((len(rows), n_classes))
-        full[:, occurring] = model.predict_proba(columns.checked(rows))
-        return full
-
-    shares = counts / counts.sum()
     return {
         "majority": lambda rows: np.tile(shares, (len(rows), 1)),
-        "logistic_regression": partial(probabilities, linear),
-        "gradient_boosting": partial(probabilities, boosting),
+        "logistic_regression": lambda rows: probabilities(linear, columns.checked(rows), n_classes),
+        "gradient_boosting": lambda rows: probabilities(boosting, columns.checked(rows), n_classes),
     }
+
+
+def class_shares(labels: npt.ArrayLike, n_classes: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """The labels, checked, and the share of the rows that each class has."""
+    target = checks.ids(labels, "y", n_classes, "a class")
+    counts = np.bincount(target, minlength=n_classes)
+    if np.count_nonzero(counts) < 2:
+        found = np.flatnonzero(counts).tolist()
+        raise DataError("only one class occurs in the training rows", expected="two or more", received=found)
+    return target, counts / counts.sum()
+
+
+def probabilities(model: Any, rows: Any, n_classes: int) -> FloatArray:
+    """Probabilities of all classes by a scikit-learn classifier, 0 for those that training lacked."""
+    full = np.zeros((len(rows), n_classes))
+    full[:, model.classes_] = model.predict_proba(rows)
+    return full
 
 
 def fit_regressors(x: pd.DataFrame, y: npt.ArrayLike, *, seed: int = 0, group: str | None = None) -> dict[str, Predict]:

@@ -249,6 +249,29 @@ def test_bad_columns_are_refused(metric, truth, prediction, message):
         metric(truth, prediction)
 
 
-def test_r2_of_one_row_is_refused():
-    with pytest.raises(DataError, match="two rows or more"):
-        regression.regression_metrics([1.0], [1.0])
+def test_one_row_has_errors_and_no_r2():
+    found = regression.regression_metrics([3.0], [5.0])
+    assert (found["rmse"], found["mae"]) == (2.0, 2.0)
+    assert np.isnan(found["r2"])
+
+
+def test_validation_rows_of_one_class_leave_the_threshold_at_one_half():
+    share = np.array([[0.9, 0.1], [0.4, 0.6]])
+    found = classification.evaluate_with_threshold(
+        {"validation": [1, 1], "test": [0, 1]}, {"validation": share, "test": share}
+    )
+    assert found["at_threshold"] == {"threshold": 0.5, "accuracy": 1.0, "balanced_accuracy": 1.0, "macro_f1": 1.0}
+    assert np.isnan(found["validation"]["roc_auc"])
+    assert found["test"]["roc_auc"] == 1.0
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.filterwarnings("error")
+def test_test_rows_of_one_class_have_every_metric_that_is_defined(n_classes):
+    share = np.full((4, n_classes), 1 / n_classes)
+    found = classification.evaluate(np.zeros(4, int), share)
+    undefined = {name for name, value in found.items() if np.isnan(value)}
+    assert undefined == {"roc_auc", "pr_auc"} & set(found)
+    assert found["log_loss"] == pytest.approx(np.log(n_classes))
+    table = classification.per_class(np.zeros(4, int), np.ones(4, int), [str(i) for i in range(n_classes)])
+    assert table["support"].tolist() == [4] + [0] * (n_classes - 1)

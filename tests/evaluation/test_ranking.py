@@ -244,7 +244,6 @@ def test_catalogue_ranking_leaves_other_users_and_the_scores_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"users": []}, "no rows"),
         ({"users": [1, 1]}, "a user occurs twice; received 1"),
         ({"test_items": [4]}, "column 'test_items': an id is out of range; expected 0 to 3; received 4"),
         ({"seen_items": [-1]}, "column 'seen_items': an id is out of range"),

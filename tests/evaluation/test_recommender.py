@@ -171,3 +171,23 @@ def test_lenient_figures_worked_by_hand():
     of_first = (ratings[:10] * discount).sum() / (np.sort(ratings[:10])[::-1] * discount).sum()
     assert found["ndcg_at_10_retrieved_ideal"] == pytest.approx((of_first + 1) / 2)
     assert found["precision_at_10_of_ten_slots"] == pytest.approx((0.3 + 0.2) / 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_test_rows_without_a_relevant_item_leave_the_catalogue_without_figures(data):
+    users, items, ratings, split = data
+    low = ratings.copy()
+    low[split[2]] = 2 + np.arange(len(split[2])) % 2
+    results, _, _ = evaluate((users, items, low, split))
+    of_catalogue = {name: value for name, value in results["test"].items() if name.startswith("catalogue_")}
+    assert len(of_catalogue) == 6
+    assert np.isnan(list(of_catalogue.values())).all()
+    assert np.isfinite(results["test"]["rmse"])
+    assert set(results["baselines"]["popularity"]) == set(of_catalogue)
+
+
+def test_a_single_test_row_is_evaluated(data):
+    users, items, ratings, (train, validation, test) = data
+    results, _, _ = evaluate((users, items, ratings, (train, validation, test[:1])))
+    assert np.isfinite(results["test"]["rmse"])
+    assert np.isnan(results["test"]["r2"])

@@ -83,13 +83,29 @@ def test_paired_differences_equal_scipys_t_test():
     ("table", "complaint"),
     [
         ({"b": [1.0]}, "'a': no such model"),
-        ({"a": [1.0, np.nan]}, "finite value"),
-        ({"a": []}, "finite value"),
+        ({"a": [1.0, np.inf]}, "infinite value"),
     ],
 )
 def test_paired_refuses_gaps_and_strangers(table, complaint):
     with pytest.raises(DataError, match=complaint):
         selection.paired(pd.DataFrame(table), "a")
+
+
+def test_folds_without_a_metric_are_left_out_of_differences_choices_and_means():
+    """ROC AUC does not exist where all test rows of a fold are of one class."""
+    table = pd.DataFrame({"net": [0.8, np.nan, 0.9, 0.7], "base": [0.7, np.nan, 0.85, 0.6]})
+    pd.testing.assert_frame_equal(selection.paired(table, "base"), selection.paired(table.dropna(), "base"))
+    costs = {"net": 2, "base": 1}
+    chosen, without = (selection.choose(costs, costs, repeats=each) for each in (table, table.dropna()))
+    assert chosen == without
+    assert selection.mean_and_std(table.to_dict("records"))[0] == {
+        "net": pytest.approx(0.8),
+        "base": pytest.approx(2.15 / 3),
+    }
+    never = table.assign(net=np.nan)
+    found = selection.paired(never, "base").loc["net"]
+    assert np.isnan(found["difference"])
+    assert not found["significant"]
 
 
 def test_folds_widen_the_interval_as_nadeau_and_bengio_say():
@@ -159,7 +175,7 @@ def test_one_seed_is_no_test_and_metrics_without_direction_are_left_out():
         (runs(DEFAULT).drop(columns="seed"), "not the payoff of a search"),
         (runs(DEFAULT).query("settings == 'tuned'"), "not the payoff of a search"),
         (pd.concat([runs(DEFAULT)] * 2), "not the payoff of a search"),
-        (runs(DEFAULT).iloc[:-1], "finite value in every repeat"),
+        (runs(DEFAULT).iloc[:-1], "not the payoff of a search"),
         (runs(DEFAULT, "novelty"), "known better direction"),
     ],
 )

@@ -269,6 +269,13 @@ def test_each_baseline_gives_probabilities_of_every_class(stripes):
     assert accuracy["random_forest"] > accuracy["majority"] + 0.2
 
 
+def test_a_class_without_images_has_probability_zero(stripes):
+    images, labels = stripes
+    for share in image_baselines(images[:400], np.where(labels == 2, 4, labels)[:400], images[400:], 5).values():
+        assert (share[:, [2, 3]] == 0).all()
+        np.testing.assert_allclose(share.sum(axis=1), 1, atol=1e-6)
+
+
 def test_with_all_components_it_is_scikit_learns_logistic_regression(stripes):
     images, labels = stripes
     ours = image_baselines(images, labels, images, 3)["logistic_regression"]
@@ -283,8 +290,8 @@ def test_with_all_components_it_is_scikit_learns_logistic_regression(stripes):
     ("labels", "message"),
     [
         (np.zeros(3, int), "images and labels differ in number"),
-        (np.array([0, 0, 1, 1]), "each class needs a training row"),
-        (np.array([0, 1, 2, 3]), "each class needs a training row"),
+        (np.array([1, 1, 1, 1]), "only one class occurs in the training rows"),
+        (np.array([0, 1, 2, 3]), "a class is out of range"),
     ],
 )
 def test_wrong_labels_are_refused(labels, message):
