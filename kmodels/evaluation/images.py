@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from kmodels.errors import DataError
+from kmodels import checks
 from kmodels.evaluation.tabular import class_shares, probabilities
 
 FloatArray = npt.NDArray[np.float64]
@@ -46,9 +46,8 @@ def image_baselines(
         >>> {name: int(probability.argmax()) for name, probability in found.items() if name != "majority"}
         {'logistic_regression': 1, 'random_forest': 1}
     """
+    checks.same_length(images=images, labels=np.asarray(labels))
     target, shares = class_shares(labels, n_classes)
-    if len(images) != len(target):
-        raise DataError("images and labels differ in number", received=(len(images), len(target)))
     x, test = _flat(images), _flat(test_images)
     components = PCA(min(_COMPONENTS, *x.shape), svd_solver="randomized", random_state=seed)
     linear = make_pipeline(components, LogisticRegression(max_iter=300, tol=1e-3)).fit(x, target)

@@ -137,7 +137,7 @@ def paired(
     repeats, sign = len(table), 1 if better == "higher" else -1
     gaps = table.sub(table[baseline], axis="index")
     difference = gaps.mean()
-    reach = stats.t.ppf(0.975, repeats - 1) * gaps.std() * np.sqrt(1 / repeats + test_to_train)
+    reach = stats.t.ppf(0.975, repeats - 1) * gaps.std() * np.sqrt(1 / max(repeats, 1) + test_to_train)
     compared = {"difference": difference, "low": difference - reach, "high": difference + reach}
     found = pd.DataFrame({"mean": table.mean(), "std": table.std(), **compared})
     found.loc[baseline, list(compared)] = np.nan

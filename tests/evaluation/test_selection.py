@@ -83,7 +83,7 @@ def test_paired_differences_equal_scipys_t_test():
     ("table", "complaint"),
     [
         ({"b": [1.0]}, "'a': no such model"),
-        ({"a": [1.0, np.inf]}, "infinite value"),
+        ({"a": [1.0, np.inf]}, "missing or infinite"),
     ],
 )
 def test_paired_refuses_gaps_and_strangers(table, complaint):

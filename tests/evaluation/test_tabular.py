@@ -289,7 +289,7 @@ def test_with_all_components_it_is_scikit_learns_logistic_regression(stripes):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.zeros(3, int), "images and labels differ in number"),
+        (np.zeros(3, int), "the columns differ in length"),
         (np.array([1, 1, 1, 1]), "only one class occurs in the training rows"),
         (np.array([0, 1, 2, 3]), "a class is out of range"),
     ],
