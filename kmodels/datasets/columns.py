@@ -6,8 +6,7 @@ import csv
 import difflib
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from kmodels.errors import ConfigurationError, DataError
 
 #: A whole number in its usual form, which int64 can hold.
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_UTF_8_LETTER = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
 #: A decimal number in ASCII digits.
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
@@ -59,38 +57,6 @@ def parse_float(text: str) -> float:
     if math.isinf(number) or (number == 0 and re.match(r"[^eE]*[1-9]", text)):
         raise ValueError("out of range")
     return number
-
-
-@contextmanager
-def clear_errors(path: Path) -> Iterator[None]:
-    """Says of a file that it is missing or why it cannot be read."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise DataError("the file is missing", file=path) from None
-    except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror})", file=path) from error
-
-
-def decode(data: bytes, path: Path, latin_1: bool = False, first_line: int = 1) -> str:
-    """UTF-8 bytes as text, or latin-1 where that is allowed and they are no UTF-8."""
-    if b"\0" in data:
-        raise DataError(
-            "wrong encoding", file=path, expected="UTF-8 or latin-1 text", received="zero bytes, as in UTF-16"
-        )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        # Latin-1 has next to no letters that together are one in UTF-8: what has some is UTF-8 with a damaged byte.
-        if latin_1 and not _UTF_8_LETTER.search(data.decode("utf-8", "surrogateescape")):
-            return data.decode("latin-1")
-        raise DataError(
-            "wrong encoding",
-            file=path,
-            row=first_line + data.count(b"\n", 0, error.start),
-            expected="UTF-8 text",
-            received=data[error.start : error.start + 4],
-        ) from error
 
 
 def field_count_error(

@@ -22,7 +22,8 @@ import pandas as pd
 from kmodels.datasets.download import cache_folder, fetch_archive, resolve
 from kmodels.datasets.movielens_formats import FORMATS, read_splits, read_tables
 from kmodels.datasets.ratings import RatingTables, check_pairs, read
-from kmodels.datasets.tables import Table, sha256
+from kmodels.datasets.sources import sha256
+from kmodels.datasets.tables import Table
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["load"]

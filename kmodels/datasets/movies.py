@@ -19,8 +19,9 @@ import pandas as pd
 from kmodels.datasets import movie_fields as fields
 from kmodels.datasets.columns import match_columns
 from kmodels.datasets.download import resolve
-from kmodels.datasets.readers import find_table, open_table, table_files
-from kmodels.datasets.tables import Table, sha256
+from kmodels.datasets.readers import open_table
+from kmodels.datasets.sources import find_table, sha256, split_name, table_files
+from kmodels.datasets.tables import Table
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["load"]
@@ -116,7 +117,7 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separa
     for column in kept:
         if gaps := int((kept[column].isna() | kept[column].map(lambda value: value in ("", ()))).sum()):
             noted[f"missing {column}"] = gaps
-    name = "sample" if source == "sample" else path.stem
+    name = "sample" if source == "sample" else split_name(path)[0]
     return Movies(name, path, sha256(*files), kept.reset_index(drop=True), dropped, noted)
 
 

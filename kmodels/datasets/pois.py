@@ -25,8 +25,9 @@ import pandas as pd
 from kmodels.datasets.columns import NumberColumn, match_columns
 from kmodels.datasets.download import resolve
 from kmodels.datasets.pictures import check_picture
-from kmodels.datasets.readers import find_table, open_table
-from kmodels.datasets.tables import Table, parse_records, sha256
+from kmodels.datasets.readers import open_table
+from kmodels.datasets.sources import find_table, sha256, split_name
+from kmodels.datasets.tables import Table, parse_records
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["engagement", "load"]
@@ -140,7 +141,7 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
         }
     )
     return Pois(
-        name="sample" if source == "sample" else path.stem,
+        name="sample" if source == "sample" else split_name(path)[0],
         path=path,
         sha256=sha256(path, *(Path(file) for file in image if file)),
         table=table.assign(image=image)[~bad].reset_index(drop=True),

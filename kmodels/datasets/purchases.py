@@ -18,8 +18,9 @@ import pandas as pd
 
 from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
 from kmodels.datasets.download import resolve
-from kmodels.datasets.readers import find_table, open_table
-from kmodels.datasets.tables import Table, sha256
+from kmodels.datasets.readers import open_table
+from kmodels.datasets.sources import find_table, sha256, split_name
+from kmodels.datasets.tables import Table
 
 __all__ = ["load"]
 
@@ -117,7 +118,7 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Pur
         f"{name}_id" if name in _IDS else name: _categorical(name, column, whole) for name, column in found.items()
     }
     content["amount"] = whole.frame[amount.name].to_numpy()
-    name = "sample" if source == "sample" else file.stem
+    name = "sample" if source == "sample" else split_name(file)[0]
     return Purchases(name=name, path=file, sha256=sha256(file), table=pd.DataFrame(content))
 
 

@@ -14,7 +14,8 @@ import pandas as pd
 
 from kmodels.datasets.columns import DECIMAL, WHOLE, NumberColumn, match_columns, parse_float
 from kmodels.datasets.readers import open_table
-from kmodels.datasets.tables import Table, TableFile, sha256
+from kmodels.datasets.sources import sha256, split_name
+from kmodels.datasets.tables import Table, TableFile
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["RatingTables", "filter_ratings", "read"]
@@ -116,7 +117,7 @@ def read(
     if not scale[0] < scale[1]:
         raise DataError("all ratings are alike", file=file, column=names.get("rating", "rating"), received=scale[0])
     digest = sha256(file, *(Path(side) for side in (users, items) if side is not None))
-    return RatingTables(file.stem, "table", file, digest, ratings, known["user_id"], known["item_id"], scale)
+    return RatingTables(split_name(file)[0], "table", file, digest, ratings, known["user_id"], known["item_id"], scale)
 
 
 def filter_ratings(data: RatingTables, min_ratings: int = 5) -> RatingTables:

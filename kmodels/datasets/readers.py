@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.columns import NumberColumn, clear_errors, decode, field_count_error
+from kmodels.datasets.columns import NumberColumn, field_count_error, parse_float
+from kmodels.datasets.sources import clear_errors, decode, open_file, split_name
 from kmodels.datasets.tables import TableFile, as_frame
 from kmodels.errors import ConfigurationError, DataError
 
@@ -33,32 +34,11 @@ BATCH_ROWS = 2**14
 #: Characters of the longest field; one that never ends is an open quote.
 LONGEST_FIELD = 2**24
 
-#: Endings of the files that are taken for tables in a folder.
-SUFFIXES = (".csv", ".tsv", ".json", ".parquet", ".pq")
-
 _SEPARATORS = (",", ";", "\t")
 # pandas' C engine takes separators of one byte only. This one is a control character made for the purpose.
 _UNIT_SEPARATOR = b"\x1f"
 # What a number that is rounded to 0 has: a large exponent, or hundreds of digits.
 _TINY = re.compile(rb"[eE]-[0-9]{3}|[0-9.]{300}")
-
-
-def table_files(folder: Path) -> list[Path]:
-    """The tables in a folder, by name."""
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-
-
-def find_table(path: Path, *stems: str, leave_out: Sequence[str] = ()) -> Path:
-    """The table that a path means: a file, or a folder's only one of these names, else its only one of other names."""
-    if not path.is_dir():
-        return path
-    tables = [file for file in table_files(path) if not any(word in file.name for word in leave_out)]
-    found = [file for file in tables if file.stem.lower() in stems] or tables
-    if len(found) != 1:
-        expected = f"one table{' called ' if stems else ''}{' or '.join(stems)}, or the path of a file"
-        received = ", ".join(file.name for file in found) or "none"
-        raise DataError("not one table here", file=path, expected=expected, received=received)
-    return found[0]
 
 
 def open_table(
@@ -75,7 +55,7 @@ def open_table(
     null is empty. Text is UTF-8, or latin-1 where that is allowed; empty lines are left out. Without a separator it is
     whichever of comma, semicolon and tab the header has most of.
     """
-    match path.suffix.lower():
+    match split_name(path)[1]:
         case ".parquet" | ".pq":
             return _open_parquet(path)
         case ".json":
@@ -112,7 +92,7 @@ class _Layout:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """A text file after its byte order mark; where lines end in carriage returns alone, they end in newlines here."""
-    with clear_errors(path), path.open("rb") as file:
+    with open_file(path) as file:
         head = file.readline()
         if b"\r" in head.rstrip(b"\r\n"):
             content = (head + file.read()).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -249,12 +229,13 @@ def _open_json(path: Path) -> TableFile:
     if not text.strip():
         raise DataError("the file is empty", file=path)
     try:
-        content: Any = json.loads(text)
-    except json.JSONDecodeError as error:
+        content: Any = _parse_json(text)
+    except ValueError as error:
         try:
-            content = [json.loads(line) for line in text.split("\n") if line.strip()]
-        except json.JSONDecodeError:
-            raise DataError(f"not JSON ({error.msg})", file=path, row=error.lineno) from error
+            content = [_parse_json(line) for line in text.split("\n") if line.strip()]
+        except ValueError:
+            message, line = getattr(error, "msg", error), getattr(error, "lineno", None)
+            raise DataError(f"not JSON ({message})", file=path, row=line) from error
     if isinstance(content, dict) and all(isinstance(column, list) for column in content.values()):
         lengths = {len(column) for column in content.values()}
         if len(lengths) > 1:
@@ -274,6 +255,19 @@ def _open_json(path: Path) -> TableFile:
     return TableFile(path, tuple(dict.fromkeys(name for record in content for name in record)), chunks)
 
 
+def _parse_json(text: str) -> Any:
+    """Parses JSON; a ValueError says why it is none, or cannot be represented."""
+    try:
+        content = json.loads(text, parse_float=parse_float)
+        if "\\u" in text:
+            json.dumps(content, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("too many brackets in one another") from None
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair") from None
+    return content
+
+
 def _as_text(value: Any) -> str:
     if value is None:
         return ""
@@ -290,11 +284,9 @@ def _open_parquet(path: Path) -> TableFile:
         raise ConfigurationError(
             f"reading Parquet needs pyarrow: pip install 'kmodels[parquet]'. Received: {path}"
         ) from error
-    try:
-        with clear_errors(path):
-            file = parquet.ParquetFile(path)
-    except arrow.ArrowException as error:
-        raise DataError(f"not a Parquet file ({error})", file=path) from error
+    with _parquet_errors(path):
+        file = parquet.ParquetFile(path, page_checksum_verification=True)
+        names = tuple(file.schema_arrow.names)
 
     def numeric(array: Any, column: NumberColumn) -> npt.NDArray[Any] | None:
         try:
@@ -305,14 +297,27 @@ def _open_parquet(path: Path) -> TableFile:
 
     def chunks(labels: Sequence[str], numbers: Sequence[NumberColumn]) -> Iterator[pd.DataFrame]:
         row = 1
-        for batch in file.iter_batches(BATCH_ROWS, columns=[*labels, *(column.name for column in numbers)]):
-            quick = {column.name: numeric(batch.column(column.name), column) for column in numbers}
-            # What is no number is found, and named, as text.
-            others = [column for column in numbers if quick[column.name] is None]
-            names = (*labels, *(column.name for column in others))
-            texts = {name: batch.column(name).cast(arrow.string()).fill_null("").to_pylist() for name in names}
-            frame = as_frame(path, texts, range(row, row + len(batch)), others)
-            yield frame.assign(**{name: values for name, values in quick.items() if values is not None})
-            row += len(batch)
+        with _parquet_errors(path):
+            for batch in file.iter_batches(BATCH_ROWS, columns=[*labels, *(column.name for column in numbers)]):
+                quick = {column.name: numeric(batch.column(column.name), column) for column in numbers}
+                # What is no number is found, and named, as text.
+                others = [column for column in numbers if quick[column.name] is None]
+                wanted = (*labels, *(column.name for column in others))
+                texts = {name: batch.column(name).cast(arrow.string()).fill_null("").to_pylist() for name in wanted}
+                frame = as_frame(path, texts, range(row, row + len(batch)), others)
+                yield frame.assign(**{name: values for name, values in quick.items() if values is not None})
+                row += len(batch)
 
-    return TableFile(path, tuple(file.schema_arrow.names), chunks)
+    return TableFile(path, names, chunks)
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
+    try:
+        with clear_errors(path):
+            yield
+    except DataError:
+        raise
+    except Exception as error:
+        # pyarrow raises whatever a damaged file makes it trip over: ArrowInvalid, UnicodeDecodeError, MemoryError …
+        raise DataError(f"not a Parquet file, or a damaged one ({error})", file=path) from error

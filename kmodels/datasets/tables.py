@@ -7,7 +7,6 @@ million small integers. `readers.open_table` reads them.
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from kmodels.datasets.columns import NumberColumn, parse_columns
+from kmodels.datasets.sources import split_name
 from kmodels.errors import DataError
 
 __all__ = ["parse_columns"]
@@ -51,7 +51,7 @@ class Table:
         self, message: str, row: int, column: str, expected: str = "text", received: object | None = None
     ) -> DataError:
         """The error of one field, given the row's position from 0."""
-        is_json = self.file.suffix.lower() == ".json"
+        is_json = split_name(self.file)[1] == ".json"
         return DataError(
             f"record {self.line(row)}: {message}" if is_json else message,
             file=self.file,
@@ -158,16 +158,6 @@ def as_frame(
     return table.frame.assign(**{column.name: table.numbers(column) for column in numbers})
 
 
-def sha256(*paths: Path) -> str:
-    """Hexadecimal digest of the bytes of files, one after the other."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def parse_records(text: str) -> list[Any]:
     """Reads a list written as JSON or as Python writes it; nothing is executed."""
     try:
@@ -179,4 +169,8 @@ def parse_records(text: str) -> list[Any]:
             raise ValueError("not a list") from None
     if not isinstance(content, list):
         raise ValueError("not a list")
+    try:
+        json.dumps(content, ensure_ascii=False, default=str).encode()
+    except (UnicodeEncodeError, RecursionError):
+        raise ValueError("half of a surrogate pair") from None
     return content

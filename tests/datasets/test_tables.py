@@ -1,5 +1,7 @@
 """Tables in chunks, column maps, and the line of whatever is wrong."""
 
+import gzip
+import os
 import sys
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels.datasets import readers
+from kmodels.datasets import readers, sources
 from kmodels.datasets.columns import NumberColumn, match_columns, parse_columns
 from kmodels.datasets.readers import open_table
 from kmodels.errors import ConfigurationError, DataError
@@ -246,3 +248,85 @@ def test_a_malformed_row_near_the_end_blames_no_valid_one(write):
     assert set(whole.frame["timestamp"]) == {1260759144}
     with pytest.raises(DataError, match=r"line 12, column 'timestamp': not a whole number; .* received 'soon'"):
         open_table(write("userId,movieId,rating,timestamp\n" + rows + "6,31,3.0,soon\n")).read((), numbers)
+
+
+# --- compressed, damaged, hostile ---
+
+
+@pytest.mark.parametrize(
+    "name", ["table.csv.gz", "TABLE.CSV", "table.json", "TABLE.JSON", "table.json.gz", "table.tsv"]
+)
+def test_endings_of_names(tmp_path, name):
+    path = tmp_path / name
+    content = (
+        b'[{"id": "a", "paid": 1}, {"id": "b", "paid": 2.5}]' if "json" in name.lower() else b"id,paid\na,1\nb,2.5\n"
+    )
+    content = content.replace(b",", b"\t") if name.endswith("tsv") else content
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert read(path)[0] == {"id": ["a", "b"], "paid": [1, 2.5]}
+
+
+def test_a_file_that_unpacks_to_far_more_is_refused_early(write, monkeypatch):
+    monkeypatch.setattr(sources, "MOST_BYTES", 2**16)
+    path = write(gzip.compress(b"id,paid\n" + b"aaaa,1\n" * 2**20), "table.csv.gz")
+    with pytest.raises(DataError, match="unpacks to too much; expected at most"):
+        read(path)
+    path = write(gzip.compress(b'[{"id": "' + b"a" * 2**23 + b'", "paid": 1}]'), "table.json.gz")
+    with pytest.raises(DataError, match="unpacks to too much"):
+        read(path)
+
+
+def test_damaged_archives_and_what_is_no_file_are_refused(write, tmp_path):
+    whole = gzip.compress(b"id,paid\n" + b"".join(b"%d,%d\n" % (i, i * 7 % 13) for i in range(5000)))
+    rng = np.random.default_rng(0)
+    for place in (*range(12), *rng.integers(12, len(whole), 40), len(whole) - 3):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        for content in (bytes(damaged), whole[:place]):
+            path = write(content, "table.csv.gz")
+            try:
+                found = read(path)[0]["paid"]
+            except DataError:
+                continue
+            assert found == [i * 7 % 13 for i in range(5000)]
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path, tmp_path / "pipe.csv"):
+        with pytest.raises(DataError, match="not a file"):
+            open_table(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "not JSON"),
+        ('[{"id": "a", "paid": ' + "9" * 5000 + "}]", "not JSON"),
+        ('[{"id": "a", "paid": ' + "9" * 400 + "}]", "record 1: out of range"),
+        ('[{"id": "a", "paid": 1e400}]', "not JSON .out of range"),
+        ('[{"id": "a", "paid": 1e-400}]', "not JSON .out of range"),
+        ('[{"id": "\\ud800", "paid": 1}]', "half of a surrogate pair"),
+        ('[{"id": "a", "paid": NaN}]', "record 1: not a number"),
+        ('{"id": "a", "paid": 1}\n{"id": "b", "paid": 2', "not JSON"),
+    ],
+)
+def test_json_that_cannot_be_read_is_refused(write, text, message):
+    with pytest.raises(DataError, match=message):
+        read(write(text, "table.json"))
+
+
+def test_damaged_parquet_is_refused_or_read_as_it_was(parquet, tmp_path):
+    pandas_frame = {"id": [f"u{i % 7}" for i in range(300)], "paid": [i % 11 / 2 for i in range(300)]}
+    path = parquet(**pandas_frame)
+    whole, rng = path.read_bytes(), np.random.default_rng(1)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(
+            bytes(damaged[: rng.integers(len(whole) // 2, len(whole) + 1)]) if rng.random() < 0.2 else damaged
+        )
+        try:
+            read(path)
+        except DataError:
+            refused += 1
+    assert refused > 50
