@@ -78,15 +78,15 @@ def parse_columns(text: str, known: Collection[str]) -> dict[str, str]:
 
     Args:
         text: Pairs of our name and the table's, joined by ``=`` and separated by commas. A pair whose table name holds
-            a comma is in double quotes. Empty: no pair.
+            a comma is in double quotes. A pair without a table name leaves the column out. Empty: no pair.
         known: The names on the left that may occur.
 
     Returns:
         Our name -> the table's name, in the order given; spaces around names are taken off.
 
     Raises:
-        ConfigurationError: If a pair has no ``=`` or an empty side, a name is not one of `known`, or a name, ours or
-            the table's, occurs twice.
+        ConfigurationError: If a pair has no ``=`` or nothing before it, a name is not one of `known`, or a name, ours
+            or the table's, occurs twice.
 
     Example:
         >>> parse_columns('price=Cost, "city=Town, or village"', ("price", "city"))
@@ -99,7 +99,7 @@ def parse_columns(text: str, known: Collection[str]) -> dict[str, str]:
     mapping: dict[str, str] = {}
     for pair in pairs:
         ours, equals, theirs = (part.strip() for part in pair.partition("="))
-        if not (ours and equals and theirs):
+        if not (ours and equals):
             raise ConfigurationError(f"a column map is a list of ours=theirs, separated by commas. Received: {pair!r}")
         if ours in mapping:
             raise ConfigurationError(f"the column map names {ours!r} twice. Received: {text!r}")
@@ -119,7 +119,7 @@ def match_columns(
     _check_map(mapping, defaults)
     has = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
     for ours, theirs in mapping.items():
-        if theirs not in names:
+        if theirs and theirs not in names:
             near = difflib.get_close_matches(theirs, names, 1)
             hint = f"; the nearest is '{near[0]}'" if near else ""
             raise DataError(
@@ -128,7 +128,7 @@ def match_columns(
     found = {}
     for ours, looked_for in defaults.items():
         candidates = [mapping[ours]] if ours in mapping else [name for name in looked_for if name in names]
-        if candidates:
+        if any(candidates):
             found[ours] = theirs = candidates[0]
             if list(names).count(theirs) > 1:
                 raise DataError("the header names this column twice", file=file, row=1, column=theirs)
@@ -149,7 +149,7 @@ def _check_map(mapping: Mapping[str, str], known: Collection[str]) -> None:
     for ours, theirs in mapping.items():
         if ours not in known:
             raise ConfigurationError(f"a column map knows the names {', '.join(known)}. Received: {ours!r}")
-        if theirs in by_column:
+        if theirs and theirs in by_column:
             raise ConfigurationError(
                 f"a column map uses the table's column {theirs!r} twice, as {by_column[theirs]!r} and as {ours!r}"
             )

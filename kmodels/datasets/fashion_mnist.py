@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 28 × 28 grey pictures of ten kinds of garments, from the four IDX files as published.
+"""Fashion-MNIST: 28 × 28 grey pictures of ten kinds of garments, from IDX files as published or Kaggle's tables.
 
 Source: H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
 Algorithms", 2017, https://arxiv.org/abs/1708.07747. MNIST's own files have the same format and are read as well.
@@ -6,12 +6,10 @@ Algorithms", 2017, https://arxiv.org/abs/1708.07747. MNIST's own files have the 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import math
 import struct
 import sys
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kmodels.datasets.columns import NumberColumn
 from kmodels.datasets.download import cache_folder, fetch_file, resolve
+from kmodels.datasets.readers import open_table
+from kmodels.datasets.sources import open_file
 from kmodels.errors import DataError
 
 __all__ = ["load"]
@@ -68,7 +69,7 @@ class FashionMnist:
     Attributes:
         name: ``"sample"``, ``"fashion-mnist"`` or the folder's name.
         path: The folder the files were read from.
-        sha256: Hexadecimal digest of the four files' uncompressed bytes, in the order of `CHECKSUMS`.
+        sha256: Hexadecimal digest of the files' uncompressed bytes, in the order of `CHECKSUMS`.
         train_images: uint8 (rows, 28, 28, 1), 0 (background) to 255.
         train_labels: int32 (rows,), 0 to 9, positions in `LABELS`.
         test_images: uint8 (rows, 28, 28, 1).
@@ -90,7 +91,9 @@ def load(source: str | Path, cache: str | Path | None = None) -> FashionMnist:
     Args:
         source: ``"sample"``, the generated pictures in a checkout of kmodels; ``"fashion-mnist"``, read from Debian's
             package `dataset-fashion-mnist` where that is installed, else downloaded once into the cache, the checksums
-            verified; else the path of a folder with the four IDX files, each compressed by gzip (``.gz``) or not.
+            verified; else the path of a folder with the four IDX files, each compressed by gzip (``.gz``) or not, of
+            torchvision's folder that has them in ``raw``, or of one with Kaggle's ``fashion-mnist_train.csv`` and
+            ``fashion-mnist_test.csv``.
         cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is unset.
 
     Returns:
@@ -114,34 +117,13 @@ def load(source: str | Path, cache: str | Path | None = None) -> FashionMnist:
         name = folder.resolve().name
     if not folder.is_dir():
         raise DataError("not a folder", file=folder, expected=f"the folder that holds {', '.join(CHECKSUMS)}")
+    # torchvision's folder has another one inside.
+    inside = (folder / "raw", folder / "FashionMNIST" / "raw")
+    folder = next((each for each in inside if each.is_dir()), folder)
     digest = hashlib.sha256()
-    arrays: dict[str, npt.NDArray[np.uint8]] = {}
-    for published in CHECKSUMS:
-        file = _find(folder, published.removesuffix(".gz"))
-        content = _read_bytes(file)
-        digest.update(content)
-        magic, shape = (_IMAGES_MAGIC, (SIZE, SIZE)) if "images" in published else (_LABELS_MAGIC, ())
-        arrays[published.split("-idx")[0]] = _parse(content, file, magic, shape)
-    for part in ("train", "t10k"):
-        images, labels = arrays[f"{part}-images"], arrays[f"{part}-labels"]
-        file = _find(folder, f"{part}-labels-idx1-ubyte")
-        if len(images) != len(labels):
-            expected = f"{len(images)} labels"
-            raise DataError("pictures and labels differ in number", file=file, expected=expected, received=len(labels))
-        if (labels >= len(LABELS)).any():
-            row = int(np.argmax(labels >= len(LABELS)))
-            raise DataError(
-                f"label {row + 1} is unknown", file=file, expected=f"0 to {len(LABELS) - 1}", received=int(labels[row])
-            )
-    return FashionMnist(
-        name=name,
-        path=folder,
-        sha256=digest.hexdigest(),
-        train_images=arrays["train-images"][..., None],
-        train_labels=arrays["train-labels"].astype(np.int32),
-        test_images=arrays["t10k-images"][..., None],
-        test_labels=arrays["t10k-labels"].astype(np.int32),
-    )
+    train_images, train_labels = _read_part(folder, "train", digest)
+    test_images, test_labels = _read_part(folder, "t10k", digest)
+    return FashionMnist(name, folder, digest.hexdigest(), train_images, train_labels, test_images, test_labels)
 
 
 def _downloaded(cache: Path) -> Path:
@@ -153,6 +135,25 @@ def _downloaded(cache: Path) -> Path:
     return folder
 
 
+def _read_part(folder: Path, part: str, digest: Any) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    """Pictures (rows, 28, 28, 1) and labels (rows,) of "train" or "t10k"."""
+    table = folder / f"fashion-mnist_{'test' if part == 't10k' else part}.csv"
+    if table.is_file():
+        digest.update(table.read_bytes())
+        values = _read_csv(table)
+        return values[:, 1:].reshape(-1, SIZE, SIZE, 1), values[:, 0].astype(np.int32)
+    images = _read_idx(_find(folder, f"{part}-images-idx3-ubyte"), _IMAGES_MAGIC, (SIZE, SIZE), digest)
+    file = _find(folder, f"{part}-labels-idx1-ubyte")
+    labels = _read_idx(file, _LABELS_MAGIC, (), digest)
+    if len(images) != len(labels):
+        expected = f"{len(images)} labels"
+        raise DataError("pictures and labels differ in number", file=file, expected=expected, received=len(labels))
+    if (labels >= len(LABELS)).any():
+        row, expected = int(np.argmax(labels >= len(LABELS))), f"0 to {len(LABELS) - 1}"
+        raise DataError(f"label {row + 1} is unknown", file=file, expected=expected, received=int(labels[row]))
+    return images[..., None], labels.astype(np.int32)
+
+
 def _find(folder: Path, name: str) -> Path:
     for file in (folder / f"{name}.gz", folder / name):
         if file.is_file():
@@ -160,20 +161,25 @@ def _find(folder: Path, name: str) -> Path:
     raise DataError("the file is missing", file=folder / f"{name}.gz", expected="it, or the same without .gz")
 
 
-def _read_bytes(file: Path) -> bytes:
-    try:
-        data = file.read_bytes()
-        return gzip.decompress(data) if file.suffix == ".gz" else data
-    except (EOFError, zlib.error, gzip.BadGzipFile, struct.error) as error:
-        raise DataError(
-            f"the file is damaged or cut short ({error})", file=file, expected="a whole gzip file"
-        ) from error
-    except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror})", file=file) from error
+def _read_csv(file: Path) -> npt.NDArray[np.uint8]:
+    """The label and the pixels of each row of a table as on Kaggle, (rows, 785)."""
+    table = open_table(file)
+    label = NumberColumn("label", "int64", 0, len(LABELS) - 1, f"0 to {len(LABELS) - 1}")
+    pixels = [NumberColumn(f"pixel{number}", "int64", 0, 255, "0 to 255") for number in range(1, SIZE**2 + 1)]
+    if table.names != tuple(column.name for column in (label, *pixels)):
+        received = ", ".join(table.names)
+        raise DataError("unknown header", file=file, row=1, expected="label, pixel1 to pixel784", received=received)
+    chunks = [chunk.to_numpy(np.uint8) for chunk in table.chunks((), [label, *pixels])]
+    if not chunks:
+        raise DataError("the table has no row", file=file)
+    return np.concatenate(chunks)
 
 
-def _parse(content: bytes, file: Path, magic: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Parses an IDX file: magic number, sizes (all big-endian, 4 bytes), then the values, one byte each."""
+def _read_idx(file: Path, magic: int, shape: tuple[int, ...], digest: Any) -> npt.NDArray[np.uint8]:
+    """Reads an IDX file: magic number, sizes (all big-endian, 4 bytes), then the values, one byte each."""
+    with open_file(file) as opened:
+        content = opened.read()
+    digest.update(content)
     header = 4 * (2 + len(shape))
     found = int.from_bytes(content[:4], "big")
     if len(content) >= 4 and found != magic:

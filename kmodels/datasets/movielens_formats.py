@@ -7,6 +7,7 @@ for RecBole's atomic files in https://recbole.io/docs/user_guide/data/atomic_fil
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,7 +158,11 @@ def _read_side(
     """Reads what is wanted of a table of users or items; all of a file without a header, which has `names`."""
     table = open_table(file, names=names, separator=separator, quoted=separator == ",", latin_1=bool(names))
     found = _find_columns(table, names or wanted, names or required)
-    return table.read(list(found.values())).select(found)
+    whole = table.read(list(found.values()))
+    optional = [name for name in wanted if name in found and name not in required]
+    if empty := [found.pop(name) for name in optional if not whole.labels(found[name])[0]]:
+        warnings.warn(f"{file.name}: columns without any value are left out: {', '.join(empty)}", stacklevel=2)
+    return whole.select(found)
 
 
 def _read_ratings(file: Path, separator: str, names: Sequence[str] = ()) -> Table:

@@ -75,6 +75,8 @@ def find_picture(name: str | Path, root: str | Path) -> Path:
     try:
         base = Path(root).resolve()
         path = _inside(base / name, base)
+        if not path.exists() and "\\" in str(name):
+            path = _inside(base / str(name).replace("\\", "/"), base)
         if path.is_dir():
             pictures = sorted(
                 file.name

@@ -134,3 +134,38 @@ def test_sample_is_balanced():
     assert np.bincount(data.test_labels).tolist() == [100] * 10
     size = sum(file.stat().st_size for file in Path(data.path).iterdir())
     assert size < 2_000_000
+
+
+def as_csv(part):
+    header = ",".join(["label", *(f"pixel{number}" for number in range(1, 785))])
+    rows = np.column_stack([LABELS[part], IMAGES[part].reshape(-1, 784)])
+    return header + "\n" + "".join(",".join(map(str, row)) + "\n" for row in rows.tolist())
+
+
+def test_kaggles_tables_are_read(tmp_path):
+    (tmp_path / "fashion-mnist_train.csv").write_text(as_csv("train"))
+    (tmp_path / "fashion-mnist_test.csv").write_text(as_csv("t10k"))
+    data = fashion_mnist.load(tmp_path)
+    np.testing.assert_array_equal(data.train_images[..., 0], IMAGES["train"])
+    np.testing.assert_array_equal(data.test_labels, LABELS["t10k"])
+    assert (data.test_images.dtype, data.test_labels.dtype) == (np.uint8, np.int32)
+    content = b"".join((tmp_path / f"fashion-mnist_{part}.csv").read_bytes() for part in ("train", "test"))
+    assert data.sha256 == hashlib.sha256(content).hexdigest()
+    for old, new, message in (
+        ("\n2,", "\n10,", "line 2, column 'label': out of range; expected 0 to 9; received '10'"),
+        ("pixel784", "pixel785", "line 1: unknown header; expected label, pixel1 to pixel784"),
+    ):
+        (tmp_path / "fashion-mnist_test.csv").write_text(as_csv("t10k").replace(old, new, 1))
+        with pytest.raises(DataError, match=message):
+            fashion_mnist.load(tmp_path)
+
+
+def test_torchvisions_folder_is_read(write, tmp_path):
+    expected = fashion_mnist.load(write(compress=False))
+    inner = tmp_path / "root" / "FashionMNIST" / "raw"
+    inner.mkdir(parents=True)
+    for name in FILES:
+        (tmp_path / name).rename(inner / name)
+    for folder in (tmp_path / "root", tmp_path / "root" / "FashionMNIST", inner):
+        data = fashion_mnist.load(folder)
+        assert (data.name, data.sha256) == (folder.name, expected.sha256)

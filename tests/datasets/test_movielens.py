@@ -225,3 +225,49 @@ def test_a_film_table_with_one_damaged_byte_is_refused(tmp_path):
     (tmp_path / "films.csv").write_bytes(text.replace(b"aged", b"ag\xe9d"))
     with pytest.raises(DataError, match="line 3: wrong encoding"):
         movies.load(tmp_path / "films.csv")
+
+
+# --- what releases and exports leave out or add ---
+
+
+def test_movielens_10m_has_no_users(write, tiny):
+    films = tiny.files["ml-1m"]["movies.dat"].replace("40::Nameless::", "40::Nameless::(no genres listed)").encode()
+    changed = {"users.dat": None, "movies.dat": films, "ratings.dat": tiny.rows("::").replace("::3::", "::3.5::", 1)}
+    data = movielens.load(write("ml-1m", changed))
+    assert data.users.columns.tolist() == ["user_id"]
+    assert data.ratings["rating"].tolist() == [5, 3.5, 4, 1, 2]
+
+
+def test_recbole_without_users(write):
+    data = movielens.load(write("recbole", {"x.user": None}))
+    assert data.users["user_id"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["csv", "recbole"])
+def test_an_index_column_a_quoted_header_and_no_timestamps(write, kind, tiny):
+    expected, name = movielens.load(write(kind)), tiny.ratings_file[kind]
+    separator = tiny.separator[kind]
+    header, *rows = tiny.files[kind][name].splitlines()
+    index = [f"{header and separator}{header}", *(f"{number}{separator}{row}" for number, row in enumerate(rows))]
+    found = movielens.load(write(kind, {name: "\n".join(index)}))
+    pd.testing.assert_frame_equal(found.ratings, expected.ratings)
+    without = "\n".join(row.rpartition(separator)[0] for row in (header, *rows))
+    found = movielens.load(write(kind, {name: without}))
+    pd.testing.assert_frame_equal(found.ratings, expected.ratings.drop(columns="timestamp"))
+    assert not found.has_times
+    if kind == "csv":
+        quoted = ",".join(f'"{each}"' for each in header.split(","))
+        for text in ([quoted, *rows], [quoted, *(",".join(f'"{each}"' for each in row.split(",")) for row in rows)]):
+            pd.testing.assert_frame_equal(
+                movielens.load(write(kind, {name: "\n".join(text)})).ratings, expected.ratings
+            )
+
+
+def test_optional_columns_without_any_value_are_left_out(write, tiny):
+    users = tiny.files["recbole"]["x.user"]
+    for old in ("24", "53", "33"):
+        users = users.replace(f"\t{old}\t", "\t\t")
+    users = users.replace("technician", "").replace("other", "").replace("writer", "")
+    with pytest.warns(UserWarning, match="x.user: columns without any value are left out: age:token, occ"):
+        found = movielens.load(write("recbole", {"x.user": users})).users
+    assert sorted(found) == ["gender", "is_male", "user_id", "zip_code"]

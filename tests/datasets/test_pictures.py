@@ -380,3 +380,14 @@ def test_check_decodes(tmp_path):
     assert find_picture("bad.jpg", tmp_path).name == "bad.jpg"
     with pytest.raises(DataError, match="damaged"):
         check_picture("bad.jpg", tmp_path)
+
+
+def test_separators_of_windows(tmp_path):
+    (tmp_path / "images").mkdir()
+    save(tmp_path / "images" / "a.png", Image.new("L", (2, 2)))
+    assert find_picture("images\\a.png", tmp_path) == (tmp_path / "images" / "a.png").resolve()
+    save(tmp_path / "b\\c.png", Image.new("L", (2, 2)))
+    assert find_picture("b\\c.png", tmp_path).name == "b\\c.png"
+    for name in ("..\\a.png", "images\\..\\..\\a.png"):
+        with pytest.raises(DataError, match="leaves the data folder"):
+            find_picture(name, tmp_path)

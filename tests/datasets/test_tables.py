@@ -213,6 +213,7 @@ KNOWN = ("budget", "revenue", "title")
             {"budget": "Production Budget", "revenue": "Worldwide Gross"},
         ),
         (" title = Name , budget=b", {"title": "Name", "budget": "b"}),
+        ("budget=,title= ", {"budget": "", "title": ""}),
         ('"title=Name, original",budget=a=b', {"title": "Name, original", "budget": "a=b"}),
     ],
 )
@@ -224,7 +225,6 @@ def test_pairs_are_read(text, expected):
     ("text", "message"),
     [
         ("budget", "list of ours=theirs.*'budget'"),
-        ("budget=", "list of ours=theirs"),
         ("=Cost", "list of ours=theirs"),
         ("budget=a,", "list of ours=theirs"),
         ("price=Cost", "knows the names budget, revenue, title. Received: 'price'"),
@@ -330,3 +330,11 @@ def test_damaged_parquet_is_refused_or_read_as_it_was(parquet, tmp_path):
         except DataError:
             refused += 1
     assert refused > 50
+
+
+def test_a_column_that_would_be_matched_is_left_out_on_demand():
+    looked_for = {"id": ["id"], "note": ["note"], "paid": ["paid"]}
+    names = ("id", "note", "paid")
+    assert match_columns(names, {"note": "", "paid": ""}, looked_for, ["id"], Path("x")) == {"id": "id"}
+    with pytest.raises(DataError, match="the required column 'id' is missing"):
+        match_columns(names, {"id": ""}, looked_for, ["id"], Path("x"))
