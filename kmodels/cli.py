@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kmodels.datasets import download
-from kmodels.errors import KModelsError
+from kmodels.errors import KModelsError, printable
 
 __all__ = [
     "add_search_flags",
@@ -210,6 +210,11 @@ def run(
     finally:
         gc.unfreeze()  # for a process that runs several recipes
     raise SystemExit(0)
+
+
+def show(text: str) -> None:
+    """Prints lines of text, its control characters as escapes."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
 
 
 @contextmanager

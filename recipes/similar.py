@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     vocabulary = ids[args.column]
     value = int(args.value) if isinstance(vocabulary.values[0], int) and args.value.isdigit() else args.value
     found = serving.similar(vectors(args.run, args.column), vocabulary, [value], args.n)
-    print(found.drop(columns="value").to_string(index=False, float_format="{:.4f}".format))
+    cli.show(found.drop(columns="value").to_string(index=False, float_format="{:.4f}".format))
 
 
 def vectors(run: Path, column: str) -> np.ndarray:

@@ -11,9 +11,11 @@ from matplotlib import font_manager
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter, LogFormatter
+from matplotlib.ticker import LogFormatter
 
 from kmodels.errors import printable
+
+_LONGEST = 60  # letters of a line, about as many as a figure is wide
 
 
 class PlainFigure(Figure):
@@ -23,13 +25,13 @@ class PlainFigure(Figure):
         """Draws all texts as they are, but for the powers at the ticks of logarithmic axes, which are Matplotlib's."""
         texts = set(self.findobj(Text))
         for axis in (axis for axes in self.axes for axis in (axes.xaxis, axes.yaxis)):
-            formatter = axis.get_major_formatter()
-            if isinstance(formatter, LogFormatter):
+            labels = [label.get_text() for label in axis.get_ticklabels()]
+            if isinstance(axis.get_major_formatter(), LogFormatter):
                 texts.difference_update(axis.get_ticklabels(which="both"))
-            elif isinstance(formatter, FixedFormatter):
-                formatter.seq = list(map(_lines, formatter.seq))
+            elif (plain := list(map(_plain, labels))) != labels:  # an axis sets its labels anew
+                axis.set_ticks(axis.get_ticklocs(), plain)
         for text in texts:
-            text.set(parse_math=False, usetex=False, text=_lines(text.get_text()))
+            text.set(parse_math=False, usetex=False, text=_plain(text.get_text()))
             own = _letters(font_manager.findfont(text.get_fontproperties()))
             missing = frozenset(letter for letter in text.get_text() if not letter.isspace()) - own
             if missing and (families := _families(missing)):
@@ -39,8 +41,8 @@ class PlainFigure(Figure):
             super().draw(renderer)
 
 
-def _lines(text: str) -> str:
-    return "\n".join(map(printable, text.split("\n")))
+def _plain(text: str) -> str:
+    return "\n".join(printable(line, _LONGEST) for line in text.split("\n"))
 
 
 @cache

@@ -98,7 +98,7 @@ def name_rows(axes: Axes, names: Sequence[str], bold: Sequence[str] = ()) -> Non
     """Name rows above their marks, row 0 on top: on a phone the bars then have the panel's whole width."""
     for row, name in enumerate(names):
         weight = "bold" if name in bold else "normal"
-        label(axes, (0, row - 0.24), (2, 2), str(name), weight=weight, xycoords=("axes fraction", "data"))
+        label(axes, (0, row - 0.24), (2, 2), brief(str(name), 44), weight=weight, xycoords=("axes fraction", "data"))
     axes.set_yticks([])
     axes.set_ylim(len(names) - 0.6, -0.85)
 
@@ -139,6 +139,11 @@ def short(value: float, like: float | None = None) -> str:
     scale, letter = (1e9, "bn") if size >= 1e9 else (1e6, "M") if size >= 1e6 else (1.0, "")
     decimals = 2 if letter else int(np.clip(3 - np.floor(np.log10(max(size, 1))), 0, 3))
     return f"{value / scale:,.{decimals}f}{letter}".replace("-", "−")
+
+
+def brief(text: str, most: int) -> str:
+    """The beginning of a text, where it is longer than that many letters."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def signed(value: float, like: float | None = None) -> str:

@@ -357,12 +357,12 @@ class Run:
         inputs = {tensor.name: (tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs}
         write_model_card(self.folder, card, record, inputs=inputs, **context)
         rows = record.data.get("split", {}).get("test")
-        _print(f"\nTest figures{'' if rows is None else f', {rows:,} rows'}:")
+        cli.show(f"\nTest figures{'' if rows is None else f', {rows:,} rows'}:")
         table = comparisons.figures(record, headline, found) if table is None else table
-        _print(table.to_string(float_format="{:,.4g}".format, na_rep="-"))
+        cli.show(table.to_string(float_format="{:,.4g}".format, na_rep="-"))
         warnings = [f"warning: {printable(text)}" for text in record.all_warnings if text not in self.warnings]
         for line in filter(None, (record.choice, *lines, *warnings, f"Report: {self.folder / 'report.html'}")):
-            _print(line)
+            cli.show(line)
 
     def _is_worker(self) -> bool:
         if not getattr(self.args, "tune", None):
@@ -370,7 +370,3 @@ class Run:
         from kmodels import tuning  # needs KerasTuner, an extra
 
         return tuning.workers.role() == "worker"
-
-
-def _print(text: str) -> None:
-    print("\n".join(map(printable, text.split("\n"))), flush=True)

@@ -572,7 +572,7 @@ def test_text_stays_inside_every_figure_and_no_global_figure_is_left():
     assert pyplot is None or pyplot.get_fignums() == []
 
 
-@pytest.mark.parametrize("words", ["$$", "$25k-$50k", "\x00_$5_$10\n"])
+@pytest.mark.parametrize("words", ["$$", "$25k-$50k", "\x00_$5_$10\n", "long" * 90])
 def test_no_text_of_the_data_is_markup(words, monkeypatch):
     labels = [words, r"$\frac$", ""]
     table = pd.DataFrame({words: [words, "b", "$"], "n": ["a", "b", "c"]})
@@ -602,7 +602,11 @@ def test_no_text_of_the_data_is_markup(words, monkeypatch):
 
     monkeypatch.setattr(MathTextParser, "parse", recorded)
     for figure in drawn:
-        assert style.png(figure)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert style.png(figure)
+        shown = [text.get_text() for axes in figure.axes for text in (*axes.get_xticklabels(), *axes.texts)]
+        assert "\0" not in "".join(shown)
     assert all(text.startswith(r"$\mathdefault{") for text in parsed)  # the powers at the ticks of logarithmic axes
     assert parsed
 

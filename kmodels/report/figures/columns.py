@@ -17,7 +17,7 @@ from kmodels.report import style
 from kmodels.report.figures.amounts import reach_of
 from kmodels.report.style import Look, checked, few_ticks, heading, legend_below, note, panels, short, signed, tick
 
-_MOST = 24  # values of a column that are drawn; the rarer ones are joined in one
+_MOST = 24  # values of a column that are drawn, the rarer ones joined in one; and letters of each
 _MOST_POINTS = 20_000
 _MOST_GROUPS = len(style.PALETTE) - 1  # the last colour is left for "other"
 
@@ -101,7 +101,8 @@ def by_category(table: pd.DataFrame, values: ArrayLike | None = None, label: str
     figure, stack = panels(0.3 + 1.75 * len(ratios), ratios, sharey=values is not None)
     for axes, name in zip(stack, table, strict=True):
         grouped = pd.Series(numbers).groupby(_labels(table[name]).array, observed=False)
-        count, mean, names = grouped.size(), grouped.mean(), grouped.size().index
+        count, mean = grouped.size(), grouped.mean()
+        names = [style.brief(str(name), _MOST) for name in count.index]
         if values is None:
             axes.bar(range(len(count)), 100 * count / len(table), width=0.7, color=style.BLUE)
         else:
@@ -133,8 +134,9 @@ def correlations(table: pd.DataFrame) -> Figure:
             colour = "white" if abs(value) > 0.6 else style.INK
             text = f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
             axes.annotate(text, (column, row), ha="center", va="center", fontsize=9, color=colour)
-    axes.set_xticks(range(len(matrix)), matrix.columns.astype(str), rotation=60, ha="right")
-    axes.set_yticks(range(len(matrix)), matrix.columns.astype(str))
+    names = [style.brief(str(name), _MOST) for name in matrix.columns]
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
+    axes.set_yticks(range(len(names)), names)
     heading(axes, "Rank correlations")
     return figure
 

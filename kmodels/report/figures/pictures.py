@@ -15,9 +15,10 @@ from PIL import Image
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from kmodels.errors import DataError
-from kmodels.report.style import GREY, INK, ORANGE, SHADES, TEXT, WIDTH, blank, heading, panels
+from kmodels.report.style import GREY, INK, ORANGE, SHADES, TEXT, WIDTH, blank, brief, heading, panels
 
 _WRITTEN = 12  # more classes than this are drawn by colour alone
+_LETTERS = 24  # of a class at an axis
 _OPAQUE = 0.75  # of the colour where the heat is 1
 
 
@@ -39,6 +40,7 @@ def confusion_matrix(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
         colour = "white" if share[row, column] > 0.6 else INK if count else GREY
         letters = TEXT - 1 if size <= 5 else TEXT - 3
         axes.text(column, row, text, ha="center", va="center", fontsize=letters, color=colour)
+    labels = [brief(label, _LETTERS) for label in labels]
     is_wide = max(map(len, labels)) * size > 26
     turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_wide else {}
     every = int(np.ceil(size / 40))
@@ -101,7 +103,7 @@ def examples(
     else:
         rows = np.concatenate([np.flatnonzero(truth == guess)[:4], np.flatnonzero(truth != guess)[:4]])
         title, letters = "predicted {predicted}, {percent:.0f} %\nis {true}", 14
-    names = [text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…" for text in labels]
+    names = [brief(text, letters) for text in labels]
     facts = [{"true": truth[row], "predicted": guess[row], "percent": 100 * share[row, guess[row]]} for row in rows]
     titles = [title.format_map(fact | {name: names[fact[name]] for name in ("true", "predicted")}) for fact in facts]
     wrong = np.flatnonzero(truth[rows] != guess[rows])
