@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import os
 import re
 import shutil
 import stat
+import struct
 import sys
 import tempfile
 import urllib.error
@@ -21,10 +23,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from kmodels.datasets.sources import refuse_bomb
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.files import atomic
 
 _CHUNK = 1 << 18
+# Of impossible offsets, of names that are too long, and of files where folders are needed.
+_ERRORS_OF_NAMES = (errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _TIMEOUT = 30.0  # seconds to wait for an answer, and for each further piece of a file
 _CHECKSUM = re.compile(r"(?P<kind>md5|sha256):(?P<digits>[0-9a-f]{8,64})")
 
@@ -45,10 +50,17 @@ def resolve(source: str | Path, sample: Path, names: Sequence[str] = ()) -> Path
                 expected=f"a checkout, {'one of the names ' + ', '.join(names) + ', ' if names else ''}or a path",
             )
         return sample
-    if source not in names and not Path(source).exists():
+    if source not in names and not _exists(Path(source)):
         known = f"one of the names {', '.join(('sample', *names))}" if names else "the name 'sample'"
         raise ConfigurationError(f"unknown data source {str(source)!r}: neither {known} nor an existing path")
     return Path(source)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long for one
+        return False
 
 
 def fetch_file(url: str, target: Path, checksum: str) -> Path:
@@ -74,7 +86,7 @@ def _transfer(url: str, part: Path, kind: str) -> str:
     digest = hashlib.new(kind)
     with _open(url) as response, part.open("wb") as file:
         length = response.headers.get("Content-Length")
-        total = int(length) if length is not None else None
+        total = int(length) if length and length.isdecimal() else None
         name = PurePosixPath(url).name
         # disable=None: a bar on a terminal, silence in a log file.
         with tqdm(total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
@@ -129,6 +141,7 @@ def unpack_zip(archive: Path, folder: Path) -> Path:
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
                 _refuse_unsafe(member, archive)
+            refuse_bomb(archive, sum(member.file_size for member in opened.infolist()))
             part.mkdir()
             opened.extractall(part)
         try:
@@ -137,8 +150,12 @@ def unpack_zip(archive: Path, folder: Path) -> Path:
             # Another process may have unpacked the same archive in the meantime.
             if not folder.is_dir():
                 raise
-    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
-        # RuntimeError: a password or an unknown kind of compression.
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, EOFError, zlib.error, struct.error, RuntimeError, ValueError, OSError) as error:
+        # RuntimeError: a password or an unknown kind of compression. A full disk is not the archive's fault.
+        if isinstance(error, OSError) and error.errno not in _ERRORS_OF_NAMES:
+            raise
         raise DataError(f"the zip archive cannot be unpacked ({error})", file=archive) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -188,10 +188,13 @@ def _read_ratings(file: Path, columns: Mapping[str, str]) -> Table:
     table = open_table(file)
     looked_for = {name: [name] for name in COLUMNS}
     found = match_columns(table.names, columns, looked_for, ("user_id", "item_id", "rating"), file)
-    labels, numbers = [found["user_id"], found["item_id"]], [NumberColumn(found["rating"])]
+    # float32 holds each whole number up to there.
+    rating = NumberColumn(found["rating"], low=-(2**24), high=2**24, expected="a number from -2**24 to 2**24")
+    labels, numbers = [found["user_id"], found["item_id"]], [rating]
     times = found.get("timestamp")
     if times is not None and _holds_numbers(table, times):
-        numbers.append(NumberColumn(times))
+        most = 1000 * _MILLISECONDS
+        numbers.append(NumberColumn(times, low=-most, high=most, expected="seconds or milliseconds since 1970"))
     elif times is not None:
         labels.append(times)
     whole = table.read(labels, numbers)

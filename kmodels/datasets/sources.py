@@ -74,11 +74,18 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
                 yield file
 
 
+def refuse_bomb(path: Path, unpacked: int) -> None:
+    """Refuses a compressed file that unpacks to bytes out of proportion to its own."""
+    most = max(MOST_BYTES, MOST_TIMES * path.stat().st_size)
+    if unpacked > most:
+        raise DataError("the archive unpacks to too much", file=path, expected=f"at most {most} bytes")
+
+
 class _Bounded(io.RawIOBase):
-    """An unpacked file that ends with an error where it is out of proportion to the packed one."""
+    """An unpacked file that is refused where it is a bomb."""
 
     def __init__(self, file: gzip.GzipFile, path: Path) -> None:
-        self.file, self.path, self.most = file, path, max(MOST_BYTES, MOST_TIMES * path.stat().st_size)
+        self.file, self.path = file, path
 
     def readable(self) -> bool:
         return True
@@ -90,8 +97,7 @@ class _Bounded(io.RawIOBase):
         return self.file.seek(offset, whence)
 
     def readinto(self, buffer: Any) -> int:
-        if self.file.tell() > self.most:
-            raise DataError("the file unpacks to too much", file=self.path, expected=f"at most {self.most} bytes")
+        refuse_bomb(self.path, self.file.tell())
         return self.file.readinto(buffer)
 
 

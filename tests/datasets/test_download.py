@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kmodels.datasets import download, movielens
+from kmodels.datasets import download, movielens, sources
 from kmodels.errors import ConfigurationError, DataError
 
 BODY = np.random.default_rng(0).bytes(600_000)  # more than two chunks
@@ -280,3 +280,48 @@ def test_load_refuses_a_download_with_another_checksum(grouplens, tmp_path):
     with pytest.raises(DataError, match=r"ml-1m.zip: wrong sha256 checksum; expected a6898adb"):
         movielens.load("ml-1m", cache=tmp_path)
     assert left_in(tmp_path) == ["movielens"]
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MOST_BYTES", 2**16)
+    for texts in (["a" * 2**20], ["b" * 2**15] * 40):
+        body = zip_of(**{f"{number}.txt": text for number, text in enumerate(texts)})
+        (tmp_path / "a.zip").write_bytes(body)
+        with pytest.raises(DataError, match=r"a\.zip: the archive unpacks to too much; expected at most"):
+            download.unpack_zip(tmp_path / "a.zip", tmp_path / "a")
+    # A header that understates the size does not help.
+    (tmp_path / "a.zip").write_bytes(body.replace((2**15).to_bytes(4, "little"), (9).to_bytes(4, "little")))
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        download.unpack_zip(tmp_path / "a.zip", tmp_path / "a")
+    assert left_in(tmp_path) == ["a.zip"]
+
+
+def test_damage_anywhere_in_an_archive_is_named(tmp_path):
+    whole, rng = zip_of(**{"in/x.txt": "text " * 100, "y.txt": "two"}), np.random.default_rng(0)
+    for number in range(400):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        (tmp_path / "a.zip").write_bytes(damaged)
+        try:
+            download.unpack_zip(tmp_path / "a.zip", tmp_path / str(number))
+        except DataError:
+            assert not (tmp_path / str(number)).exists()
+
+
+def test_a_length_that_is_no_number_is_passed_over(server, tmp_path, monkeypatch):
+    opened = download._open
+
+    def with_length(url):
+        response = opened(url)
+        response.headers.replace_header("Content-Length", "many")
+        return response
+
+    monkeypatch.setattr(download, "_open", with_length)
+    assert download.fetch_file(f"{server.url}/file.bin", tmp_path / "x", SHA).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "a\0b", "/" + "y/" * 3000])
+def test_a_source_that_is_no_path_is_unknown(source):
+    with pytest.raises(ConfigurationError, match="unknown data source"):
+        movielens.load(source)

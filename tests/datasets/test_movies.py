@@ -380,3 +380,11 @@ def test_numbers_that_no_float_can_hold_are_refused(text):
 def test_dates_in_other_digits_are_refused(text):
     with pytest.raises(ValueError, match="not a date"):
         fields.parse_date(text)
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"name": "\\ud800"}]', "['\\udfff']", "[" * 3000 + "]" * 3000, "[" + "9" * 5000 + "]"]
+)
+def test_lists_of_what_is_no_text_are_refused(text):
+    with pytest.raises(ValueError, match=r"not a list|surrogate"):
+        fields.parse_names(text, "|")

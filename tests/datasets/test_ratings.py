@@ -206,3 +206,20 @@ def test_the_checksum_covers_side_tables(write):
 def test_a_side_table_keeps_numbers_that_no_float_can_hold_from_becoming_others(write):
     with pytest.raises(DataError, match=r"users\.csv, line 3, column 'age': out of range"):
         ratings.read(write(TABLE), COLUMNS, users=write("reader,age\nann,1\nben,1e400\n", "users.csv"))
+
+
+@pytest.mark.parametrize(
+    ("score", "time", "column"),
+    [("1e39", "9", "score"), ("123456789", "9", "score"), ("3", "1e300", "timestamp")],
+)
+def test_what_the_tables_dtypes_cannot_hold_is_refused(write, score, time, column):
+    text = f"isbn,reader,score,timestamp\n1,a,2,5\n2,a,{score},{time}\n"
+    with pytest.raises(DataError, match=f"line 3, column '{column}': out of range"):
+        ratings.read(write(text), COLUMNS)
+
+
+@pytest.mark.parametrize("digits", ["٢٠٢٠-٠١-٠١", "2020-13-01", "0000-00-00"])
+def test_dates_that_are_none_are_refused(write, digits):
+    text = f"isbn,reader,score,timestamp\n1,a,2,2020-01-01\n2,a,3,{digits}\n"
+    with pytest.raises(DataError, match="line 3, column 'timestamp': not a time"):
+        ratings.read(write(text), COLUMNS)
