@@ -52,9 +52,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Writes text (as UTF-8) or bytes to a file."""
+    """Writes text (as UTF-8) or bytes to a file; of a file's name what is no UTF-8 is escaped, as in JSON."""
     with atomic(path) as temporary:
-        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -15,12 +15,12 @@ BACKEND = cli.choose_backend()
 import argparse
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from kmodels import files, serving
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import ConfigurationError
 from kmodels.preprocessing import Vocabulary, load_encoders
+from kmodels.serving.predictor import load_model
 
 
 def main(args: argparse.Namespace) -> None:
@@ -39,11 +39,7 @@ def main(args: argparse.Namespace) -> None:
 def vectors(run: Path, column: str) -> np.ndarray:
     if (kept := run / "vectors.npz").is_file() and column in (tables := files.read_arrays(kept)):
         return tables[column]
-    path = run / "model.keras"
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError) as error:  # Keras says so of files that are damaged or of another kind
-        raise DataError("no Keras model can be read from it", file=path) from error
+    model = load_model(run / "model.keras")
     # A table bears the name of its input, or in recommenders that of what it holds: user_embedding.
     layer = f"{column}_embedding"
     if layer not in {layer.name for layer in model.layers}:

@@ -49,6 +49,13 @@ def test_json_is_utf_8_and_comes_back(tmp_path):
     assert files.read_json(path) == json.loads(path.read_text(encoding="utf-8"))
 
 
+def test_a_name_that_is_no_utf_8_is_written_and_comes_back(tmp_path):
+    files.write_json(tmp_path / "a.json", {"data": "\udcff.csv"})  # how Python names the file b"\xff.csv"
+    assert files.read_json(tmp_path / "a.json") == {"data": "\udcff.csv"}
+    files.write_atomically(tmp_path / "a.md", "of \udcff.csv")
+    assert (tmp_path / "a.md").read_text() == r"of \udcff.csv"
+
+
 @pytest.mark.parametrize("content", [{"a": float("nan")}, {"a": object()}])
 def test_what_json_cannot_hold_is_an_error_and_writes_nothing(tmp_path, content):
     with pytest.raises(DataError, match=r"a\.json"):

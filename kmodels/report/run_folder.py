@@ -41,12 +41,9 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise ConfigurationError(f"{folder} holds no run: there is no {CONFIG} in it")
-    try:
-        settings = read_json(path)
-    except DataError as error:
-        raise ConfigurationError(str(error)) from error
+    settings = read_json(path)
     if not isinstance(settings, dict):
-        raise ConfigurationError(f"{path} holds a {type(settings).__name__}; expected an object of settings")
+        raise DataError("no settings", file=path, expected="a JSON object", received=type(settings).__name__)
     return settings
 
 

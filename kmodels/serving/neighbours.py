@@ -81,9 +81,9 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
     others = len(vocabulary.values) - 1
     if not 1 <= n <= others:
         raise ConfigurationError(f"n must be from 1 to {others}, the number of others there are. Received: n={n}")
-    if table.ndim != 2 or len(table) != vocabulary.size:
-        expected = f"shape ({vocabulary.size}, dim)"
-        raise DataError("the table is not of this vocabulary", expected=expected, received=table.shape)
+    if table.ndim != 2 or len(table) != vocabulary.size or not table.shape[1] or table.dtype.kind not in "fiu":
+        expected, received = f"numbers of shape ({vocabulary.size}, dim)", f"{table.dtype} {table.shape}"
+        raise DataError("the table is not of this vocabulary", expected=expected, received=received)
     found = [search(table, ids[at : at + _QUERIES], n) for at in range(0, max(len(ids), 1), _QUERIES)]
     rows, similarity = (np.concatenate(part) for part in zip(*found, strict=True))
     content = {

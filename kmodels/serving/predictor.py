@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +16,7 @@ import pandas as pd
 from kmodels import training
 from kmodels.errors import DataError
 from kmodels.evaluation import classification, regression
+from kmodels.files import DAMAGE
 from kmodels.pipelines import Batches
 from kmodels.preprocessing import TableEncoder, Target, load_encoders, save_encoders
 
@@ -109,10 +112,18 @@ class TablePredictor:
         table, target = encoders.get("table"), encoders.get("target")
         if not isinstance(table, TableEncoder) or not isinstance(target, Target):
             raise DataError("no encoders of a table and its target", file=Path(folder) / "encoders.json")
-        try:
-            return cls(keras.saving.load_model(path, compile=False), table, target)
-        except (ValueError, OSError) as error:
-            raise DataError("no Keras model can be read from it", file=path) from error
+        return cls(load_model(path), table, target)
 
     def _outputs(self, frame: pd.DataFrame) -> np.ndarray:
         return training.predict(self.model, Batches(self.table.transform(frame), batch_size=4096))
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Reads a saved model, its checksums first, which Keras does not look at; DataError where it is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > os.path.getsize(path) or archive.testzip():
+                raise ValueError("not what was saved")
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, *DAMAGE) as error:
+        raise DataError("no Keras model can be read from it", file=path) from error

@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kmodels.errors import ConfigurationError
+from kmodels.errors import ConfigurationError, DataError
 from kmodels.report import run_folder
+from tests.mutation import mutations
 
 CONFIG = {"seed": 1, "epochs": 30, "hidden": (64, 32), "data": Path("ml-1m"), "rate": np.float32(0.5)}
 
@@ -50,11 +51,26 @@ def test_resume_needs_a_run(tmp_path, make):
         run_folder.open_run(tmp_path / "run", CONFIG, resume=True)
 
 
-@pytest.mark.parametrize(("text", "complaint"), [("{", "not valid JSON"), ("[1]", "holds a list")])
+@pytest.mark.parametrize(("text", "complaint"), [("{", "not valid JSON"), ("[1]", "received 'list'")])
 def test_settings_that_cannot_be_read_are_reported(tmp_path, text, complaint):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ConfigurationError, match=complaint):
+    with pytest.raises(DataError, match=rf"config\.json: .*{complaint}"):
         run_folder.open_run(tmp_path, CONFIG, resume=True)
+
+
+def test_damaged_settings_are_refused_or_the_same(tmp_path):
+    path, refused = run_folder.open_run(tmp_path / "run", CONFIG, resume=False) / "config.json", []
+    content, expected = path.read_bytes(), run_folder.read_config(tmp_path / "run")
+    for damaged in mutations(content, 300):
+        path.write_bytes(damaged)
+        try:
+            run_folder.open_run(tmp_path / "run", CONFIG, resume=True)
+        except (DataError, ConfigurationError) as error:
+            refused.append(str(error))
+            continue
+        assert run_folder.read_config(tmp_path / "run") == expected
+    assert len(refused) > 200
+    assert all(str(tmp_path / "run") in each for each in refused)
 
 
 def test_the_previous_run_is_kept_and_only_the_last_one(tmp_path, capsys):

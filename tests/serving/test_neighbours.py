@@ -1,13 +1,15 @@
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from kmodels import models, training
+from kmodels import files, models, training
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import Vocabulary
 from kmodels.serving import embedding_table, neighbours, similar
+from tests.mutation import mutations
 
 RNG = np.random.default_rng(0)
 
@@ -86,7 +88,7 @@ def test_an_id_that_did_not_occur_is_named():
 
 
 def test_a_table_of_another_vocabulary_and_a_broken_one_are_refused():
-    with pytest.raises(DataError, match=r"not of this vocabulary; expected shape \(6, dim\)"):
+    with pytest.raises(DataError, match=r"not of this vocabulary; expected numbers of shape \(6, dim\)"):
         similar(table_of(7), Vocabulary.fit(range(1, 6)), [3], n=2)
     broken = table_of(6)
     broken[4, 2] = np.nan
@@ -114,3 +116,25 @@ def test_what_is_held_beside_the_table_hardly_grows_with_it():
         tracemalloc.stop()
     assert peaks[1] < 100e6
     assert peaks[1] - peaks[0] < 0.1 * (tables[1].nbytes - tables[0].nbytes)
+
+
+def test_damaged_vectors_are_refused_or_find_what_they_found(tmp_path):
+    path, vocabulary, refused = tmp_path / "vectors.npz", Vocabulary.fit(range(1, 30)), []
+    files.write_arrays(path, {"user_id": table_of(30), "item_id": table_of(9)})
+    content, expected = path.read_bytes(), similar(files.read_arrays(path)["user_id"], vocabulary, [3], n=5)
+    for damaged in mutations(content, 300):
+        path.write_bytes(damaged)
+        try:
+            found = similar(files.read_arrays(path)["user_id"], vocabulary, [3], n=5)
+        except DataError as error:
+            refused.append(str(error))
+            continue
+        pd.testing.assert_frame_equal(found, expected)
+    assert len(refused) > 200
+    assert all(str(path) in each for each in refused)
+
+
+@pytest.mark.parametrize("table", [np.full((6, 3), "a"), np.ones((6, 3), complex), np.ones((6, 0)), np.ones((6, 3, 1))])
+def test_what_is_no_table_of_vectors_is_refused(table):
+    with pytest.raises(DataError, match="not of this vocabulary"):
+        similar(table, Vocabulary.fit(range(1, 6)), [3], n=2)

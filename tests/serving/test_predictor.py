@@ -13,6 +13,8 @@ from sklearn import metrics
 from kmodels import models, pipelines, serving, training
 from kmodels.errors import DataError
 from kmodels.preprocessing import TableEncoder, Target, splits
+from kmodels.serving.predictor import load_model
+from tests.mutation import mutations
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +85,18 @@ def test_damaged_folders_are_refused(made, tmp_path):
     (tmp_path / "encoders.json").write_text("{}")
     with pytest.raises(DataError, match="no encoders of a table"):
         serving.TablePredictor.load(tmp_path)
+
+
+def test_a_damaged_model_is_refused_or_read_as_it_was(made, tmp_path):
+    predictor, folder, _, _ = made
+    content, path, refused = (folder / "model.keras").read_bytes(), tmp_path / "model.keras", []
+    for damaged in mutations(content, 100):
+        path.write_bytes(damaged)
+        try:
+            found = load_model(path)
+        except DataError as error:
+            refused.append(str(error))
+            continue
+        np.testing.assert_equal(found.get_weights(), predictor.model.get_weights())
+    assert len(refused) > 70
+    assert all(str(path) in each for each in refused)
