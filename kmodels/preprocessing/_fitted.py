@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple, Self
 
@@ -16,10 +17,11 @@ from kmodels.preprocessing.columns import Kind, sources_of
 
 
 class Encoded(NamedTuple):
-    """A column's values in its form, numbers before scaling, and whether each row has a gap."""
+    """A column's values in its form, numbers before scaling; each row's gap; labels not learnt -> their rows."""
 
     values: np.ndarray
     gaps: npt.NDArray[np.bool_]
+    unknown: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)

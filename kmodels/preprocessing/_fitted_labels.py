@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -59,7 +60,9 @@ class FittedCategory(Fitted):
         encoded = np.array(ids, np.int32)[codes]
         if self.form is MultiHot:
             encoded = (encoded[:, None] == np.arange(1, self.size + 1)).astype(np.float32)
-        return Encoded(encoded, codes < 0)
+        is_id = isinstance(self.kind, Id)  # one that was not learnt is no surprise
+        unknown = {} if is_id else _count(codes, [(str(label),) for label in labels], known=position)
+        return Encoded(encoded, codes < 0, unknown)
 
     @property
     def form(self) -> type[Categorical | MultiHot]:
@@ -97,10 +100,7 @@ class FittedTags(Fitted):
             return "no value"
         if len({len(labels) for labels in lists} if kind.count else set(sets)) == 1:
             return "constant"
-        counts: Counter[str] = Counter()
-        for labels, count in zip(sets, np.bincount(codes, minlength=len(sets)).tolist(), strict=True):
-            counts.update(dict.fromkeys(labels, count))
-        kept = sorted(label for label, count in counts.items() if count >= kind.min_count)
+        kept = sorted(label for label, count in _count(codes, sets).items() if count >= kind.min_count)
         if not kept:
             return f"no label has {kind.min_count} rows"
         gaps = np.array([not labels for labels in lists])[codes]
@@ -115,7 +115,7 @@ class FittedTags(Fitted):
         hot = np.zeros((len(lists), len(self.labels)), np.float32)
         for row, labels in enumerate(lists):
             hot[row, [position[label] for label in labels if label in position]] = 1
-        return Encoded(hot[codes], gaps)
+        return Encoded(hot[codes], gaps, _count(codes, lists, known=position))
 
     @property
     def form(self) -> type[Numeric | MultiHot]:
@@ -200,6 +200,16 @@ class FittedTargetMean(Fitted):
     @property
     def summary(self) -> str:
         return f"{len(self.values):,} values, mean {self.mean:.6g}"
+
+
+def _count(
+    codes: npt.NDArray[np.int64], lists: Sequence[tuple[str, ...]], *, known: Container[str] = ()
+) -> Counter[str]:
+    """Label -> its rows, from the code of each row and the labels of each code; without those that are known."""
+    counts: Counter[str] = Counter()
+    for labels, rows in zip(lists, np.bincount(codes[codes >= 0], minlength=len(lists)).tolist(), strict=True):
+        counts.update({label: rows for label in labels if rows and label not in known})
+    return counts
 
 
 def _read_labels(frame: pd.DataFrame, name: str, kind: Category | Id) -> tuple[npt.NDArray[np.int64], list[int | str]]:

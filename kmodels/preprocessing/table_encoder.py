@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import ConfigurationError, DataError, printable
 from kmodels.features import Feature, MultiHot, Numeric
 from kmodels.preprocessing import _cells
 from kmodels.preprocessing._cells import FloatArray
@@ -82,7 +82,7 @@ class TableEncoder(Encoder):
     numbers: str
     ignored: tuple[str, ...]
     notices: tuple[str, ...]
-    _warned: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _warned: set[tuple[str, str]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
     def fit(
@@ -132,7 +132,7 @@ class TableEncoder(Encoder):
         used = {source for column in fitted for source in sources_of(column.name, column.kind)}
         left = [name for kind_name, kind in kinds.items() for name in sources_of(kind_name, kind) if name not in used]
         encoder = cls(tuple(fitted), None, numbers, tuple(dict.fromkeys([*ignored, *left])), tuple(notices))
-        return replace(encoder, scaler=encoder._fit_scaler(encoder._encode(frame, target)))
+        return replace(encoder, scaler=encoder._fit_scaler([column.encode(frame, outcome) for column in fitted]))
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -154,7 +154,8 @@ class TableEncoder(Encoder):
     def transform(self, frame: pd.DataFrame, *, target: npt.ArrayLike | None = None) -> dict[str, np.ndarray]:
         """Encodes rows.
 
-        Columns that the training table did not have are left out, and named in one warning.
+        Columns that the training table did not have are left out, and named in one warning. Another one counts the
+        labels of `Category` and `Tags` that were not learnt, which are encoded as 0, once for each column.
 
         Args:
             frame: The rows, with the columns that were encoded at `fit`.
@@ -171,10 +172,10 @@ class TableEncoder(Encoder):
         """
         encoded = self._encode(frame, target)
         arrays: dict[str, np.ndarray] = {}
-        for column, (values, _) in zip(self.columns, encoded, strict=True):
+        for column, each in zip(self.columns, encoded, strict=True):
             name = self.inputs[column.name]
             if column.form is not Numeric:
-                arrays[name] = values
+                arrays[name] = each.values
             elif name not in arrays:
                 assert self.scaler is not None
                 arrays[name] = self.scaler.transform(self._numbers(encoded))
@@ -199,7 +200,7 @@ class TableEncoder(Encoder):
         encoded = self._encode(frame, target)
         names = [name for column in self.columns for name in column.names]
         names += [column.flag_name for column in self.columns if column.flagged]
-        matrix = np.column_stack([*(values for values, _ in encoded), *self._flags(encoded)]).astype(np.float64)
+        matrix = np.column_stack([*(each.values for each in encoded), *self._flags(encoded)]).astype(np.float64)
         return pd.DataFrame(matrix, columns=names, index=frame.index)
 
     def vocabulary(self, name: str) -> Vocabulary:
@@ -260,26 +261,30 @@ class TableEncoder(Encoder):
         return names
 
     def _encode(self, frame: pd.DataFrame, target: npt.ArrayLike | None) -> list[Encoded]:
-        """The encoded columns; warns of columns that the table should not have."""
+        """The encoded columns; warns once of each column that is left out and of each column's unknown labels."""
         frame = _cells.named(frame)
         sources = [source for column in self.columns for source in sources_of(column.name, column.kind)]
         for source in sources:
             _cells.pick(frame, source)
-        known = {*sources, *self.ignored, *self._warned}
-        extra = [name for name in frame.columns if name not in known]
-        if extra:
-            self._warned.update(extra)
-            warnings.warn(f"columns that the training rows did not have are left out: {', '.join(extra)}", stacklevel=3)
         outcome = None if target is None else _outcome(target, len(frame))
-        return [column.encode(frame, outcome) for column in self.columns]
+        encoded = [column.encode(frame, outcome) for column in self.columns]
+        known = {*sources, *self.ignored}
+        if extra := [name for name in frame.columns if name not in known and ("extra", name) not in self._warned]:
+            warnings.warn(f"columns that the training rows did not have are left out: {', '.join(extra)}", stacklevel=3)
+        pairs = zip(self.columns, encoded, strict=True)
+        labels = {column.name: each.unknown for column, each in pairs if ("labels", column.name) not in self._warned}
+        if unknown := {name: counts for name, counts in labels.items() if counts}:
+            warnings.warn(f"labels that were not learnt are encoded as unknown: {_counted(unknown)}", stacklevel=3)
+        self._warned.update([("extra", name) for name in extra], [("labels", name) for name in unknown])
+        return encoded
 
     def _flags(self, encoded: Iterable[Encoded]) -> list[npt.NDArray[np.bool_]]:
-        return [gaps for column, (_, gaps) in zip(self.columns, encoded, strict=True) if column.flagged]
+        return [each.gaps for column, each in zip(self.columns, encoded, strict=True) if column.flagged]
 
     def _numbers(self, encoded: Iterable[Encoded]) -> FloatArray:
         """(rows, numbers): those of all columns side by side, before scaling."""
         pairs = zip(self.columns, encoded, strict=True)
-        return np.column_stack([values for column, (values, _) in pairs if column.form is Numeric])
+        return np.column_stack([each.values for column, each in pairs if column.form is Numeric])
 
     def _fit_scaler(self, encoded: Iterable[Encoded]) -> Standardizer | None:
         """Mean and scale of the numbers: 0 and 1 for those that are not to be scaled."""
@@ -296,6 +301,15 @@ def _outcome(target: npt.ArrayLike, rows: int) -> FloatArray:
     if len(values) != rows or not np.isfinite(values).all():
         raise DataError("the target does not fit the table", expected=f"{rows} finite numbers", received=len(values))
     return values
+
+
+def _counted(unknown: Mapping[str, Mapping[str, int]]) -> str:
+    """Column -> label -> rows, in words."""
+    firsts = {name: printable(repr(next(iter(rows))), 60) for name, rows in unknown.items()}
+    return "; ".join(
+        f"column {name!r}: {len(rows)} values, {sum(rows.values())} times, the first {firsts[name]}"
+        for name, rows in unknown.items()
+    )
 
 
 def _input_name(name: str, taken: set[str]) -> str:

@@ -324,6 +324,28 @@ def test_gaps_and_new_values_mean_the_same_at_fit_and_at_predict_time():
             np.testing.assert_array_equal(array[0], arrays[name][row])
 
 
+def test_unknown_labels_are_encoded_as_none_counted_and_said_once():
+    frame = pd.DataFrame({"city": ["Rome", "Oslo"], "one": ["a", "b"], "tags": ["x|y", "x"], "who": [1, 2]})
+    encoder = TableEncoder.fit(frame, columns={"one": Category(one_hot=True), "tags": Tags(), "who": Id()})
+    new = pd.DataFrame({"city": ["Bonn", "Kiel", "Bonn", None, "Rome"], "one": ["c"] * 5, "who": [3] * 5})
+    new["tags"] = ["z|x|v", "z", "", None, "y"]
+    counts = {"one": "1 .*, 5 times", "tags": "2 .*, 3 times, .* 'z'", "city": "2 values, 3 times, the first 'Bonn'"}
+    with pytest.warns(
+        UserWarning, match=".*".join(f"column '{name}': {text}" for name, text in counts.items())
+    ) as said:
+        arrays = encoder.transform(new)
+    assert len(said) == 1
+    assert "who" not in str(said[0].message)  # ids that nobody knows are what an id's 0 is for
+    assert arrays["city"].tolist() == [0, 0, 0, 0, 2]
+    assert not arrays["one"].any()
+    assert arrays["tags"].tolist() == [[1, 0], [0, 0], [0, 0], [0, 0], [0, 1]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.transform(new)
+        encoder.transform(frame)
+        TableEncoder.fit(frame, columns={"city": Category(), "tags": Tags(min_count=2)})  # its own rows are known
+
+
 def test_labels_are_compared_as_text():
     encoder = TableEncoder.fit(pd.DataFrame({"code": pd.Categorical([7, 12, 7])}))
     for values in ([7, 12, 5], [7.0, 12.0, np.nan], ["7", "12", "x"], pd.Categorical(["7", "12", None])):
