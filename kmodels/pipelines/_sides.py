@@ -15,6 +15,7 @@ from kmodels.errors import DataError
 from kmodels.features import Feature
 from kmodels.preprocessing import TableEncoder, Vocabulary
 from kmodels.preprocessing.columns import sources_of
+from kmodels.preprocessing.table_encoder import NoColumnError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -55,7 +56,10 @@ class Side:
             sources = {source for key, kind in columns.items() for source in sources_of(key, kind)}
             drop = [str(source) for source in known if source not in sources]
         training = known[table[column].isin(vocabulary.values).to_numpy()]
-        encoder = TableEncoder.fit(training, columns=columns, drop=drop, numbers="numbers")
+        try:
+            encoder = TableEncoder.fit(training, columns=columns, drop=drop, numbers="numbers")
+        except NoColumnError:  # a warning has said why
+            return cls(name, vocabulary, None, np.array([]), {})
         return cls(name, vocabulary, encoder, table_ids, _encoded(encoder, known))
 
     @classmethod

@@ -50,6 +50,10 @@ _FITTED: dict[type, type[Fitted]] = {
 }
 
 
+class NoColumnError(DataError):
+    """No column of the training rows can be encoded."""
+
+
 @dataclass(frozen=True)
 class TableEncoder(Encoder):
     """Encodes the rows of a table as a model's inputs, as it learnt from the training rows.
@@ -128,7 +132,7 @@ class TableEncoder(Encoder):
         if notices:
             warnings.warn("; ".join(notices), stacklevel=2)
         if not fitted:
-            raise DataError("no column can be encoded", received="; ".join(notices) or "no columns")
+            raise NoColumnError("no column can be encoded", received="; ".join(notices) or "no columns")
         used = {source for column in fitted for source in sources_of(column.name, column.kind)}
         left = [name for kind_name, kind in kinds.items() for name in sources_of(kind_name, kind) if name not in used]
         encoder = cls(tuple(fitted), None, numbers, tuple(dict.fromkeys([*ignored, *left])), tuple(notices))

@@ -81,6 +81,17 @@ def test_only_named_columns_are_used_where_some_are_named():
     assert {feature.name for feature in ratings.features()["item_features"]} == {"tags", "kind"}
 
 
+@pytest.mark.parametrize("columns", [{"tags": Tags(), "kind": Category()}, None])
+def test_side_columns_without_values_are_left_out(columns, tmp_path):
+    items = ITEMS.assign(tags=["", None, "", ""], kind=None)
+    with pytest.warns(UserWarning, match="column 'tags' is left out: no value"):
+        ratings = fit(items=items, item_columns=columns)
+    assert ratings.features()["item_features"] == ()
+    assert len(ratings.features()["user_features"]) == 3
+    ratings.save(tmp_path)
+    assert Ratings.load(tmp_path).features() == ratings.features()
+
+
 def test_it_makes_just_the_models_inputs(ratings, model):
     names = {tensor.name for tensor in model.inputs}
     assert set(everything(ratings.batches(model, REST))) == names

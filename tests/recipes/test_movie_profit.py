@@ -140,6 +140,7 @@ def own(tmp_path_factory):
             "Worldwide Gross": [f"${value:,.0f}" for value in revenue],
             "Kinds": rng.choice(["Drama", "Drama;War", "Horror", ""], rows),
             "Minutes": np.where(rng.random(rows) < 0.1, "", rng.integers(80, 150, rows).astype(str)),
+            "Director": [""] * rows,
             "Stars": np.where(rng.random(rows) < 0.1, "n/a", rng.uniform(3, 9, rows).round(1).astype(str)),
         }
     )
@@ -147,6 +148,7 @@ def own(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     table.to_csv(folder / "films.csv", index=False)
     columns = "title=Movie,budget=Production Budget,revenue=Worldwide Gross,genres=Kinds,runtime=Minutes,rating=Stars"
+    columns += ",director=Director"
     return ["--data", folder / "films.csv", "--columns", columns, "--separator", ";"]
 
 
@@ -163,7 +165,8 @@ def test_a_table_with_other_names_and_gaps_goes_through(tuned):
     metrics = read(tuned[0])
     assert metrics["data"]["rows"] == 295
     assert metrics["data"]["dropped"] == {"no revenue": 5}
-    assert metrics["data"]["inputs"] == ["budget", "runtime", "genres", "rating"]
+    assert metrics["data"]["inputs"] == ["budget", "runtime", "genres", "director", "rating"]
+    assert "column 'director' is left out: no value" in metrics["warnings"]
     assert metrics["by_time"]["left_out"] in tuned[1]
     assert "synthetic" not in tuned[1]
 

@@ -47,6 +47,12 @@ def folder(start, few, tmp_path_factory, request):
     shutil.copytree(few, data)
     table = pd.read_csv(data / "pois.csv")
     (data / table["main_image_path"][3]).write_bytes(b"no picture")
+    # A category that no other place has, outside training; and a column without any value.
+    loaded = table.index.drop(3)
+    alone = loaded[splits.random(len(loaded), seed=0, validation=0.1, test=0.2).test[0]]
+    table.loc[alone, "categories"] = "['Lighthouse']"
+    table["tags"] = ""
+    table.to_csv(data / "pois.csv", index=False)
     flags = ["--epochs", 1, "--image-size", 16, "--on-bad-image", "skip", "--class-weights", "balanced"]
     if SEARCHES:
         request.getfixturevalue("one_seed")
@@ -68,7 +74,7 @@ def test_a_run_leaves_a_folder_that_a_person_can_open(folder, few):
     assert f"{table['id'][3]}: {table['main_image_path'][3]}" in page
     model = keras.saving.load_model(folder / "model.keras")
     shapes = {tensor.name: tuple(tensor.shape) for tensor in model.inputs}
-    assert shapes == {"image": (None, 16, 16, 3), "metadata": (None, 22)}
+    assert shapes == {"image": (None, 16, 16, 3), "metadata": (None, 21)}
     for name in ("heat", "importance", "places", "correlations", "confusion", "calibration", "accuracy_curves", "shap"):
         assert (folder / "plots" / f"{name}.png").stat().st_size > 5000
 
