@@ -201,8 +201,8 @@ def _read_ratings(file: Path, columns: Mapping[str, str]) -> Table:
     content: dict[str, Any] = {name: _ids(whole, found[name]) for name in ("user_id", "item_id")}
     content["rating"] = whole.frame[found["rating"]].to_numpy(np.float32)
     if times is not None:
-        seconds = _dates(whole, times) if times in labels else whole.frame[times].to_numpy()
-        content["timestamp"] = (seconds / 1000 if seconds.max() > _MILLISECONDS else seconds).astype(np.int64)
+        seconds = _dates(whole, times) if times in labels else _seconds(whole, times)
+        content["timestamp"] = seconds.astype(np.int64)
     return Table(file, pd.DataFrame(content, index=whole.frame.index), found)
 
 
@@ -210,25 +210,22 @@ def _read_side(file: Path, name: str, theirs: str, ids: pd.DataFrame) -> pd.Data
     """The rows of a side table for the given ids, its numbers as numbers; a row of missing values where it has none."""
     table = open_table(file)
     column = match_columns(table.names, {}, {name: [theirs, name]}, [name], file)[name]
+    if column != name and name in table.names:
+        raise DataError("two columns may be the id", file=file, expected="one", received=f"{column}, {name}")
     whole = table.read()
-    texts = ids[name].dtype.kind not in "iu"
-    found = pd.DataFrame(
-        {
-            name if label == column else label: _ids(whole, label, texts) if label == column else _values(whole, label)
-            for label in table.names
-        }
-    )
-    whole.require_unique(column, found[name])
-    return ids.merge(found, on=name, how="left")
+    found = pd.DataFrame({label: _values(whole, label) for label in table.names if label != column})
+    found.index = pd.Index(_ids(whole, column).astype(str).astype(object))
+    whole.require_unique(column, found.index)
+    # As text: one more id that is no number does not keep the others from being found.
+    return pd.concat([ids, found.reindex(ids[name].astype(str)).reset_index(drop=True)], axis=1)
 
 
-def _ids(table: Table, column: str, text: bool = False) -> npt.NDArray[Any]:
+def _ids(table: Table, column: str) -> npt.NDArray[Any]:
     """A column of ids: int64 where all are whole numbers in their usual form, else text."""
     texts, codes = table.labels(column)
     if (codes < 0).any():
         raise table.error("the id is missing", int(np.argmax(codes < 0)), column, "a number or a text", "")
-    are_whole = not text and all(map(WHOLE.fullmatch, texts))
-    return np.array(texts, np.int64 if are_whole else object)[codes]
+    return np.array(texts, np.int64 if all(map(WHOLE.fullmatch, texts)) else object)[codes]
 
 
 def _values(table: Table, column: str) -> npt.NDArray[Any]:
@@ -245,11 +242,21 @@ def _values(table: Table, column: str) -> npt.NDArray[Any]:
 
 def _holds_numbers(table: TableFile, column: str) -> bool:
     """Whether the first value of a column is a number."""
-    first = next(table.chunks([column], []))[column].iloc[0]
-    try:
-        return not math.isnan(float(first))
-    except ValueError:
-        return False
+    first = next(table.chunks([column], []), None)
+    return first is not None and bool(DECIMAL.fullmatch(first[column].iloc[0].strip()))
+
+
+def _seconds(table: Table, column: str) -> npt.NDArray[np.float64]:
+    """Seconds since 1970 of a column of numbers, all seconds or all milliseconds."""
+    times = table.frame[column].to_numpy()
+    long = np.abs(times) > _MILLISECONDS
+    if not long.any():
+        return times
+    mostly_long = long[times != 0].mean() > 0.5
+    if (odd := (times != 0) & (long != mostly_long)).any():
+        row, expected = int(np.argmax(odd)), "milliseconds" if mostly_long else "seconds"
+        raise table.error("seconds and milliseconds are mixed", row, column, f"{expected} since 1970, as in most rows")
+    return times / 1000
 
 
 def _dates(table: Table, column: str) -> npt.NDArray[np.float64]:

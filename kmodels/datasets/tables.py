@@ -122,7 +122,10 @@ class TableFile:
 
     def read(self, labels: Sequence[str] | None = None, numbers: Sequence[NumberColumn] = ()) -> Table:
         """All rows of some columns, of None all as text; a column of text costs one to four bytes a row."""
-        labels = tuple(dict.fromkeys(self.names)) if labels is None else labels
+        if labels is None:
+            labels = self.names
+            if twice := sorted({name for name in labels if labels.count(name) > 1}):
+                raise DataError("the header names this column twice", file=self.path, row=1, column=twice[0])
         known: dict[str, dict[str, int]] = {name: {} for name in labels}
         parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in (*labels, *(each.name for each in numbers))}
         lines: list[pd.Index[Any]] = []

@@ -223,3 +223,22 @@ def test_dates_that_are_none_are_refused(write, digits):
     text = f"isbn,reader,score,timestamp\n1,a,2,2020-01-01\n2,a,3,{digits}\n"
     with pytest.raises(DataError, match="line 3, column 'timestamp': not a time"):
         ratings.read(write(text), COLUMNS)
+
+
+def test_one_damaged_time_does_not_make_all_milliseconds(write):
+    rows = "".join(f"{number},a,{number % 3},97830076{number}\n" for number in range(5))
+    with pytest.raises(DataError, match="line 5, column 'timestamp': seconds and milliseconds are mixed; expected sec"):
+        ratings.read(write("isbn,reader,score,timestamp\n" + rows.replace("978300763", "9783007631111")), COLUMNS)
+
+
+def test_an_id_that_is_no_number_leaves_the_others_of_a_side_table(write):
+    path = write("isbn,reader,score\n1,7,2\n2,8,3\n")
+    data = ratings.read(path, COLUMNS, users=write("reader,age\nx,1\n8,2\n", "users.csv"))
+    assert data.users["user_id"].tolist() == [7, 8]
+    np.testing.assert_array_equal(data.users["age"], [np.nan, 2])
+
+
+def test_a_side_table_with_two_columns_of_ids_is_refused(write):
+    users = write("reader,user_id\nann,ben\nben,ann\n", "users.csv")
+    with pytest.raises(DataError, match=r"two columns may be the id; .* received 'reader, user_id'"):
+        ratings.read(write(TABLE), COLUMNS, users=users)
