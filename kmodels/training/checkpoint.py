@@ -50,9 +50,13 @@ class Checkpoint:
 
 
 def write(
-    path: Path, model: keras.Model, callbacks: Sequence[kc.Callback], history: Sequence[dict[str, float]]
+    path: Path,
+    model: keras.Model,
+    callbacks: Sequence[kc.Callback],
+    history: Sequence[dict[str, float]],
+    fingerprint: str = "",
 ) -> None:
-    """Writes a checkpoint, whole or not at all."""
+    """Writes a checkpoint, whole or not at all, with the fingerprint of settings and data."""
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(model).items()}
     for i, callback in enumerate(callbacks):
         for j, weight in enumerate(getattr(callback, "best_weights", None) or ()):
@@ -61,17 +65,20 @@ def write(
         str(i): {name: getattr(callbacks[i], name) for name in names} for i, names in _attributes(callbacks).items()
     }
     state = {"history": list(history), "stopped": bool(model.stop_training), "callbacks": attributes}
+    state["fingerprint"] = fingerprint
     files.write_arrays(path, arrays | {"state": np.array(json.dumps(state, default=float))})
 
 
-def read(path: Path, model: keras.Model, callbacks: Sequence[kc.Callback]) -> Checkpoint:
-    """Reads a checkpoint of this model with these callbacks; changes neither."""
+def read(path: Path, model: keras.Model, callbacks: Sequence[kc.Callback], fingerprint: str = "") -> Checkpoint:
+    """Reads a checkpoint of this model with these callbacks and this fingerprint; changes neither."""
     arrays = files.read_arrays(path)
     try:
         state = json.loads(arrays.pop("state").item())
         _check(state)
     except files.DAMAGE as error:
         raise DataError(f"not a checkpoint ({error!r})", file=path) from error
+    if state.get("fingerprint") != fingerprint:
+        raise ConfigurationError(f"{path}: the checkpoint is of a run with other settings or other data")
     restored = {int(i): attributes for i, attributes in state["callbacks"].items()}
     shapes = {name: tuple(variable.shape) for name, variable in _variables(model).items()}
     for i, callback in enumerate(callbacks):

@@ -14,7 +14,7 @@ import pandas as pd
 from keras import callbacks as kc
 from tqdm import tqdm
 
-from kmodels import backend
+from kmodels import backend, files
 from kmodels.errors import ConfigurationError, TrainingError
 from kmodels.pipelines import Batches
 from kmodels.pipelines.batches import raise_original_errors
@@ -77,6 +77,7 @@ def fit(
     seed: int = 0,
     engine: str | None = None,
     progress: bool = True,
+    fingerprint: str = "",
 ) -> pd.DataFrame:
     """Fits a compiled model, with a progress bar, `history.csv` and a checkpoint after each epoch.
 
@@ -94,13 +95,15 @@ def fit(
         seed: Seed of dropout. Default 0.
         engine: "pydataset", "tf.data", or None for what is quicker. Default None.
         progress: Whether to show a progress bar, or where there is no terminal a line for each epoch. Default True.
+        fingerprint: What tells this training from others, such as its settings and the data's checksum. Default "".
 
     Returns:
         One row per epoch: epoch (from 1), the logged values, learning_rate and seconds.
 
     Raises:
         DataError: If the data does not fit the model, or the checkpoint is damaged.
-        ConfigurationError: If the engine is unknown or the checkpoint is of another model or of other callbacks.
+        ConfigurationError: If the engine is unknown or the checkpoint is of another model, of other callbacks or has
+            another fingerprint.
         TrainingError: If the loss is not a finite number.
     """
     if engine is None:
@@ -115,7 +118,7 @@ def fit(
     backend.scan_train_steps(model, len(train))
     backend.compile_evaluation(model)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress)
+    checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress, fingerprint)
     path = Path(folder) / _CHECKPOINT
     if resume and path.exists():
         checkpoint.restore(model, path)
@@ -186,10 +189,11 @@ class _Checkpoint(kc.Callback):
         seed: int,
         epochs: int,
         progress: bool,
+        fingerprint: str,
     ) -> None:
         super().__init__()
         self.folder, self.callbacks, self.train = folder, callbacks, train
-        self.seed, self.epochs, self.progress = seed, epochs, progress
+        self.seed, self.epochs, self.progress, self.fingerprint = seed, epochs, progress, fingerprint
         self.history: list[dict[str, float]] = []
         self.done = False
         self._saved: checkpoints.Checkpoint | None = None
@@ -228,22 +232,26 @@ class _Checkpoint(kc.Callback):
         values["seconds"] = time.perf_counter() - self._started
         self.history.append({"epoch": epoch + 1, **values})
         self.done = self.model.stop_training or epoch + 1 == self.epochs
-        checkpoints.write(self.folder / _CHECKPOINT, self.model, self.callbacks, self.history)
-        pd.DataFrame(self.history).to_csv(self.folder / _HISTORY, index=False)
+        checkpoints.write(self.folder / _CHECKPOINT, self.model, self.callbacks, self.history, self.fingerprint)
+        self._write_history()
         displayed = {name: f"{value:.4g}" for name, value in values.items() if name not in ("learning_rate", "seconds")}
         if self._bar.disable and self.progress:
             line = ", ".join(f"{name} {value}" for name, value in displayed.items())
             print(f"epoch {epoch + 1}/{self.epochs}: {line}", file=sys.stderr, flush=True)
         self._bar.set_postfix(displayed)
 
+    def _write_history(self) -> None:
+        files.write_atomically(self.folder / _HISTORY, pd.DataFrame(self.history).to_csv(index=False))
+
     def close(self) -> None:
         self.train.on_batch = None
         self._bar.close()
 
     def restore(self, model: keras.Model, path: Path) -> None:
-        self._saved = saved = checkpoints.read(path, model, self.callbacks)
+        self._saved = saved = checkpoints.read(path, model, self.callbacks, self.fingerprint)
         saved.restore_model(model)
         self.history = saved.history
+        self._write_history()  # a kill may have come between the checkpoint and the history
         self.done = saved.stopped or len(self.history) >= self.epochs
         if self.done and (best := saved.best_weights()):
             model.set_weights(best)

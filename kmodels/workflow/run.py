@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -91,14 +92,14 @@ class Run:
             ConfigurationError: As `report.run_folder.open_run`.
         """
         config = cli.settings(self.args, without=ignore)
-        self._about = f"{sha256}, {config}"
         if data is not None:
             file = (data if data.is_dir() else data.parent) / "floors.json"
             self.floors = dict(read_json(file)) if file.is_file() else {}
         if self._is_worker():
             return
         config |= {"recipe": self.name, "backend": os.environ["KERAS_BACKEND"], "data_sha256": sha256}
-        run_folder.open_run(self.folder, config, resume=self.args.resume)
+        config = run_folder.open_run(self.folder, config, resume=self.args.resume)
+        self._about = json.dumps(config)
 
     def fit(
         self,
@@ -147,6 +148,7 @@ class Run:
             resume=self.args.resume,
             seed=seed,
             engine=engine,
+            fingerprint=self._about,
         )
         short = model.name if folder == self.folder else folder.name
         return Fitted(short, model, history, train.rows, folder)

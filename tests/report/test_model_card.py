@@ -34,7 +34,8 @@ INPUTS = {"user": ((None,), "int32"), "tags": ((None, 18), "float32")}
 @pytest.fixture
 def write(tmp_path):
     settings = {"learning_rate": 0.001, "note": "a|b\n<script>", "optimizer": {"name": "adam"}, "bag": None}
-    folder = run_folder.open_run(tmp_path / "run", settings, resume=False)
+    folder = tmp_path / "run"
+    run_folder.open_run(folder, settings, resume=False)
     (tmp_path / "card.md.j2").write_text(TEMPLATE)
 
     def written(record, words="people"):
@@ -129,7 +130,8 @@ def test_of_variants_the_card_is_the_best_one_s_and_lists_all(write):
 
 
 def test_a_card_without_its_words_is_an_error(tmp_path):
-    folder = run_folder.open_run(tmp_path / "run", {}, resume=False)
+    folder = tmp_path / "run"
+    run_folder.open_run(folder, {}, resume=False)
     with pytest.raises(ConfigurationError, match=r"absent\.j2"):
         model_card.write_model_card(folder, tmp_path / "absent.j2", RECORD, inputs={})
 

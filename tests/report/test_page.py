@@ -78,7 +78,8 @@ TEMPLATE = """{% extends "report.html.j2" %}
 
 @pytest.fixture
 def write(tmp_path):
-    folder = run_folder.open_run(tmp_path / "run", SETTINGS, resume=False)
+    folder = tmp_path / "run"
+    run_folder.open_run(folder, SETTINGS, resume=False)
 
     def written(record, template='{% extends "report.html.j2" %}', **options):
         (tmp_path / "page.html.j2").write_text(template)

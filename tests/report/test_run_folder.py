@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +13,29 @@ from tests.mutation import mutations
 CONFIG = {"seed": 1, "epochs": 30, "hidden": (64, 32), "data": Path("ml-1m"), "rate": np.float32(0.5)}
 
 
+def open_run(folder, config, *, resume):
+    run_folder.open_run(folder, config, resume=resume)
+    return folder
+
+
 def test_a_new_run_has_its_settings_and_a_place_for_pictures(tmp_path):
-    out = run_folder.open_run(tmp_path / "runs" / "movielens", CONFIG, resume=False)
-    assert out == tmp_path / "runs" / "movielens"
+    out = open_run(tmp_path / "runs" / "movielens", CONFIG, resume=False)
     assert (out / "plots").is_dir()
     expected = {"seed": 1, "epochs": 30, "hidden": [64, 32], "data": "ml-1m", "rate": 0.5}
     assert json.loads((out / "config.json").read_text()) == expected == run_folder.read_config(out)
-    assert sorted(path.name for path in out.iterdir()) == ["config.json", "plots"]
+    assert sorted(path.name for path in out.iterdir()) == [".kmodels", "config.json", "plots"]
 
 
 def test_resume_with_the_same_settings_keeps_every_file(tmp_path):
-    out = run_folder.open_run(tmp_path / "run", CONFIG, resume=False)
+    out = open_run(tmp_path / "run", CONFIG, resume=False)
     (out / "history.csv").write_text("epoch,loss\n1,0.5\n")
-    assert run_folder.open_run(out, CONFIG, resume=True) == out
+    assert run_folder.open_run(out, CONFIG, resume=True) == json.loads((out / "config.json").read_text())
     assert (out / "history.csv").read_text() == "epoch,loss\n1,0.5\n"
     assert not (tmp_path / "run.previous").exists()
 
 
 def test_resume_with_other_settings_lists_each_difference_and_touches_nothing(tmp_path):
-    out = run_folder.open_run(tmp_path / "run", CONFIG, resume=False)
+    out = open_run(tmp_path / "run", CONFIG, resume=False)
     before = (out / "config.json").read_bytes()
     other = {**CONFIG, "epochs": 40, "hidden": (64, 16), "dropout": 0.3}
     del other["rate"]
@@ -75,7 +81,7 @@ def test_damaged_settings_are_refused_or_the_same(tmp_path):
 
 def test_the_previous_run_is_kept_and_only_the_last_one(tmp_path, capsys):
     for seed in (1, 2, 3):
-        out = run_folder.open_run(tmp_path / "run", {"seed": seed}, resume=False)
+        out = open_run(tmp_path / "run", {"seed": seed}, resume=False)
         (out / "model.keras").write_text(f"weights of {seed}")
     assert run_folder.read_config(tmp_path / "run") == {"seed": 3}
     assert run_folder.read_config(tmp_path / "run.previous") == {"seed": 2}
@@ -84,22 +90,122 @@ def test_the_previous_run_is_kept_and_only_the_last_one(tmp_path, capsys):
     assert capsys.readouterr().out.count("run.previous") == 2
 
 
-def test_foreign_files_are_never_moved(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "thesis.tex").write_text("precious")
-    with pytest.raises(ConfigurationError, match=r"holds no run.*thesis\.tex"):
-        run_folder.open_run(tmp_path / "run", CONFIG, resume=False)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+def foreign(folder):
+    """Puts a file of somebody's in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "thesis.tex").write_text("precious")
 
 
-def test_a_previous_folder_that_is_no_run_is_never_replaced(tmp_path):
-    out = run_folder.open_run(tmp_path / "run", CONFIG, resume=False)
-    (tmp_path / "run.previous").mkdir()
-    (tmp_path / "run.previous" / "thesis.tex").write_text("precious")
-    with pytest.raises(ConfigurationError, match=r"run\.previous holds no run"):
+FOREIGN = {
+    "nothing of a run": foreign,
+    "settings of something else": lambda folder: (foreign(folder), (folder / "config.json").write_text("{}")),
+    "only settings of something else": lambda folder: (folder.mkdir(), (folder / "config.json").write_text("{}")),
+    "a run and more": lambda folder: (run_folder.open_run(folder, CONFIG, resume=False), foreign(folder)),
+    "a run and more below": lambda folder: foreign(open_run(folder, CONFIG, resume=False) / "plots"),
+    "a run in a run": lambda folder: (
+        run_folder.open_run(folder, CONFIG, resume=False),
+        run_folder.open_run(folder / "variants", CONFIG, resume=False),
+    ),
+    "a run and a link": lambda folder: (open_run(folder, CONFIG, resume=False) / "plots" / "loss.png").symlink_to(
+        folder
+    ),
+}
+
+
+def everything(folder):
+    return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
+def test_a_folder_with_anything_but_a_run_is_neither_moved_nor_removed(tmp_path, make):
+    make(tmp_path / "run")
+    before = everything(tmp_path)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"run holds more|run is not"):
+            run_folder.open_run(tmp_path / "run", CONFIG, resume=False)
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
+def test_a_previous_folder_with_anything_but_a_run_is_never_replaced(tmp_path, make):
+    make(tmp_path / "run.previous")
+    out = open_run(tmp_path / "run", CONFIG, resume=False)
+    before = everything(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"run\.previous"):
         run_folder.open_run(out, CONFIG, resume=False)
-    assert (tmp_path / "run.previous" / "thesis.tex").read_text() == "precious"
-    assert (out / "config.json").exists()
+    assert everything(tmp_path) == before
+
+
+def test_what_a_run_writes_is_known(tmp_path):
+    for _ in range(3):
+        out = open_run(tmp_path / "run", CONFIG, resume=False)
+        for name in (
+            "variants/net/checkpoint.npz",
+            "search/trial_3/failure.txt",
+            "search/journal.jsonl",
+            "model.keras",
+        ):
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text("")
+        (out / "plots" / "loss_curves.png").write_text("")
+        (out / "variants" / "net" / "checkpoint.77.tmp.npz").write_text("")
+
+
+def test_a_link_or_a_mount_point_is_no_folder_for_a_run(tmp_path, monkeypatch):
+    run_folder.open_run(tmp_path / "run", CONFIG, resume=False)
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for name in ("link", "dangling"):
+        with pytest.raises(ConfigurationError, match="is a link"):
+            run_folder.open_run(tmp_path / name, CONFIG, resume=False)
+    assert run_folder.open_run(tmp_path / "link", CONFIG, resume=True)
+    monkeypatch.setattr(run_folder.os.path, "ismount", lambda path: Path(path) == tmp_path / "mounted")
+    with pytest.raises(ConfigurationError, match="mount point"):
+        run_folder.open_run(tmp_path / "mounted", CONFIG, resume=False)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path, resume):
+    run_folder.open_run(tmp_path / "run", {"seed": 1}, resume=False)
+    code = """
+import sys
+from kmodels.report import run_folder
+run_folder.open_run(sys.argv[1], {"seed": 2}, resume=False)
+print("open", flush=True)
+input()
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "other")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "open\n"
+        with pytest.raises(ConfigurationError, match="another run that has not ended"):
+            run_folder.open_run(tmp_path / "other", {"seed": 2}, resume=resume)
+        process.kill()
+    assert run_folder.open_run(tmp_path / "other", {"seed": 2}, resume=resume)
+    assert run_folder.open_run(tmp_path / "other", {"seed": 2}, resume=True)
+
+
+def test_a_killed_removal_of_the_previous_run_can_be_ended(tmp_path, monkeypatch):
+    for _ in range(2):
+        out = open_run(tmp_path / "run", CONFIG, resume=False)
+        (out / "model.keras").write_text("")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder.shutil, "rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_folder.open_run(tmp_path / "run", CONFIG, resume=False)
+    run_folder.open_run(tmp_path / "run", CONFIG, resume=False)
+
+
+def test_other_spellings_of_a_path_are_the_same_setting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b_small", "b_large"):
+        (tmp_path / name).mkdir()
+    config = {"data": "b_small", "mode": "b_large", "other": "x"}
+    run_folder.open_run("run", config, resume=False)
+    for data in ("./b_small", "b_large/../b_small/", str(tmp_path / "b_small")):
+        assert run_folder.open_run("run", config | {"data": data}, resume=True)
+    for other in ({"data": "b_large"}, {"data": "nowhere"}, {"other": "./x"}):
+        with pytest.raises(ConfigurationError, match="other settings"):
+            run_folder.open_run("run", config | other, resume=True)
 
 
 def test_the_current_folder_is_not_moved_away(tmp_path, monkeypatch):
@@ -116,9 +222,12 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
 
 
 def test_a_run_killed_while_writing_its_settings_can_start_again(tmp_path):
-    (tmp_path / "config.99.tmp.json").write_text('{"se')
-    assert run_folder.open_run(tmp_path, {"seed": 1}, resume=False) == tmp_path
-    assert run_folder.read_config(tmp_path) == {"seed": 1}
+    out = open_run(tmp_path / "run", {"seed": 1}, resume=False)
+    run_folder.open_run(out, {"seed": 2}, resume=False)
+    (out / "config.json").rename(out / "config.99.tmp.json")
+    run_folder.open_run(out, {"seed": 3}, resume=False)
+    assert run_folder.read_config(out) == {"seed": 3}
+    assert run_folder.read_config(tmp_path / "run.previous") == {"seed": 1}
 
 
 def test_versions_name_what_is_installed():

@@ -27,7 +27,7 @@ rng = np.random.default_rng(0)
 inputs = {"user_id": rng.integers(0, 6, 90).astype("int32"), "item_id": rng.integers(0, 7, 90).astype("int32")}
 target = (inputs["user_id"] * 0.1 + inputs["item_id"] * 0.05 + rng.normal(0, 0.3, 90)).astype("float32")
 
-def run(folder, epochs, resume=False, extra=(), dim=3, on_row=None):
+def run(folder, epochs, resume=False, extra=(), dim=3, on_row=None, fingerprint=""):
     model = models.neumf(6, 7, dim=dim, hidden=(8,), product=True, batch_norm=True, dropout=0.3, vector_dropout=0.2)
     training.initialize(model, 5)
     training.compile_model(model, keras.optimizers.Adam(0.05))
@@ -36,7 +36,8 @@ def run(folder, epochs, resume=False, extra=(), dim=3, on_row=None):
     validation = Batches(inputs, target[::-1], batch_size=64)
     callbacks = [*training.plateau_callbacks(patience=1, stop=4), *extra]
     history = training.fit(
-        model, train, validation, epochs=epochs, folder=folder, callbacks=callbacks, resume=resume, seed=5
+        model, train, validation, epochs=epochs, folder=folder, callbacks=callbacks, resume=resume, seed=5,
+        fingerprint=fingerprint,
     )
     return model, history, training.predict(model, validation)
 """
@@ -224,6 +225,27 @@ def test_the_checkpoint_of_another_model_is_refused(unbroken, tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes((unbroken[0] / "checkpoint.npz").read_bytes())
     with pytest.raises(ConfigurationError, match=r"checkpoint\.npz: the checkpoint is of another model or optimiser"):
         run(tmp_path, EPOCHS, resume=True, dim=4)
+
+
+def test_the_checkpoint_of_another_run_is_refused(tmp_path):
+    run(tmp_path, 1, fingerprint="seed 0")
+    assert len(run(tmp_path, 2, resume=True, fingerprint="seed 0")[1]) == 2
+    for other in ("seed 1", ""):
+        with pytest.raises(
+            ConfigurationError, match=r"checkpoint\.npz: the checkpoint is of a run with other settings"
+        ):
+            run(tmp_path, 3, resume=True, fingerprint=other)
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_the_history_is_whole_after_a_kill_between_checkpoint_and_history(tmp_path, epochs):
+    run(tmp_path, 2)
+    rows = (tmp_path / "history.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "history.csv").write_text("".join(rows[:2]))
+    _, history, _ = run(tmp_path, epochs, resume=True)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), history)
+    assert len(history) == epochs
+    assert (tmp_path / "history.csv").read_text().splitlines(keepends=True)[:3] == rows
 
 
 def test_without_resume_an_old_checkpoint_has_no_say(unbroken, tmp_path):
