@@ -27,7 +27,7 @@ CONFIG, MARKER = "config.json", ".kmodels"
 # All that recipes, trainings and searches write, apart from figures. Anything else in a folder is somebody's own.
 _FILES = {
     *(CONFIG, METRICS, "history.csv", "report.html", "MODEL_CARD.md"),
-    *("model.keras", "encoders.json", "vectors.npz", "checkpoint.npz"),
+    *("model.keras", "encoders.json", "ratings.npz", "vectors.npz", "checkpoint.npz"),
     *("search.json", "journal.jsonl", "failure.txt"),
 }
 _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-learn")
@@ -144,11 +144,13 @@ def _check_is_run(folder: Path) -> None:
     advice = "name a new or empty folder, so that none of its files is lost"
     if folder.is_symlink() or not (folder / MARKER).is_file():
         raise ConfigurationError(f"{folder} is not the folder of a run (it has no {MARKER}); {advice}")
-    foreign = [
-        str(path.relative_to(folder)) for path in _walk(folder) if not _is_ours(path) and path != folder / MARKER
-    ]
-    if foreign:
-        raise ConfigurationError(f"{folder} holds more than a run: {', '.join(foreign[:5])}; {advice}")
+    if names := foreign(folder):
+        raise ConfigurationError(f"{folder} holds more than a run: {', '.join(names[:5])}; {advice}")
+
+
+def foreign(folder: Path) -> list[str]:
+    """What lies in the folder of a run and is none of the files that runs write."""
+    return [str(path.relative_to(folder)) for path in _walk(folder) if not _is_ours(path) and path != folder / MARKER]
 
 
 def _walk(folder: Path) -> Iterator[Path]:

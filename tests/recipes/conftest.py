@@ -2,8 +2,11 @@
 
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
+
+from kmodels.report import run_folder
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +18,9 @@ def run_here():
             patch.setattr(sys, "argv", [str(script), *map(str, flags)])
             with pytest.raises(SystemExit) as ended:
                 runpy.run_path(str(script), run_name="__main__")
+        if ended.value.code == 0 and "--out" in flags:
+            # A later run in this folder must be able to move it aside.
+            assert run_folder.foreign(Path(flags[flags.index("--out") + 1])) == []
         return ended.value.code
 
     return run

@@ -134,6 +134,14 @@ def test_a_finished_run_is_resumed_with_the_same_settings_alone(recipe, tmp_path
         run_all(flags(tmp_path, "--resume", "--seed", "1"), recipe)
 
 
+def test_the_checkpoint_of_another_run_is_refused(recipe, tmp_path):
+    for seed in "01":
+        run_all(flags(tmp_path, "--out", str(tmp_path / seed), "--seed", seed), recipe)
+    (tmp_path / "0" / "checkpoint.npz").write_bytes((tmp_path / "1" / "checkpoint.npz").read_bytes())
+    with pytest.raises(ConfigurationError, match="other settings or other data"):
+        run_all(flags(tmp_path, "--out", str(tmp_path / "0"), "--resume"), recipe)
+
+
 def test_ignored_flags_may_change_between_runs(recipe, tmp_path):
     args = argparse.Namespace(**vars(flags(tmp_path)), n=3)
     workflow.Run(args, recipe).open("50d2", ignore=("n",))
