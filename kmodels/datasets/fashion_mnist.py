@@ -101,9 +101,7 @@ def load(source: str | Path, cache: str | Path | None = None) -> FashionMnist:
 
     Raises:
         ConfigurationError: If `source` is neither a known name nor an existing path.
-        DataError: If the sample is not there or the download fails; if a file is missing, damaged, shorter or longer
-            than its header says, of another kind or of pictures that are not 28 × 28; if a part has not one label for
-            each picture; or if a label is above 9.
+        DataError: If the sample is not there, the download fails, or a file is missing, damaged or of another kind.
 
     Example:
         >>> data = load("sample")

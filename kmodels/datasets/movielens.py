@@ -2,7 +2,8 @@
 
 A folder's format is known by what it holds:
 
-- ``ml-1m``: ``ratings.dat``, ``users.dat``, ``movies.dat``, fields between ``::``; so is the bundled sample.
+- ``ml-1m``: ``ratings.dat``, ``users.dat``, ``movies.dat``, fields between ``::``; so are the bundled sample and
+  MovieLens-10M, which has no users.
 - ``ml-100k``: ``u.data``, ``u.user``, ``u.item``; ``u1.base`` and ``u1.test`` … are read as given splits.
 - ``csv``: ``ratings.csv``, ``movies.csv`` (latest-small, 20M, 25M, 32M); users are bare ids there.
 - ``recbole``: ``*.inter``, ``*.user``, ``*.item``, RecBole's atomic files.
@@ -74,11 +75,10 @@ def load(
         source: ``"sample"``, the synthetic sample in a checkout of kmodels; one of `KNOWN_NAMES`, which is
             downloaded once into the cache, its checksum verified; the path of a folder of MovieLens files, or of one
             that holds exactly one such folder; or that of a file, as for `ratings.read`.
-        cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is
-            unset.
+        cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is unset.
         columns: Column map of a file, as for `ratings.read`. Default None.
-        users: Side table of a file's users, likewise. Default None.
-        items: Side table of a file's items, likewise. Default None.
+        users: Side table of a file's users. Default None.
+        items: Side table of a file's items. Default None.
 
     Returns:
         The tables; ratings are stars.
@@ -86,10 +86,8 @@ def load(
     Raises:
         ConfigurationError: If `source` is neither a known name nor an existing path, or `columns`, `users` or `items`
             come without a file.
-        DataError: If the sample is not there or the download fails; if a folder holds none or several of the formats,
-            or any row is wrong: fields missing or not as they should be, a (user, item) pair twice, a user or film
-            that its table does not have, another encoding, given splits that do not fit. The message names the file,
-            the line, the column and what was received.
+        DataError: If the sample is not there, the download fails, a folder holds none or several of the formats, or any
+            row is wrong. The message names the file, the line, the column and what was received.
 
     Example:
         >>> data = load("sample")
@@ -125,17 +123,17 @@ def load(
     )
 
 
-def _formats_in(folder: Path) -> list[str]:
-    """Lists the formats whose ratings file the folder holds, once for each such file."""
-    return [kind for kind, layout in FORMATS.items() for file in folder.glob(layout.ratings) if file.is_file()]
-
-
 def _find(path: Path) -> tuple[Path, str]:
     """Finds the one folder and format that a path means."""
-    found = [(path, kind) for kind in _formats_in(path)]
-    if not found:
-        inside = sorted(folder for folder in path.iterdir() if folder.is_dir())
-        found = [(folder, kind) for folder in inside for kind in _formats_in(folder)]
+    found: list[tuple[Path, str]] = []
+    for folders in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):
+        found = found or [
+            (folder, kind)
+            for folder in folders
+            for kind, layout in FORMATS.items()
+            for file in folder.glob(layout.ratings)
+            if file.is_file()
+        ]
     if len(found) == 1:
         return found[0]
     expected = "; or ".join(f"{each.ratings} with {each.items}" for each in FORMATS.values())

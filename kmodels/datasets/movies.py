@@ -78,9 +78,8 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separa
     release date (or, where there is no date, its title, budget and revenue).
 
     Args:
-        source: ``"sample"``, the synthetic sample in a checkout of kmodels; a ``.csv``, ``.tsv`` or ``.json`` file
-            (JSON: a list of records, one record per line, or an object of columns); or a folder that holds one of
-            them, or TMDB's pair: ``…movies….csv`` and ``…credits….csv``.
+        source: ``"sample"``, the synthetic sample in a checkout of kmodels; a CSV, TSV, JSON or Parquet file; or a
+            folder that holds one, or TMDB's pair: ``…movies….csv`` and ``…credits….csv``.
         columns: Our names -> the table's, such as ``{"budget": "Production Budget"}``. Default None.
         separator: What stands between genres that are not a bracketed list. Default "|".
 
@@ -90,9 +89,8 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separa
     Raises:
         ConfigurationError: If `source` is neither "sample" nor an existing path, or the map is wrong, or takes an input
             from a column that is part of the revenue.
-        DataError: If a file is missing or damaged, a mapped column does not exist, there is no column of budgets or
-            revenues, a field is not what its column holds (the line is named), amounts are in several currencies, or no
-            row has both amounts.
+        DataError: If a file or column is missing, a row is wrong (the line is named), amounts are in several
+            currencies, or no row has both amounts.
 
     Example:
         >>> import tempfile

@@ -1,6 +1,6 @@
 """Points of interest: a table of places with what visitors did there, and a picture of each.
 
-The table is a CSV file with a header and these columns, in any order (others are left out):
+The table has these columns, in any order (others are left out):
 
 - `id`, `name`, `shortDescription`: text; the id occurs once.
 - `categories`, `tags`: a list of text written as Python writes it, ``"['Nature', 'Museum']"``; an empty field
@@ -108,8 +108,7 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
 
     Raises:
         ConfigurationError: If `source` does not exist or `on_bad_image` is neither.
-        DataError: If a column is missing or twice, a field is wrong (the message names file, line and column),
-            an id occurs twice, a picture is bad, or all pictures are.
+        DataError: If a column is missing or a field or picture is wrong: the message names file, line and column.
 
     Example:
         >>> import tempfile

@@ -73,11 +73,11 @@ class Purchases:
 
 
 def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Purchases:
-    r"""Loads a purchase table, CSV or Parquet, in chunks of bounded memory.
+    r"""Loads a purchase table: CSV, JSON or Parquet.
 
-    CSV is UTF-8 with commas and a header line; fields may stand in double quotes. Missing values are empty fields and
-    the texts NA, NaN, NULL and None. Whole numbers that were stored as 8.0 are read as 8, save in the two ids, which
-    are kept as written. Space around a field does not count. Columns that are not asked for are not read.
+    Missing values are empty fields and the texts NA, NaN, NULL and None. Whole numbers that were stored as 8.0 are read
+    as 8, save in the two ids, which are kept as written. Space around a field does not
+    count. Columns that are not asked for are not read.
 
     Args:
         source: ``"sample"``, the synthetic sample in a checkout of kmodels; or the path of a file, or of a folder with
@@ -91,10 +91,8 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Pur
     Raises:
         ConfigurationError: If `source` is neither ``"sample"`` nor an existing path, `columns` has an unknown name or
             maps a column twice, or pyarrow is missing.
-        DataError: If the file is missing or empty, a required or mapped column is not in it, a line has too few or
-            too many fields, an id is missing, an amount is missing, negative, infinite or no number, or a band of age
-            or years is unknown. The message names the file, the line (in Parquet the row), the column and what was
-            received.
+        DataError: If the file or a column is missing, or a row is wrong: the message names the file, the line (in
+            Parquet the row), the column and what was received.
 
     Example:
         >>> import tempfile

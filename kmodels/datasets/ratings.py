@@ -36,8 +36,7 @@ class RatingTables:
         name: Name of the data: ``"sample"``, a download's name, or the file's or folder's.
         format: Shape of the files, such as ``"table"``.
         path: The file or folder that was read.
-        sha256: Hexadecimal digest of the bytes of all files that were read, one after the other; it stays when rows
-            are filtered out.
+        sha256: Hexadecimal digest of the bytes of all files that were read; it stays when rows are filtered out.
         ratings: Columns `user_id` and `item_id` (int64 or str), `rating` (float32) and, where known, `timestamp`
             (int64, seconds since 1970, UTC); rows in the file's order.
         users: Column `user_id` and what else is known of each user.
@@ -70,7 +69,7 @@ def read(
     items: str | Path | None = None,
     scale: tuple[float, float] | None = None,
 ) -> RatingTables:
-    r"""Reads a table of ratings, CSV or Parquet, with optional side tables of users and items.
+    r"""Reads a table of ratings, CSV, JSON or Parquet, with optional side tables of users and items.
 
     Ids that are all whole numbers become int64, others stay text. Timestamps are seconds or milliseconds since 1970 or
     ISO dates.
@@ -89,9 +88,8 @@ def read(
 
     Raises:
         ConfigurationError: If `columns` has an unknown name, or the file is Parquet and pyarrow is not installed.
-        DataError: If a file or column is missing, an id is empty or stands twice, a rating or timestamp is missing or
-            no number, a (user, item) pair occurs twice, or all ratings are alike. The message names the file, the line,
-            the column and what was received.
+        DataError: If a file or column is missing, a row is wrong, a (user, item) pair occurs twice, or all ratings are
+            alike. The message names the file, the line, the column and what was received.
 
     Example:
         >>> import tempfile

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.columns import NumberColumn, field_count_error, parse_float
+from kmodels.datasets.columns import NumberColumn, parse_float
 from kmodels.datasets.sources import clear_errors, decode, open_file, split_name
 from kmodels.datasets.tables import TableFile, as_frame
 from kmodels.errors import ConfigurationError, DataError
@@ -162,8 +162,14 @@ def _records(texts: Iterable[str], line: int, layout: _Layout) -> Iterator[tuple
     try:
         for fields, read in rows:
             if layout.names and fields and len(fields) != len(layout.names):
-                received = layout.separator.join(fields)
-                raise field_count_error(layout.path, first, len(fields), layout.names, layout.separator, received)
+                listed = ", ".join(layout.names[:6]) + (" …" if len(layout.names) > 6 else "")
+                raise DataError(
+                    f"the line has {len(fields)} field{'s' if len(fields) != 1 else ''}",
+                    file=layout.path,
+                    row=first,
+                    expected=f"{len(layout.names)} fields ({listed}) separated by {layout.separator!r}",
+                    received=layout.separator.join(fields),
+                )
             if fields:
                 yield first, fields
             first = line + read

@@ -67,7 +67,7 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked where its name ends in ``.gz``."""
     with clear_errors(path):
         if path.suffix.lower() == ".gz":
-            with gzip.open(path) as unpacked, io.BufferedReader(_Bounded(unpacked, path)) as file:
+            with gzip.open(path) as unpacked, io.BufferedReader(_Bounded(unpacked, path), 2**18) as file:
                 yield file
         else:
             with path.open("rb") as file:

@@ -115,7 +115,7 @@ def test_order_of_columns_and_unused_ones_do_not_matter(make):
         ("xps", "inf", "not a number"),
         ("xps", "nan", "not a number"),
         ("Visits", "-1", "column 'Visits': out of range; expected a whole number from 0"),
-        ("Likes", "many", "not a whole number"),
+        ("Likes", "many", "not a number; expected a whole number"),
         ("Dislikes", "1.5", "not a whole number"),
         ("Bookmarks", "1e-3", "not a whole number"),
         ("Bookmarks", "9" * 40, "out of range"),
