@@ -153,12 +153,11 @@ def split_table(
     folds: Folds, other: Mapping[str, Mapping[str, float]], metrics: Sequence[str], name: str
 ) -> pd.DataFrame:
     """The means over random folds and the test metrics of one other split, column by column."""
-    table = means_table(folds, metrics)
+    table = means_table(folds, metrics).add_suffix(", random")
     for position, metric in enumerate(metrics):
-        label = describe(metric).label
         values = [other[model][metric] for model in table.index]
-        table.insert(2 * position + 1, f"{label}, {name}", values)
-    return table.rename(columns={describe(metric).label: f"{describe(metric).label}, random" for metric in metrics})
+        table.insert(2 * position + 1, f"{describe(metric).label}, {name}", values)
+    return table
 
 
 def metric_label(name: str, unit: str = "") -> str:

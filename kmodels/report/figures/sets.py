@@ -26,7 +26,6 @@ def comparison_figures(
     metric: str,
     *,
     floors: Mapping[str, float] | None = None,
-    spread: Mapping[str, float] | None = None,
 ) -> dict[str, Figure]:
     """Draw the variants of a run compared by a metric with each other and the baselines, as `workflow.Run.write` does.
 
@@ -37,9 +36,8 @@ def comparison_figures(
     values = {name: each.test.get(metric) for name, each in variants.items()}
     baselines = {name: each[metric] for name, each in record.baselines.items() if metric in each}
     points = {name: (each.parameters, values[name]) for name, each in variants.items()}
-    options = {"floors": floors, "spread": spread, "unit": unit}
     drawn = {
-        "variants": bars(values | baselines, metric, marked=list(variants), **options),  # type: ignore[arg-type]
+        "variants": bars(values | baselines, metric, marked=list(variants), floors=floors, unit=unit),
         "pareto": pareto(points, metric, chosen=record.best, unit=unit),
         "time_and_size": costs(variants),
     }
