@@ -206,13 +206,14 @@ def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
 def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(small, tmp_path, here):
     table = pd.read_csv(small, usecols=["User_ID", "Product_ID", "Purchase"])
     table.columns = ["customer", "SKU", "Total"]
-    table.to_csv(tmp_path / "till.csv", index=False)
-    data = ["--data", tmp_path / "till.csv", "--columns", "user=customer,product=SKU,amount=Total", "--currency", "EUR"]
+    table["SKU"] = "=$5_$" + table["SKU"] + "\x1b[2J"
+    table.to_csv(file := tmp_path / "a [till](`x`) <b> $$.csv", index=False)
+    data = ["--data", file, "--columns", "user=customer,product=SKU,amount=Total", "--currency", "$$"]
     how = ["--epochs", 1, "--batch-size", 512, "--tune", "random", "--trials", 2]
     assert here("--out", tmp_path / "out", *data, *how) == 0
     metrics = read(tmp_path / "out")
     assert list(metrics["variants"]) == ["classifier", "regressor"]
-    assert metrics["data"]["unit"] == "EUR"
+    assert metrics["data"]["unit"] == "$$"
     found = metrics["search"]
     assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 2, 2)
     assert len(found["payoff"]) == 2
@@ -220,8 +221,11 @@ def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(small,
     assert tuned["rmse"] == pytest.approx(metrics["variants"]["regressor"]["test"]["rmse"], rel=1e-5)
     page = (tmp_path / "out" / "report.html").read_text()
     assert found["verdict"] in page
-    for text in ("RMSE (EUR)", "<h2>Search</h2>", "l2 root"):
+    for text in ("RMSE ($$)", "<h2>Search</h2>", "l2 root"):
         assert text in page
+    assert r"a \[till](\`x\`) &lt;b&gt; \$\$.csv" in (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    history = pd.read_csv(tmp_path / "out" / "history.csv")
+    assert set(history.select_dtypes(exclude="number")) == {"variant"}  # no text of the data, so no formulas
 
 
 # --- bad input
