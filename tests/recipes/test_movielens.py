@@ -198,7 +198,7 @@ BAD = {
     "unknown genre": (edit("movies.dat", first("movies.dat"), b"900000::X (1999)::Opera\n"), "Opera"),
     "empty file": (lambda folder: (folder / "ratings.dat").write_bytes(b""), "ratings.dat"),
     "wrong encoding": (lambda folder: (folder / "ratings.dat").write_text("1::1::5::9\n", "utf-16"), "ratings.dat"),
-    "file missing": (lambda folder: (folder / "users.dat").unlink(), "users.dat"),
+    "file missing": (lambda folder: (folder / "movies.dat").unlink(), "movies.dat"),
 }
 
 
