@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kmodels import cli, training
-from kmodels.errors import printable
+from kmodels.errors import DataError, printable
 from kmodels.files import read_json, write_atomically, write_json
 from kmodels.pipelines import Batches
 from kmodels.preprocessing.encoders import Encoder, save_encoders
@@ -90,11 +91,17 @@ class Run:
 
         Raises:
             ConfigurationError: As `report.run_folder.open_run`.
+            DataError: If the floors are no numbers.
         """
         config = cli.settings(self.args, without=ignore)
         if data is not None:
             file = (data if data.is_dir() else data.parent) / "floors.json"
-            self.floors = dict(read_json(file)) if file.is_file() else {}
+            self.floors = read_json(file) if file.is_file() else {}
+            values = self.floors.values() if isinstance(self.floors, dict) else [None]
+            if not all(isinstance(each, int | float) and abs(each) < sys.float_info.max for each in values):
+                raise DataError(
+                    "no limits of metrics", file=file, expected="an object of numbers", received=self.floors
+                )
         if self._is_worker():
             return
         config |= {"recipe": self.name, "backend": os.environ["KERAS_BACKEND"], "data_sha256": sha256}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kmodels import cli, pipelines, training, workflow
-from kmodels.errors import ConfigurationError
+from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import regression
 from kmodels.preprocessing import splits
 from kmodels.report.record import Timing, VariantRecord
@@ -124,6 +124,15 @@ def test_floors_are_found_next_to_the_data_and_sentences_are_kept(recipe, tmp_pa
     assert ["zero", "0"] in printed
     assert not any(line[:1] == ["other"] for line in printed)
     assert workflow.Run(flags(tmp_path), recipe).floors is None
+
+
+@pytest.mark.parametrize("floors", ["[1]", "{", '{"noise": "low"}', '{"noise": NaN}', '{"noise": 1' + "0" * 400 + "}"])
+def test_floors_that_are_no_numbers_are_refused_before_any_training(recipe, tmp_path, floors):
+    (tmp_path / "floors.json").write_text(floors)
+    run = workflow.Run(flags(tmp_path), recipe)
+    with pytest.raises(DataError, match=r"floors\.json"):
+        run.open("50d2", tmp_path)
+    assert not run.folder.exists()
 
 
 def test_a_finished_run_is_resumed_with_the_same_settings_alone(recipe, tmp_path):
