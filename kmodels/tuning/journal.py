@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import json
 import os
-import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 
+from kmodels import files
 from kmodels.errors import ConfigurationError
 
-JOURNAL, FAILURE = "journal.jsonl", "failure.txt"
-IDLE_S = 0.2
+JOURNAL = "journal.jsonl"
 
 
 def journaled_oracle(base: type[keras_tuner.Oracle], folder: Path, **settings: Any) -> Any:
@@ -41,9 +41,6 @@ def journaled_oracle(base: type[keras_tuner.Oracle], folder: Path, **settings: A
             trial = super().create_trial(tuner_id)
             if is_new and trial.status == "RUNNING":
                 self._write(event="started", tuner=tuner_id, trial=trial.trial_id, values=trial.hyperparameters.values)
-            if trial.status == "IDLE":
-                # Hyperband waits for the round's last trials; its workers would ask again at once, without end.
-                time.sleep(IDLE_S)
             return trial
 
         def _random_values(self) -> Any:
@@ -55,30 +52,29 @@ def journaled_oracle(base: type[keras_tuner.Oracle], folder: Path, **settings: A
                 first.merge([parameter])
             return first.values
 
-        def end_trial(self, trial: Any) -> None:
-            metrics = self.trials[trial.trial_id].metrics
-            values = {name: metrics.get_best_value(name) for name in metrics.metrics}
-            failure = folder / f"trial_{trial.trial_id}" / FAILURE
-            if trial.status != "COMPLETED" and failure.exists():
-                trial.message = failure.read_text(encoding="utf-8").strip()
+        def finish(self, name: str, *, status: str, metrics: dict[str, float], reason: str | None) -> None:
+            """Records how a running trial ended: "COMPLETED" with metrics, or "FAILED" for a reason."""
+            trial = {trial.trial_id: trial for trial in self.ongoing_trials.values()}[name]
             # Before the oracle's own books: a kill in between must not cost the training.
-            self._write(event="ended", trial=trial.trial_id, status=trial.status, metrics=values, reason=trial.message)
-            super().end_trial(trial)
+            self._write(event="ended", trial=name, status=status, metrics=metrics, reason=reason)
+            if metrics:
+                self.update_trial(name, metrics)
+            trial.status, trial.message = status, reason
+            self.end_trial(trial)
             if self.on_end is not None:
                 self.on_end(self)
 
-        def requeue(self) -> None:
-            """Gives what was running when the process ended to whoever asks next."""
-            if self.ongoing_trials:
-                self._write(event="resumed")
-                self._retry_queue += [trial.trial_id for trial in self.ongoing_trials.values()]
-                self.ongoing_trials = {}
+        def requeue(self, tuners: list[str]) -> None:
+            """Gives what tuners that are gone were running to whoever asks next."""
+            if tuners:
+                self._write(event="resumed", tuners=tuners)
+                self._retry_queue += [self.ongoing_trials.pop(tuner).trial_id for tuner in tuners]
 
         def _write(self, **event: Any) -> None:
             if self.replaying:
                 return
             with self.journal.open("ab") as file:
-                file.write(json.dumps(event).encode() + b"\n")
+                file.write(json.dumps(event | {"check": _checksum(event)}).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -96,38 +92,42 @@ def journaled_oracle(base: type[keras_tuner.Oracle], folder: Path, **settings: A
     return oracle
 
 
+def _checksum(event: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(event).encode())
+
+
 def replay(oracle: Any) -> None:
     """Brings a new oracle to where the journal ends; what was running then is run again."""
-    oracle.replaying = True
+    oracle.replaying, wanted = True, oracle.max_trials
     for number, line in enumerate(_lines(oracle.journal), start=1):
         try:
-            _apply(oracle, json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(
-                f"{oracle.journal}, line {number}: not an event of this search ({error!r})"
-            ) from error
-    oracle.replaying = False
-    oracle.requeue()
+            event = json.loads(line)
+            if event.pop("check") != _checksum(event):
+                raise ValueError("the line has been changed")
+            _apply(oracle, event)
+        except files.DAMAGE as error:
+            text = f"{oracle.journal}, line {number}: not an event of this search ({error!r:.300})"
+            raise ConfigurationError(text) from error
+    oracle.replaying, oracle.max_trials = False, wanted
+    oracle.requeue(list(oracle.ongoing_trials))
 
 
 def _apply(oracle: Any, event: dict[str, Any]) -> None:
-    match event["event"]:
-        case "started":
-            trial = oracle.create_trial(event["tuner"])
-            if trial.trial_id != event["trial"]:
-                raise ValueError(f"trial {trial.trial_id} starts here")
+    match event:
+        case {"event": "started", "tuner": str(tuner), "trial": str(name), "values": dict(values)}:
+            # A trial's name has as many digits as the number of trials that were asked for at its time.
+            oracle.max_trials = int("9" * len(name))
+            trial = oracle.create_trial(tuner)
+            if trial.trial_id != name or set(trial.hyperparameters.values) != set(values):
+                raise ValueError(f"trial {trial.trial_id} of {list(trial.hyperparameters.values)} starts here")
             # The same values already, but for the last digits of a Gaussian process.
-            trial.hyperparameters.values = event["values"]
-        case "ended":
-            trial = oracle.trials[event["trial"]]
-            if event["metrics"]:
-                oracle.update_trial(trial.trial_id, event["metrics"])
-            trial.status, trial.message = event["status"], event["reason"]
-            oracle.end_trial(trial)
-        case "resumed":
-            oracle.requeue()
-        case other:
-            raise ValueError(other)
+            trial.hyperparameters.values = values
+        case {"event": "ended", "trial": name, "status": status, "metrics": metrics, "reason": reason}:
+            oracle.finish(name, status=status, metrics=metrics, reason=reason)
+        case {"event": "resumed", "tuners": tuners}:
+            oracle.requeue(tuners)
+        case _:
+            raise ValueError(event)
 
 
 def _lines(path: Path) -> list[bytes]:

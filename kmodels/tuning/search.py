@@ -15,17 +15,17 @@ import keras
 import keras_tuner
 import numpy as np
 import pandas as pd
-from keras_tuner.engine.base_tuner import BaseTuner
 from tqdm import tqdm
 
 from kmodels import backend, files, training
-from kmodels.errors import ConfigurationError, TrainingError
+from kmodels.errors import ConfigurationError, DataError, TrainingError
 from kmodels.pipelines import Batches
 from kmodels.tuning import workers as processes
-from kmodels.tuning.journal import FAILURE, journaled_oracle, replay
+from kmodels.tuning.journal import journaled_oracle, replay
 
 _ALGORITHMS = ("random", "hyperband", "bayesian")
 _SETTINGS, _CHECKPOINT = "search.json", "checkpoint.npz"
+_MOST_FAILED_BUILDS = 10
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def search(
     about: str = "",
     workers: int = 1,
     chief_timeout: float = 300.0,
+    trial_timeout: float = 86_400.0,
 ) -> Search | None:
     """Searches for the hyper-parameters of the best model; a search that was stopped goes on where it was.
 
@@ -72,9 +73,9 @@ def search(
     the objective's best epoch. The first trial has the space's defaults, so that a search does not end behind them. A
     trial that fails is written down with its reason and the search goes on.
 
-    With `workers` above 1 this process becomes KerasTuner's chief and starts the running script once more for each
-    worker, with the same arguments: the script must come to this call again. Where KerasTuner's own environment
-    variables are set (`KERASTUNER_TUNER_ID` …), this process is the chief or the worker that they say.
+    With `workers` above 1 this process becomes the chief and starts the running script once more for each worker, with
+    the same arguments: the script must come to this call again. Where the environment has KerasTuner's variables
+    (`KERASTUNER_TUNER_ID` …) and `KMODELS_SEARCH_SECRET`, this process is the chief or the worker that they say.
 
     Args:
         build: From KerasTuner's `hp` to a compiled model. The trial's number of epochs stands in
@@ -83,7 +84,7 @@ def search(
         validation: Validation batches.
         directory: Where `search.json`, `journal.jsonl` and a folder for each running trial go.
         algorithm: "random", "hyperband" (Li et al. 2018) or "bayesian" (a Gaussian process). Default "random".
-        trials: Number of trials, failed ones included. Default 20.
+        trials: Number of trials, failed ones included; a finished search goes on when it is asked for more. Default 20.
         objective: Name of a logged value. Default "val_loss".
         direction: "min" or "max". Default "min".
         epochs: Epochs of a trial; the most of one for "hyperband". Default 10.
@@ -93,6 +94,8 @@ def search(
             `about` is refused. Default "".
         workers: Processes side by side on this machine. Default 1.
         chief_timeout: Seconds that a worker waits for its chief before it gives up. Default 300.
+        trial_timeout: Seconds after which a worker's trial is given up and run again; after the fourth time it is a
+            failed one. Default 86400, a day.
 
     Returns:
         What was found; None in a worker, whose work is then done.
@@ -119,18 +122,20 @@ def search(
     settings = _Settings(algorithm, trials, objective, direction, epochs, seed, about)
     role = processes.role()
     oracle = _make_oracle(settings, folder)
-    tuner = _Tuner(oracle, build, folder, settings, callbacks)
+    _explore(build, oracle)
+    trainer = _Trainer(build, oracle.get_space(), train, validation, folder, settings, callbacks)
     if role == "worker":
-        processes.run_worker(tuner, timeout=chief_timeout, train=train, validation=validation)
+        processes.run_worker(trainer, timeout=chief_timeout)
         return None
     _open(folder, settings, oracle.get_space())
     replay(oracle)
     with _Progress(oracle) as progress:
         oracle.on_end = progress
         if role == "chief" or workers > 1:
-            processes.run_chief(oracle, workers=0 if role == "chief" else workers)
+            processes.run_chief(oracle, workers=0 if role == "chief" else workers, trial_timeout=trial_timeout)
         else:
-            tuner.search(train=train, validation=validation)
+            while (trial := oracle.create_trial("tuner0")).status != "STOPPED":
+                oracle.finish(trial.trial_id, **trainer(trial.trial_id, trial.hyperparameters.values))
     for path in folder.glob(f"trial_*/{_CHECKPOINT}"):
         path.unlink()
     return _result(oracle, settings)
@@ -157,27 +162,44 @@ class _Settings:
                 raise ConfigurationError(f"{name} must be at least 1. Received: {name}={getattr(self, name)}")
 
 
-class _Tuner(BaseTuner):
-    """KerasTuner's loop over the trials, each of them a run of `training.fit`."""
+@dataclass(frozen=True)
+class _Trainer:
+    """Trains and scores a trial, a run of `training.fit`."""
 
-    def __init__(self, oracle: Any, build: Any, folder: Path, settings: _Settings, callbacks: Any) -> None:
-        self.folder, self.settings, self.callbacks = folder, settings, callbacks
-        super().__init__(oracle, build, directory=str(folder.parent), project_name=folder.name)
+    build: Callable[[Any], keras.Model]
+    space: Any
+    train: Batches
+    validation: Batches
+    folder: Path
+    settings: _Settings
+    callbacks: Callable[[], Sequence[Any]]
 
-    def run_trial(self, trial: Any, train: Batches, validation: Batches) -> dict[str, float]:
-        values, folder = trial.hyperparameters.values, self.folder / f"trial_{trial.trial_id}"
-        folder.mkdir(parents=True, exist_ok=True)
+    def __call__(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Returns what the oracle's `finish` takes."""
         started = time.perf_counter()
         # Also starts Keras's automatic names anew, by which the first weights are drawn.
         backend.clear_session()
         try:
+            scores = self._scores(self._history(self.folder / f"trial_{name}", values))
+        except Exception as error:
+            return {"status": "FAILED", "metrics": {}, "reason": f"{type(error).__name__}: {error}"}
+        best = int(scores.argmin() if self.settings.direction == "min" else scores.argmax())
+        seconds = time.perf_counter() - started
+        metrics = {self.settings.objective: float(scores[best]), "epoch": best + 1, "epochs": len(scores)}
+        return {"status": "COMPLETED", "metrics": metrics | {"seconds": seconds}, "reason": None}
+
+    def _history(self, folder: Path, values: dict[str, Any]) -> pd.DataFrame:
+        folder.mkdir(parents=True, exist_ok=True)
+        parameters = self.space.copy()
+        parameters.values = dict(values)
+        try:
             self._inherit_checkpoint(values.get("tuner/trial_id"), folder)
-            model = self.hypermodel.build(trial.hyperparameters)
+            model = self.build(parameters)
             training.initialize(model, self.settings.seed)
-            history = training.fit(
+            return training.fit(
                 model,
-                train,
-                validation,
+                self.train,
+                self.validation,
                 epochs=int(values.get("tuner/epochs", self.settings.epochs)),
                 folder=folder,
                 callbacks=list(self.callbacks()),
@@ -185,21 +207,9 @@ class _Tuner(BaseTuner):
                 seed=self.settings.seed,
                 progress=False,
             )
-            scores = self._scores(history)
-        except Exception as error:
-            # KerasTuner does not hand its message from a worker to the chief.
-            (folder / FAILURE).write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
-            raise keras_tuner.errors.FailedTrialError(str(error)) from error
         finally:
             if self.settings.algorithm != "hyperband":
                 (folder / _CHECKPOINT).unlink(missing_ok=True)
-        best = int(scores.argmin() if self.settings.direction == "min" else scores.argmax())
-        return {
-            self.settings.objective: float(scores[best]),
-            "epoch": best + 1,
-            "epochs": len(scores),
-            "seconds": time.perf_counter() - started,
-        }
 
     def _inherit_checkpoint(self, parent: str | None, folder: Path) -> None:
         """Hyperband goes on with the best trials of a round: from their weights, where this machine has them."""
@@ -215,11 +225,28 @@ class _Tuner(BaseTuner):
             raise ConfigurationError(f"nothing named {self.settings.objective} is logged; there are {known}")
         return history[self.settings.objective].to_numpy()
 
-    def save(self) -> None:
-        """Nothing: the journal holds it all."""
 
-    def reload(self) -> None:
-        """Nothing: `replay` does it."""
+def _explore(build: Callable[[Any], keras.Model], oracle: Any) -> None:
+    """Has an oracle know the space: what `build` asks for, under each condition; a build that fails is no obstacle."""
+    parameters, known, failures = oracle.get_space(), [], 0
+    while True:
+        try:
+            build(parameters)
+            failed = False
+        except Exception:  # the trial of these values will say it
+            failed, failures = True, failures + 1
+        oracle.update_space(parameters)
+        known += parameters.active_scopes
+        waiting = [scope for scope in parameters.inactive_scopes if scope not in known]
+        parameters = oracle.get_space()
+        if waiting:
+            known.append(waiting[0])
+            parameters.values |= {condition.name: condition.values[0] for condition in waiting[0]}
+            parameters.ensure_active_values()
+        elif failed and failures < _MOST_FAILED_BUILDS:  # which may have ended before it had asked for all
+            parameters.values = {each.name: each.random_sample(seed=failures) for each in parameters.space}
+        else:
+            return
 
 
 def _make_oracle(settings: _Settings, folder: Path) -> Any:
@@ -289,15 +316,21 @@ def _open(folder: Path, settings: _Settings, space: Any) -> None:
     path = folder / _SETTINGS
     if path.exists():
         found, wanted = files.read_json(path), json.loads(text)
+        if not isinstance(found, dict):
+            raise DataError("not the settings of a search", file=path, expected="an object")
         differing = [name for name in wanted if found.get(name) != wanted[name]]
-        if differing:
-            what = "; ".join(f"{name} is {found.get(name)!r} there, here {wanted[name]!r}" for name in differing)
+        asks_for_more = (
+            differing == ["trials"] and type(found.get("trials")) is int and found["trials"] < settings.trials
+        )
+        if differing and not asks_for_more:
+            what = "; ".join(
+                f"{name} is {found.get(name)!r:.200} there, here {wanted[name]!r:.200}" for name in differing
+            )
             raise ConfigurationError(f"{folder} holds another search: {what}")
     elif folder.exists() and set(folder.iterdir()) - set(folder.glob(f"{path.stem}.*.tmp{path.suffix}")):
         raise ConfigurationError(f"{folder} holds files that are no search; give the search a folder of its own")
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_atomically(path, text)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_atomically(path, text)
 
 
 def _result(oracle: Any, settings: _Settings) -> Search:

@@ -1,13 +1,11 @@
 """A search without training: the score of a trial is a formula of its values."""
 
-import json
-
 import keras_tuner
 import pytest
 
 from kmodels.errors import ConfigurationError
-from kmodels.tuning import journal
 from kmodels.tuning.journal import JOURNAL, journaled_oracle, replay
+from tests.mutation import mutations
 
 ORACLES = {
     "random": (keras_tuner.oracles.RandomSearchOracle, {"max_trials": 12}),
@@ -46,11 +44,16 @@ def finish(search, *, stop_after=None, tuners=("a",)):
                 return ran
             values = trial.hyperparameters.values
             if values["units"] % 5 == 0:
-                trial.status, trial.message = "FAILED", "a multiple of five"
+                trial.status, trial.message, metrics = "FAILED", "a multiple of five", {}
             else:
-                search.update_trial(trial.trial_id, {"loss": (values["rate"] - 0.1) ** 2 + values["units"] / 100})
+                metrics = {"loss": (values["rate"] - 0.1) ** 2 + values["units"] / 100}
                 trial.status = "COMPLETED"
-            search.end_trial(trial)
+            if hasattr(search, "finish"):
+                search.finish(trial.trial_id, status=trial.status, metrics=metrics, reason=trial.message)
+            else:
+                if metrics:
+                    search.update_trial(trial.trial_id, metrics)
+                search.end_trial(trial)
             ran.append(trial.trial_id)
 
 
@@ -111,32 +114,52 @@ def test_what_two_workers_ran_when_the_chief_died_is_run_again(tmp_path):
     assert finish(third) == []
 
 
-def test_a_worker_that_has_to_wait_does_not_ask_without_end(tmp_path, monkeypatch):
-    waits = []
-    monkeypatch.setattr(journal.time, "sleep", waits.append)
-    search = oracle("hyperband", tmp_path)
-    search.hyperband_iterations = 1
-    search.max_trials = 100
-    names = [f"worker{i}" for i in range(100)]
-    trials = []
-    while not trials or trials[-1].status == "RUNNING":
-        trials.append(search.create_trial(names[len(trials)]))
-    assert trials[-1].status == "IDLE"
-    assert waits == [journal.IDLE_S]
+def test_a_damaged_journal_is_refused_or_read_as_it_was(tmp_path):
+    (tmp_path / "whole").mkdir()
+    whole = oracle("random", tmp_path / "whole")
+    finish(whole)
+    content, refused = (tmp_path / "whole" / JOURNAL).read_bytes(), 0
+    for number, damaged in enumerate(mutations(content, 150)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / JOURNAL).write_bytes(damaged)
+        again = oracle("random", folder)
+        try:
+            replay(again)
+        except ConfigurationError:
+            refused += 1
+            continue
+        finish(again)  # what was cut off is run again
+        assert state(again) == state(whole)
+    assert refused > 100
 
 
-def test_a_failure_file_gives_the_reason_that_grpc_does_not_carry(tmp_path):
-    search = oracle("random", tmp_path)
-    trial = search.create_trial("a")
-    (tmp_path / f"trial_{trial.trial_id}").mkdir()
-    (tmp_path / f"trial_{trial.trial_id}" / "failure.txt").write_text("MemoryError: 80 GiB\n")
-    trial.status = "FAILED"
-    search.end_trial(trial)
-    event = json.loads((tmp_path / JOURNAL).read_text().splitlines()[-1])
-    assert (event["status"], event["reason"]) == ("FAILED", "MemoryError: 80 GiB")
+def test_a_trial_of_a_tuner_that_is_gone_goes_to_another_one(tmp_path):
+    first = oracle("random", tmp_path)
+    lost = first.create_trial("a").trial_id
+    first.requeue(["a"])
+    assert first.create_trial("b").trial_id == lost
+    second = oracle("random", tmp_path)
+    replay(second)
+    assert finish(second)[0] == lost
 
 
-@pytest.mark.parametrize("line", ["nonsense", '{"event": "ended", "trial": "99"}', '{"event": "danced"}', "[]"])
+def test_more_trials_than_there_were_are_run_after_them(tmp_path):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "grown").mkdir()
+    whole, short = oracle("random", tmp_path / "whole"), oracle("random", tmp_path / "grown")
+    short.max_trials = 7  # of one digit
+    finish(whole)
+    finish(short)
+    grown = oracle("random", tmp_path / "grown")
+    replay(grown)
+    assert len(finish(grown)) == 5
+    assert list(state(grown).values()) == list(state(whole).values())
+
+
+@pytest.mark.parametrize(
+    "line", ["nonsense", '{"event": "ended", "trial": "99"}', '{"event": "danced"}', "[]", "[" * 100_000]
+)
 def test_a_line_that_is_no_event_is_named(line, tmp_path):
     finish(oracle("random", tmp_path), stop_after=1)
     with (tmp_path / JOURNAL).open("a") as file:

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from kmodels import training, tuning
-from kmodels.errors import ConfigurationError, TrainingError
+from kmodels.errors import ConfigurationError, DataError, TrainingError
 from kmodels.tuning import payoff, spaces
+from tests.mutation import mutations
 
 
 def search(build, data, folder, **settings):
@@ -160,6 +161,57 @@ def test_when_all_fail_there_is_one_error(build, data, tmp_path):
 
     with pytest.raises(TrainingError, match="all 3 trials failed, the first one: ValueError: no such combination"):
         search(failing, data, tmp_path)
+
+
+def test_a_default_that_cannot_be_built_is_a_failed_trial_and_the_search_goes_on(build, compiled, data, tmp_path):
+    def failing(hp):
+        units = hp.Int("units", 1, 16)
+        if units == 1:
+            raise ConfigurationError("one unit is too few")
+        return compiled(units, hp.Float("rate", 1e-3, 1e-1, sampling="log"))  # asked for after the failure
+
+    found = search(failing, data, tmp_path)
+    assert found.trials["status"].tolist() == ["failed", "completed", "completed"]
+    assert found.trials["reason"][0] == "ConfigurationError: one unit is too few"
+    assert found.trials["rate"].nunique() == 3
+    assert found.parameters == ("units", "rate")
+
+
+def test_what_is_asked_for_under_a_condition_belongs_to_the_space(compiled, data, tmp_path):
+    def build(hp):
+        kind = hp.Choice("kind", ["small", "large"])
+        with hp.conditional_scope("kind", ["large"]):
+            units = hp.Int("units", 8, 16)
+        return compiled(units if kind == "large" else 2, 0.01)
+
+    assert search(build, data, tmp_path, trials=1, epochs=1).parameters == ("kind", "units")
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
+def test_a_finished_search_that_is_asked_for_more_trials_goes_on(build, data, tmp_path, algorithm):
+    whole = search(build, data, tmp_path / "whole", algorithm=algorithm, trials=4, epochs=1)
+    search(build, data, tmp_path / "grown", algorithm=algorithm, trials=2, epochs=1)
+    before = (tmp_path / "grown" / "search" / "journal.jsonl").read_bytes()
+    grown = search(build, data, tmp_path / "grown", algorithm=algorithm, trials=4, epochs=1)
+    assert (tmp_path / "grown" / "search" / "journal.jsonl").read_bytes().startswith(before)
+    pd.testing.assert_frame_equal(grown.trials.drop(columns="seconds"), whole.trials.drop(columns="seconds"), rtol=1e-6)
+    with pytest.raises(ConfigurationError, match="trials is 4 there, here 3"):
+        search(build, data, tmp_path / "grown", algorithm=algorithm, trials=3, epochs=1)
+
+
+def test_damaged_settings_are_refused_or_read_as_they_were(build, data, tmp_path):
+    found = search(build, data, tmp_path, trials=1, epochs=1)
+    path = tmp_path / "search" / "search.json"
+    content, refused = path.read_bytes(), 0
+    for damaged in mutations(content, 100):
+        path.write_bytes(damaged)
+        try:
+            again = search(build, data, tmp_path, trials=1, epochs=1)
+        except (DataError, ConfigurationError):
+            refused += 1
+            continue
+        pd.testing.assert_frame_equal(again.trials, found.trials)
+    assert refused > 80
 
 
 def test_a_wrong_objective_is_a_failure_that_lists_the_right_ones(build, data, tmp_path):
