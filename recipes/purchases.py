@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     with run.timed("prepare_s"):
         table = data.table.drop(columns="amount")
         groups, amounts = prepare(run, table, data.table["amount"].to_numpy())
-        encoder, others = amounts.table.encoder, table.drop(columns=IDS)
+        encoder, others = amounts.table.encoder, table.drop(columns=[*IDS, *amounts.table.encoder.ignored])
         ids = {name: encoder.vocabulary(name) for name in IDS}
         known = ids["user_id"].values
         users = [user for user in known if args.similar_to in (None, str(user))][:3]

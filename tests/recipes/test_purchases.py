@@ -206,6 +206,7 @@ def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
 def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(small, tmp_path, here):
     table = pd.read_csv(small, usecols=["User_ID", "Product_ID", "Purchase"])
     table.columns = ["customer", "SKU", "Total"]
+    table["City_Category"] = ""  # a column without any value is left out
     table["SKU"] = "=$5_$" + table["SKU"] + "\x1b[2J"
     table.to_csv(file := tmp_path / "a [till](`x`) <b> $$.csv", index=False)
     data = ["--data", file, "--columns", "user=customer,product=SKU,amount=Total", "--currency", "$$"]
