@@ -34,8 +34,9 @@ def _value(value: Any, kind: Any, name: str) -> Any:
                 continue
     elif get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(_value(each, get_args(kind)[0], name) for each in value)
-    elif kind is float and type(value) in (float, int) and abs(value) <= sys.float_info.max:
-        return float(value)
+    elif kind is float:
+        if type(value) in (float, int) and abs(value) <= sys.float_info.max:
+            return float(value)
     elif type(value) is kind and (kind is not int or -(2**63) <= value < 2**64):
         return value
     raise DataError("missing or not of the right type", column=name, expected=str(kind), received=value)

@@ -36,7 +36,7 @@ class Target(Encoder):
         ([[3.0]], [50.0])
     """
 
-    labels: tuple[int | str, ...] = ()
+    labels: tuple[int, ...] | tuple[str, ...] = ()
     scaler: Standardizer | None = None
     log: bool = False
     edges: tuple[float, ...] = ()
@@ -62,12 +62,11 @@ class Target(Encoder):
             DataError: A missing label, a label that is not in `labels`, or fewer than two classes.
         """
         codes, found = _read_labels(values)
-        present = [found[code] for code in np.unique(codes)]
+        known: list[Any] = [found[code] for code in np.unique(codes)] if labels is None else _read_labels(labels)[1]
+        if not all(isinstance(label, int) for label in known):
+            known = [str(label) for label in known]
         if labels is None:
-            is_number = all(isinstance(label, int) for label in present)
-            known = sorted(set(present if is_number else map(str, present)))
-        else:
-            known = _read_labels(labels)[1]
+            known = sorted(set(known))
         if len(known) < 2:
             raise DataError("the target is constant", expected="two classes or more", received=known)
         target = cls(labels=tuple(known))

@@ -9,7 +9,19 @@ import pandas as pd
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing import TableEncoder, Target, Vocabulary, load_encoders, save_encoders
+from kmodels.preprocessing import (
+    Category,
+    Clusters,
+    Id,
+    Number,
+    TableEncoder,
+    Tags,
+    Target,
+    TargetMean,
+    Vocabulary,
+    load_encoders,
+    save_encoders,
+)
 
 
 def test_vocabulary_numbers_sorted_values_from_one():
@@ -200,6 +212,102 @@ def test_broken_files_are_refused_by_name(tmp_path, content):
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"encoders\.json"):
         load_encoders(path)
+
+
+def every_kind():
+    """Encoders of every type, and a table with a column of every kind."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "a": rng.normal(size=40),
+            "b": rng.choice(["x", "y", "z"], 40),
+            "c": rng.choice([3, 5], 40),
+            "d": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, 40), "D"),
+            "e": rng.choice(["p|q", "q", ""], 40),
+            "f": rng.choice(list("klmn"), 40),
+            "g": 1,
+        }
+    )
+    kinds = {"c": Category(one_hot=True), "e": Tags(), "f": TargetMean(), "who": Id(of="b")}
+    kinds |= {"count": Tags(count=True, of="e"), "near": Clusters(of=("a", "c"), clusters=2), "a": Number(log=False)}
+    with pytest.warns(UserWarning, match="'g' is left out"):
+        table = TableEncoder.fit(frame, columns=kinds, target=rng.normal(size=40))
+    return {**example(), "every": table, "kind": Target.classes(["no", "yes"])}
+
+
+def positions(value, path=()):
+    """Where the values of a JSON document are."""
+    yield path
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from positions(each, (*path, key))
+
+
+def mutated(document, rng):
+    """The document's text with one value of another type, a key less, more or renamed, too large, too deep, or cut."""
+    document = json.loads(json.dumps(document))
+    path = list(positions(document))[1:]
+    # Another value there, or a column less, makes a document of another encoder.
+    path = [each for each in path if each[-1] not in ("of", "flag_missing")]
+    path = path[rng.integers(len(path))]
+    has_fields = len(path) > 1 and path[-2] != "columns"
+    parent = document
+    for key in path[:-1]:
+        parent = parent[key]
+    old, how = parent[path[-1]], rng.choice(["type", "delete", "rename", "add", "huge", "deep", "cut", "byte"])
+    new = [
+        None,
+        True,
+        -7,
+        0.5,
+        "text",
+        "\ud800",
+        [],
+        ["text"],
+        [[]],
+        {},
+        {"text": 1},
+        10**400,
+        float("inf"),
+        float("nan"),
+    ]
+    new = [each for each in new if type(each) is not type(old) and {type(each), type(old)} != {int, float}]
+    if how == "delete" and isinstance(parent, dict) and has_fields:
+        del parent[path[-1]]
+    elif how == "rename" and isinstance(parent, dict) and has_fields:
+        parent[f"{path[-1]}_"] = parent.pop(path[-1])
+    elif how == "add" and isinstance(old, dict):
+        old["more"] = 1
+    elif how == "huge" and type(old) in (int, float):
+        parent[path[-1]] = [10**400, -(10**400), float("inf"), float("nan"), int("9" * 4000)][rng.integers(5)]
+    elif how == "deep":
+        parent[path[-1]] = "@"
+        depth = int(rng.integers(1, 200_000))
+        return json.dumps(document).replace('"@"', "[" * depth + "]" * depth).encode()
+    else:
+        parent[path[-1]] = new[rng.integers(len(new))]
+    text = json.dumps(document).encode()
+    place = int(rng.integers(len(text) - 1))
+    if how == "cut":
+        return text[:place]
+    return text[:place] + bytes([rng.choice([0, 31, 128, 255])]) + text[place:] if how == "byte" else text
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_damaged_file_is_refused_or_holds_the_same(tmp_path, seed):
+    encoders, path = every_kind(), tmp_path / "encoders.json"
+    save_encoders(encoders, path)
+    assert load_encoders(path) == encoders
+    document, rng = json.loads(path.read_text(encoding="utf-8")), np.random.default_rng(seed)
+    for _ in range(20):
+        path.write_bytes(mutated(document, rng))
+        message = f"{path}: a message"
+        try:
+            assert load_encoders(path) == encoders
+        except DataError as error:
+            message = str(error)
+        assert message.startswith(str(path))
+        assert message.isprintable()
+        assert len(message) < 1000
 
 
 def test_missing_file_and_wrong_encoding_are_refused(tmp_path):
