@@ -65,7 +65,7 @@ def test_settings_that_cannot_be_read_are_reported(tmp_path, text, complaint):
 
 
 def test_damaged_settings_are_refused_or_the_same(tmp_path):
-    path, refused = run_folder.open_run(tmp_path / "run", CONFIG, resume=False) / "config.json", []
+    path, refused = open_run(tmp_path / "run", CONFIG, resume=False) / "config.json", []
     content, expected = path.read_bytes(), run_folder.read_config(tmp_path / "run")
     for damaged in mutations(content, 300):
         path.write_bytes(damaged)
