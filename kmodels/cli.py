@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kmodels.datasets import download
-from kmodels.errors import KModelsError, printable
+from kmodels.errors import ConfigurationError, KModelsError, printable
 
 __all__ = [
     "add_search_flags",
@@ -29,6 +29,7 @@ __all__ = [
 
 # In this order where the user names none: JAX trains small dense and embedding networks fastest on a CPU.
 BACKENDS = ("jax", "torch", "tensorflow")
+_LARGEST_SEED = 2**32 - 3  # scikit-learn takes 32 bits, and a search compares settings by the next two seeds too
 SAMPLE_NOTICE = "This is the bundled sample: synthetic data, made to be learnt from, not to draw conclusions from."
 
 
@@ -68,7 +69,8 @@ def choose_backend(*, small_operations: bool = False) -> str:
     if small_operations:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=2")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(download.cache_folder() / "jax"))
+    with suppress(ConfigurationError):  # without a home folder it is not kept
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(download.cache_folder() / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if not wanted:
         known = ", ".join(installed)
@@ -123,7 +125,9 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
     result.add_argument("--data", default="sample", metavar="SOURCE", help=source)
     result.add_argument("--epochs", type=at_least(1), help="epochs of training; default: the model's own")
     result.add_argument("--batch-size", type=at_least(1), default=512, help="rows of a batch; default: %(default)s")
-    result.add_argument("--seed", type=at_least(0), default=0, help="seed of split, weights and order; default: 0")
+    result.add_argument(
+        "--seed", type=at_least(0, _LARGEST_SEED), default=0, help="seed of split, weights and order; default: 0"
+    )
     out = Path("runs") / name
     result.add_argument("--out", type=Path, default=out, metavar="DIR", help="run folder; default: %(default)s")
     resume = "go on with the run in --out from its last finished epoch"
@@ -203,6 +207,8 @@ def run(
         raise
     except KModelsError as error:
         _stop(str(error))
+    except OSError as error:  # a folder that cannot be written, a full disk
+        _stop(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
     except KeyboardInterrupt:
         resumed = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
         print(f"\nInterrupted. To go on from the last finished epoch: {resumed}", file=sys.stderr)
@@ -225,10 +231,11 @@ def timed(timing: dict[str, float], name: str) -> Iterator[None]:
     timing[name] = time.perf_counter() - start
 
 
-def at_least(minimum: int) -> Callable[[str], int]:
+def at_least(minimum: int, most: int = 2**31 - 1) -> Callable[[str], int]:
     """The type of a flag that takes whole numbers from a minimum on."""
-    rule = f"a whole number of at least {minimum}"
-    return lambda text: _number(text, int, lambda value: value >= minimum, rule)
+    return lambda text: _number(
+        text, int, lambda value: minimum <= value <= most, f"a whole number from {minimum} to {most}"
+    )
 
 
 def some_of(names: Iterable[str]) -> Callable[[str], tuple[str, ...]]:

@@ -47,6 +47,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = str(path)  # not the temporary one; a full disk names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kmodels import cli
+from kmodels.datasets import download
 from kmodels.errors import ConfigurationError, DataError, TrainingError
 
 
@@ -35,6 +36,17 @@ def code_and_line(capsys, action) -> tuple[int, str]:
 
 
 # --- the backend
+
+
+def test_without_a_home_nothing_compiled_is_kept_and_downloads_say_why(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("KMODELS_CACHE", "~nobody of this name/cache")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    installed(monkeypatch, "jax")
+    assert cli.choose_backend() == "jax"
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    with pytest.raises(ConfigurationError, match="KMODELS_CACHE"):
+        download.cache_folder()
 
 
 def test_the_asked_for_backend_is_taken_without_a_word(monkeypatch, capsys):
@@ -119,6 +131,7 @@ def test_small_operations_make_tensorflow_a_batch_job_and_say_so(backend, before
 import argparse, os
 os.sched_setscheduler(0, os.{before}, os.sched_param(0))
 from kmodels import cli
+from kmodels.datasets import download
 def main(_):
     assert os.sched_getscheduler(0) == os.{after}, os.sched_getscheduler(0)
 cli.run(main, argparse.Namespace(data="sample"), small_operations={small})
@@ -188,10 +201,10 @@ def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--epochs", "0"], "argument --epochs: must be a whole number of at least 1, not '0'"),
-        (["--epochs", "many"], "argument --epochs: must be a whole number of at least 1, not 'many'"),
-        (["--batch-size", "2.5"], "argument --batch-size: must be a whole number of at least 1, not '2.5'"),
-        (["--seed", "-1"], "argument --seed: must be a whole number of at least 0, not '-1'"),
+        (["--epochs", "0"], "argument --epochs: must be a whole number from 1 to 2147483647, not '0'"),
+        (["--epochs", "many"], "argument --epochs: must be a whole number from 1 to 2147483647, not 'many'"),
+        (["--batch-size", "2.5"], "argument --batch-size: must be a whole number from 1 to 2147483647, not '2.5'"),
+        (["--seed", "-1"], "argument --seed: must be a whole number from 0 to 4294967293, not '-1'"),
         (["--speed", "3"], "unrecognized arguments: --speed 3"),
         (["--data"], "argument --data: expected one argument"),
     ],
@@ -236,6 +249,9 @@ def test_the_garbage_collector_looks_through_everything_again_after_a_recipe():
         (ConfigurationError("no such split"), "error: no such split"),
         (DataError("bad", file="a.dat", row=3, received="x"), "error: a.dat, line 3: bad; received 'x'"),
         (TrainingError("the loss is nan"), "error: the loss is nan"),
+        (PermissionError(13, "Permission denied", "runs/a"), "error: runs/a: Permission denied"),
+        (OSError(28, "No space left on device"), "error: No space left on device"),
+        (OSError("cannot write mode F as PNG"), "error: cannot write mode F as PNG"),
     ],
 )
 def test_bad_input_exits_with_2_and_one_line(capsys, error, line):
@@ -243,6 +259,14 @@ def test_bad_input_exits_with_2_and_one_line(capsys, error, line):
         raise error
 
     assert code_and_line(capsys, lambda: cli.run(main, flags())) == (2, line)
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967294", "9" * 400, "1.5", "x"])
+def test_a_seed_outside_the_range_of_all_that_it_seeds_is_refused(capsys, seed):
+    code, line = code_and_line(capsys, lambda: flags("--seed", seed))
+    assert code == 2
+    assert "from 0 to 4294967293" in line
+    assert flags("--seed", "4294967293").seed == 2**32 - 3
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -36,8 +36,10 @@ _CHECKSUM = re.compile(r"(?P<kind>md5|sha256):(?P<digits>[0-9a-f]{8,64})")
 
 def cache_folder() -> Path:
     """Returns where downloads are kept: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is unset."""
-    chosen = os.environ.get("KMODELS_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "kmodels"
+    try:
+        return Path(os.environ.get("KMODELS_CACHE") or "~/.cache/kmodels").expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"no folder for downloads ({error}); set KMODELS_CACHE to one") from error
 
 
 def resolve(source: str | Path, sample: Path, names: Sequence[str] = ()) -> Path:

@@ -236,7 +236,7 @@ def test_bad_data_ends_with_2_and_says_where(what, tmp_path, refused, here):
         (["--columns", "budget=Cost"], "column 'Cost': there is no such column for 'budget'"),
         (["--columns", "colour=id"], "Received: 'colour'"),
         (["--columns", "budget=Worldwide Gross"], "'Worldwide Gross' is part of the revenue"),
-        (["--folds", "1"], "argument --folds: must be a whole number of at least 2"),
+        (["--folds", "1"], "argument --folds: must be a whole number from 2 to "),
         (["--all-columns", "--known-before-release"], "not allowed with argument"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
         (["--tune", "grid"], "argument --tune: invalid choice: 'grid'"),

@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -175,6 +178,56 @@ def test_a_model_in_a_folder_of_its_own_has_its_own_seed(recipe, tmp_path, capsy
     np.testing.assert_array_equal(weights[0], weights[1])
     assert (weights[0] != weights[2]).all()
     assert "variants/c, 2 parameters" in capsys.readouterr().out
+
+
+SCRIPT = """
+import resource, shutil, signal, sys
+sys.path.insert(0, sys.argv.pop(1))
+most, vanishes = int(sys.argv.pop(1)), sys.argv.pop(1)
+from pathlib import Path
+from kmodels import cli
+import test_run as line
+
+def main(args):
+    if most:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    if vanishes:
+        line.batches = lambda given=line.batches: shutil.rmtree(args.out) or given()
+    line.run_all(args, Path(sys.argv[0]).with_name("line.py"))
+
+parser = cli.parser("line", "A line.")
+cli.run(main, parser.parse_args(["--epochs", "2", *sys.argv[1:]]))
+"""
+
+
+def start(recipe, *flags, most=0, vanishes=""):
+    """Runs the line as a program that can write only so many bytes to a file, or whose folder vanishes."""
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(most), vanishes, *map(str, flags)]
+    command[2] = command[2].replace("Path(sys.argv[0])", f"Path({str(recipe)!r})")
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of files are of POSIX")
+def test_a_file_that_cannot_be_written_ends_a_run_with_one_line_and_resume_goes_on(recipe, tmp_path):
+    out = tmp_path / "run"
+    for options in ({"most": 100}, {"most": 1500}, {"most": 4000}):
+        done = start(recipe, "--out", out, "--data", "x", **options)
+        (line,) = [line for line in done.stderr.splitlines() if not line.startswith("epoch ")]
+        assert done.returncode == 2
+        assert line.startswith(f"error: {out}")
+        assert line.endswith(": File too large")
+        assert not list(out.rglob("*.tmp*"))
+    done = start(recipe, "--out", out, "--data", "x", "--resume")
+    assert (done.returncode, (out / "report.html").is_file()) == (0, True), done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="paths of POSIX")
+def test_a_folder_that_cannot_be_made_or_vanishes_ends_a_run_with_one_line(recipe, tmp_path):
+    for out, vanishes in (("/dev/null/run", ""), ("/proc/run", ""), (tmp_path / "run", "yes")):
+        done = start(recipe, "--out", out, "--data", "x", vanishes=vanishes)
+        assert done.returncode == 2, done.stderr
+        (line,) = [line for line in done.stderr.splitlines() if not line.startswith("epoch ")]
+        assert line.startswith(f"error: {out}")
 
 
 def space(hp):
