@@ -30,6 +30,7 @@ _FILES = {
     *("model.keras", "encoders.json", "ratings.npz", "vectors.npz", "checkpoint.npz"),
     *("search.json", "journal.jsonl", "failure.txt"),
 }
+_TEMPORARY = re.compile(r"\.\d+\.tmp(?=\.\w+$)")  # in the name of what was being written when the process was killed
 _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-learn")
 
 
@@ -53,6 +54,9 @@ def open_run(folder: str | Path, config: Mapping[str, Any], *, resume: bool) -> 
         folder.mkdir(parents=True, exist_ok=True)
         _lock(folder)
         write_json(folder / CONFIG, wanted)
+    for path in _walk(folder):
+        if _TEMPORARY.search(path.name) and _is_ours(path):
+            path.unlink()
     (folder / "plots").mkdir(exist_ok=True)
     return wanted
 
@@ -163,7 +167,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _is_ours(path: Path) -> bool:
     if path.is_symlink() or os.path.ismount(path):
         return False
-    name = re.sub(r"\.\d+\.tmp(\.\w+)$", r"\1", path.name)  # left by a kill
+    name = _TEMPORARY.sub("", path.name)
     return path.is_dir() or (
         path.is_file() and (name in _FILES or (path.parent.name, path.suffix) == ("plots", ".png"))
     )

@@ -230,6 +230,17 @@ def test_a_run_killed_while_writing_its_settings_can_start_again(tmp_path):
     assert run_folder.read_config(tmp_path / "run.previous") == {"seed": 1}
 
 
+def test_what_a_kill_left_half_written_goes_when_the_run_is_resumed(tmp_path):
+    folder = tmp_path / "run"
+    open_run(folder, {"seed": 0}, resume=False)
+    left = [folder / "checkpoint.4711.tmp.npz", folder / "plots" / "loss.4711.tmp.png"]
+    own = [folder / "notes.4711.tmp.txt", folder / "plots" / "loss.png"]
+    for path in [*left, *own]:
+        path.touch()
+    open_run(folder, {"seed": 0}, resume=True)
+    assert [path.exists() for path in [*left, *own]] == [False, False, True, True]
+
+
 def test_versions_name_what_is_installed():
     found = run_folder.versions()
     assert found["numpy"] == np.__version__
