@@ -16,6 +16,7 @@ from matplotlib.ticker import LogFormatter
 from kmodels.errors import printable
 
 _LONGEST = 60  # letters of a line, about as many as a figure is wide
+_unknown: set[str] = set()  # letters that no installed font has; said of the first alone
 
 
 class PlainFigure(Figure):
@@ -65,13 +66,11 @@ def _families(missing: frozenset[str]) -> tuple[str, ...]:
     while missing:
         name = max(sorted(fonts), key=lambda name: (len(missing & fonts[name]), "Sans" in name), default="")
         if not (had := missing & fonts.get(name, frozenset())):
-            _say_boxes(unicodedata.name(min(missing), "UNNAMED").split()[0])
+            if not _unknown:
+                name = unicodedata.name(min(missing), "UNNAMED")
+                print(f"warning: plots show boxes for letters that no installed font has: {name} …", file=sys.stderr)
+            _unknown.update(missing)
             break
         found.append(name)
         missing -= had
     return tuple(found)
-
-
-@cache
-def _say_boxes(script: str) -> None:
-    print(f"warning: no installed font has some {script} letters; plots have boxes instead", file=sys.stderr)

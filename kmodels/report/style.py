@@ -66,7 +66,7 @@ def panels(height: float, ratios: Sequence[float] = (1.0,), **shared: Any) -> tu
 
 def heading(axes: Axes, text: str) -> None:
     """Set a panel's heading, flush left and bold."""
-    axes.set_title(text, loc="left", fontsize=TEXT + 1, weight="bold", color=INK, pad=9)
+    axes.set_title(brief(text, 46), loc="left", fontsize=TEXT + 1, weight="bold", color=INK, pad=9)
 
 
 def note(axes: Axes, text: str, corner: str, *, color: str = SOFT, lines: float = 0) -> None:

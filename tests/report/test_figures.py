@@ -639,7 +639,9 @@ def test_letters_are_drawn_from_an_installed_font_that_has_them(capsys):
 def test_letters_of_no_installed_font_are_said_once(capsys, monkeypatch):
     monkeypatch.setattr(font_manager.fontManager, "ttflist", font_manager.fontManager.ttflist[:0])
     monkeypatch.setattr(fonts, "_families", fonts._families.__wrapped__)
-    drawn_without_a_warning("\N{HIRAGANA LETTER A}")
+    monkeypatch.setattr(fonts, "_unknown", set())
+    for letter in "\N{HIRAGANA LETTER A}", "\N{SLICE OF PIZZA}":
+        drawn_without_a_warning(letter)
     (line,) = capsys.readouterr().err.splitlines()
     assert "HIRAGANA" in line
 
