@@ -1,4 +1,4 @@
-"""Damaged files are refused by a `DataError` or read as an independent reader reads them; 10,000 by `python -m tests.fuzz`."""
+"""Damaged files are refused or read as an independent reader reads them; 10,000 by `python -m tests.fuzz`."""
 
 import dataclasses
 
