@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,11 @@ class NumberColumn:
         if not text:
             raise ValueError("the field is empty")
         number = parse_float(text)
-        if self.dtype == "int64" and not number.is_integer():
-            raise ValueError("not a whole number")
+        if self.dtype == "int64":
+            written = Decimal(text)
+            if written != written.to_integral_value():
+                raise ValueError("not a whole number")
+            number = int(written)
         if not self.low <= number <= self.high:
             raise ValueError("out of range")
         return number

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kmodels.datasets.columns import NumberColumn, parse_float
-from kmodels.datasets.sources import clear_errors, decode, open_file, split_name
+from kmodels.datasets.columns import NumberColumn
+from kmodels.datasets.sources import clear_errors, decode, encoding_of, open_file, split_name
 from kmodels.datasets.tables import TableFile, as_frame
 from kmodels.errors import ConfigurationError, DataError
 
@@ -39,6 +39,8 @@ _SEPARATORS = (",", ";", "\t")
 _UNIT_SEPARATOR = b"\x1f"
 # What a number that is rounded to 0 has: a large exponent, or hundreds of digits.
 _TINY = re.compile(rb"[eE]-[0-9]{3}|[0-9.]{300}")
+# What a number that is rounded to a whole one has.
+_LONG = re.compile(rb"[0-9.]{17}")
 
 
 def open_table(
@@ -62,12 +64,14 @@ def open_table(
             return _open_json(path)
     with _opened(path) as file:
         head = _first_record(file, quoted)
+        # Only a whole file shows whether it is latin-1; those that may be are small.
+        encoding = encoding_of(head + file.read() if latin_1 else head, path, latin_1=latin_1)
     if not head.strip():
         raise DataError("the file is empty", file=path)
-    text = decode(head, path, latin_1)
+    text = head.decode(encoding)
     if separator is None:
         separator = max(_SEPARATORS, key=text.count)
-    layout = _Layout(path, tuple(names), separator, quoted, latin_1, header_bytes=0 if names else len(head))
+    layout = _Layout(path, tuple(names), separator, quoted, encoding, header_bytes=0 if names else len(head))
     if not names:
         _, fields = next(_records([text], 1, layout))
         layout = replace(layout, names=tuple(name.strip() for name in fields))
@@ -85,7 +89,7 @@ class _Layout:
     names: tuple[str, ...]
     separator: str
     quoted: bool
-    latin_1: bool
+    encoding: str
     header_bytes: int
 
 
@@ -130,10 +134,10 @@ def _text_chunks(layout: _Layout, labels: Sequence[str], numbers: Sequence[Numbe
 def _blocks(file: BinaryIO, layout: _Layout) -> Iterator[tuple[int, str]]:
     """Whole lines, and the number of the first."""
     line = 1 + file.read(layout.header_bytes).count(b"\n")
-    # Only a whole file shows whether it is latin-1; those that may be are small.
-    while block := file.read(-1 if layout.latin_1 else BLOCK_BYTES):
+    while block := file.read(BLOCK_BYTES):
         block += file.readline()
-        yield line, decode(block, layout.path, layout.latin_1, line)
+        latin_1 = layout.encoding == "latin-1"
+        yield line, block.decode("latin-1") if latin_1 else decode(block, layout.path, line)
         line += block.count(b"\n")
 
 
@@ -222,6 +226,8 @@ def _parse_quickly(
         return None
     if any((columns[each.name] == 0).any() for each in numbers) and _TINY.search(block):
         return None
+    if any(each.dtype == "int64" for each in numbers) and _LONG.search(block):
+        return None
     columns |= {name: columns[name].cat.remove_unused_categories() for name in labels}
     return pd.DataFrame(columns).set_axis(pd.RangeIndex(line, line + len(table)))
 
@@ -239,8 +245,9 @@ def _open_json(path: Path) -> TableFile:
     except ValueError as error:
         try:
             content = [_parse_json(line) for line in text.split("\n") if line.strip()]
-        except ValueError:
-            message, line = getattr(error, "msg", error), getattr(error, "lineno", None)
+        except ValueError as of_line:
+            reason = error if isinstance(of_line, json.JSONDecodeError) else of_line
+            message, line = getattr(reason, "msg", reason), getattr(reason, "lineno", None)
             raise DataError(f"not JSON ({message})", file=path, row=line) from error
     if isinstance(content, dict) and all(isinstance(column, list) for column in content.values()):
         lengths = {len(column) for column in content.values()}
@@ -261,10 +268,14 @@ def _open_json(path: Path) -> TableFile:
     return TableFile(path, tuple(dict.fromkeys(name for record in content for name in record)), chunks)
 
 
+class _Number(str):
+    """A number of JSON as it is written."""
+
+
 def _parse_json(text: str) -> Any:
-    """Parses JSON; a ValueError says why it is none, or cannot be represented."""
+    """Parses JSON, its numbers as they are written; a ValueError says why it is none, or cannot be represented."""
     try:
-        content = json.loads(text, parse_float=parse_float)
+        content = json.loads(text, parse_float=_Number, parse_int=_Number, object_pairs_hook=_distinct)
         if "\\u" in text:
             json.dumps(content, ensure_ascii=False).encode()
     except RecursionError:
@@ -274,10 +285,31 @@ def _parse_json(text: str) -> Any:
     return content
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, unless a key stands twice in it."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
+    return found
+
+
 def _as_text(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    return str(value) if isinstance(value, str) else json.dumps(_with_numbers(value))
+
+
+def _with_numbers(value: Any) -> Any:
+    """A list or an object with its numbers as numbers again."""
+    match value:
+        case dict():
+            return {key: _with_numbers(each) for key, each in value.items()}
+        case list():
+            return [_with_numbers(each) for each in value]
+        case _Number():
+            return json.loads(value) if len(value) < 400 else str(value)
+    return value
 
 
 # --- Parquet ---

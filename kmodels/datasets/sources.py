@@ -101,18 +101,24 @@ class _Bounded(io.RawIOBase):
         return self.file.readinto(buffer)
 
 
-def decode(data: bytes, path: Path, latin_1: bool = False, first_line: int = 1) -> str:
-    """UTF-8 bytes as text, or latin-1 where that is allowed and they are no UTF-8."""
+def decode(data: bytes, path: Path, first_line: int = 1) -> str:
+    """UTF-8 bytes as text."""
+    return data.decode(encoding_of(data, path, first_line=first_line))
+
+
+def encoding_of(data: bytes, path: Path, *, latin_1: bool = False, first_line: int = 1) -> str:
+    """UTF-8, or latin-1 where that is allowed and the bytes are no UTF-8."""
     if b"\0" in data:
         raise DataError(
             "wrong encoding", file=path, expected="UTF-8 or latin-1 text", received="zero bytes, as in UTF-16"
         )
     try:
-        return data.decode("utf-8")
+        data.decode("utf-8")
+        return "utf-8"
     except UnicodeDecodeError as error:
         # Latin-1 has next to no letters that together are one in UTF-8: what has some is UTF-8 with a damaged byte.
         if latin_1 and not _UTF_8_LETTER.search(data.decode("utf-8", "surrogateescape")):
-            return data.decode("latin-1")
+            return "latin-1"
         raise DataError(
             "wrong encoding",
             file=path,

@@ -299,18 +299,49 @@ def test_damaged_archives_and_what_is_no_file_are_refused(write, tmp_path):
     ("text", "message"),
     [
         ("[" * 100_000, "not JSON"),
-        ('[{"id": "a", "paid": ' + "9" * 5000 + "}]", "not JSON"),
+        ('[{"id": "a", "paid": ' + "9" * 5000 + "}]", "record 1: out of range"),
         ('[{"id": "a", "paid": ' + "9" * 400 + "}]", "record 1: out of range"),
-        ('[{"id": "a", "paid": 1e400}]', "not JSON .out of range"),
-        ('[{"id": "a", "paid": 1e-400}]', "not JSON .out of range"),
+        ('[{"id": "a", "paid": 1e400}]', "record 1: out of range"),
+        ('[{"id": "a", "paid": 1e-400}]', "record 1: out of range"),
         ('[{"id": "\\ud800", "paid": 1}]', "half of a surrogate pair"),
         ('[{"id": "a", "paid": NaN}]', "record 1: not a number"),
         ('{"id": "a", "paid": 1}\n{"id": "b", "paid": 2', "not JSON"),
+        ('[{"id": "a", "paid": 1, "id": "b"}]', "not JSON .the key 'id' stands twice"),
+        ('{"id": "a", "paid": 1}\n{"id": "b", "paid": 2, "paid": 3}', "not JSON .the key 'paid' stands twice"),
     ],
 )
 def test_json_that_cannot_be_read_is_refused(write, text, message):
     with pytest.raises(DataError, match=message):
         read(write(text, "table.json"))
+
+
+def test_json_numbers_are_read_as_they_are_written(write):
+    text = '[{"id": 1.0000000000000001, "paid": 1e2}, {"id": 1e5, "paid": 0.1}, {"id": 00, "paid": 3}]'.replace(
+        "00,", "0,"
+    )
+    assert read(write(text, "table.json"))[0] == {"id": ["1.0000000000000001", "1e5", "0"], "paid": [100, 0.1, 3]}
+
+
+def test_a_file_has_one_encoding_its_header_included(write):
+    content = "id,né,paid\nBé,x,1\n"
+    for damaged in (content.encode().replace(b"n\xc3", b"n\xe9"), content.encode().replace(b"B\xc3", b"B\xe9")):
+        with pytest.raises(DataError, match="wrong encoding"):
+            open_table(write(damaged), latin_1=True).read()
+    for encoding in ("utf-8", "latin-1"):
+        table = open_table(write(content.encode(encoding)), latin_1=True).read()
+        assert list(table.frame) == ["id", "né", "paid"]
+        assert table.frame["id"].tolist() == ["Bé"]
+
+
+@pytest.mark.parametrize(("text", "right"), [("1.0", True), ("1e2", True), ("1.0000000000000001", False)])
+def test_whole_numbers_are_whole_as_they_are_written(write, text, right):
+    column = NumberColumn("paid", "int64")
+    table = open_table(write(f"id,paid\na,{text}\n"))
+    if right:
+        assert table.read(["id"], [column]).frame["paid"].tolist() == [int(float(text))]
+    else:
+        with pytest.raises(DataError, match="not a whole number"):
+            table.read(["id"], [column])
 
 
 def test_damaged_parquet_is_refused_or_read_as_it_was(parquet, tmp_path):
