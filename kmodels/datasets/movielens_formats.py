@@ -19,7 +19,7 @@ import pandas as pd
 
 from kmodels.datasets.columns import NumberColumn
 from kmodels.datasets.readers import open_table
-from kmodels.datasets.tables import Table, TableFile
+from kmodels.datasets.tables import Table, TableFile, filled
 from kmodels.errors import DataError
 
 #: Every genre of every release. "Children's" became "Children" and "IMAX" was added after MovieLens-1M.
@@ -160,7 +160,7 @@ def _read_side(
     found = _find_columns(table, names or wanted, names or required)
     whole = table.read(list(found.values()))
     optional = [name for name in wanted if name in found and name not in required]
-    if empty := [found.pop(name) for name in optional if not whole.labels(found[name])[0]]:
+    if empty := [found.pop(name) for name in optional if not any(whole.parse(found[name], str.strip))]:
         warnings.warn(f"{file.name}: columns without any value are left out: {', '.join(empty)}", stacklevel=2)
     return whole.select(found)
 
@@ -226,21 +226,21 @@ def _tidy_users(table: Table) -> pd.DataFrame:
         users["occupation"] = _occupations(table)
         users["occupation_code"] = users["occupation"].rank(method="dense").astype("int64")
     if "zip_code" in table.frame:
-        users["zip_code"] = table.text("zip_code")
+        users["zip_code"] = table.parse("zip_code", filled)
     table.require_unique("user_id", users["user_id"])
     return users
 
 
 def _occupations(table: Table) -> npt.NDArray[np.object_]:
     """Names of occupations: MovieLens-1M has codes, MovieLens-100K names."""
-    is_code = np.array(table.parse("occupation", str.isdecimal, "text"))
+    is_code = np.array(table.parse("occupation", str.isdecimal))
     coded = is_code.mean() > 0.5
     if is_code.any() and not is_code.all():
         message = "a name among codes" if coded else "a code among names"
         raise table.error(message, int(np.argmax(is_code != coded)), "occupation", "codes alone, or names alone")
     if coded:
         return np.array(OCCUPATIONS, dtype=object)[table.numbers(_OCCUPATION)]
-    return np.array(table.text("occupation"), dtype=object)
+    return np.array(table.parse("occupation", filled), dtype=object)
 
 
 def _gender(text: str) -> str:
@@ -251,7 +251,7 @@ def _gender(text: str) -> str:
 
 def _tidy_items(table: Table) -> pd.DataFrame:
     """Types an items table and finds each item's year: in the title, else in the `release_date` column."""
-    items = pd.DataFrame({"item_id": table.numbers(_ITEM), "title": table.text("title")})
+    items = pd.DataFrame({"item_id": table.numbers(_ITEM), "title": table.parse("title", filled)})
     year = items["title"].str.extract(_YEAR_IN_TITLE)[0]
     if "release_date" in table.frame:
         # "01-Jan-1995" in u.item, "1995" in RecBole's files.

@@ -27,7 +27,7 @@ from kmodels.datasets.download import resolve
 from kmodels.datasets.pictures import check_picture
 from kmodels.datasets.readers import open_table
 from kmodels.datasets.sources import find_table, sha256, split_name
-from kmodels.datasets.tables import Table, parse_records
+from kmodels.datasets.tables import Table, filled, parse_records
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["engagement", "load"]
@@ -150,8 +150,8 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
 
 def _tidy(raw: Table) -> pd.DataFrame:
     """Checks and types every column but the picture's."""
-    columns: dict[str, Any] = {name: raw.parse(name, str.strip, "text") for name in _COLUMNS if name != "image"}
-    columns["id"] = [text.strip() for text in raw.text("id")]
+    columns: dict[str, Any] = {name: raw.parse(name, str.strip) for name in _COLUMNS if name != "image"}
+    columns["id"] = raw.parse("id", lambda text: filled(text).strip())
     raw.require_unique("id", columns["id"])
     for name in ("categories", "tags"):
         columns[name] = pd.Series(raw.parse(name, _labels, "such as ['a', 'b']"), dtype=object)
@@ -183,7 +183,7 @@ def _check_pictures(raw: Table, *, skip: bool) -> tuple[list[str], list[str | No
                 raise DataError(f"bad picture: {error}", file=raw.file, row=line, column=_COLUMNS["image"]) from error
             return "", str(error)
 
-    names = raw.parse("image", str.strip, "a picture")
+    names = raw.parse("image", str.strip)
     # Decoding leaves Python's lock; the answers come in the file's order, the first error ends it.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         checked = list(pool.map(check, zip(raw.frame.index, names, strict=True)))

@@ -20,7 +20,7 @@ from kmodels.datasets.columns import WHOLE, NumberColumn, match_columns
 from kmodels.datasets.download import resolve
 from kmodels.datasets.readers import open_table
 from kmodels.datasets.sources import find_table, sha256, split_name
-from kmodels.datasets.tables import Table
+from kmodels.datasets.tables import Table, filled
 
 __all__ = ["load"]
 
@@ -136,31 +136,24 @@ def summary(data: Purchases) -> dict[str, Any]:
 
 
 def _categorical(name: str, column: str, table: Table) -> pd.Categorical[Any]:
-    """A column of labels, checked."""
-    texts, codes = table.labels(column)
-    cleaned = [_clean(name, text) for text in texts]
+    """A column of labels, checked: without space around them, 8.0 as 8 save in ids."""
     fixed = _FIXED.get(name)
-    distinct = {label for label in cleaned if label is not None}
+
+    def read(text: str) -> str | None:
+        text = text.strip()
+        if text in _MISSING:
+            return filled("") if name in _IDS else None
+        if fixed and text not in fixed:
+            raise ValueError(f"unknown {name} band")
+        whole = None if name in _IDS else _WHOLE_AS_FLOAT.fullmatch(text)
+        return whole[1] if whole else text
+
+    expected = f"one of {', '.join(fixed)}" if fixed else "a number or a text"
+    labels, codes = table.distinct(column, read, expected)
+    distinct = set(labels) - {None}
     are_whole = not fixed and all(map(WHOLE.fullmatch, distinct))
-    labels: Sequence[Any] = fixed or sorted(map(int, distinct) if are_whole else distinct)
-    place = {str(label): code for code, label in enumerate(labels)}
-    wrong = [name in _IDS if label is None else label not in place for label in cleaned]
-    bad = np.array([*wrong, name in _IDS])[codes]
-    if bad.any():
-        row = int(np.argmax(bad))
-        message = f"unknown {name} band" if fixed else "the id is missing"
-        expected = f"one of {', '.join(fixed)}" if fixed else "a number or a text"
-        raise table.error(message, row, column, expected, texts[codes[row]] if codes[row] >= 0 else "")
-    new_codes = [-1 if label is None else place.get(label, -1) for label in cleaned]
-    lookup = np.array([*new_codes, -1], np.min_scalar_type(-len(labels) - 1))
-    categories = pd.Index(labels, dtype=None if fixed else np.int64 if are_whole else object)
-    return pd.Categorical.from_codes(lookup[codes], categories=categories, ordered=bool(fixed))
-
-
-def _clean(name: str, text: str) -> str | None:
-    """A label without space around it, 8.0 as 8 save in ids; None for a missing one."""
-    text = text.strip()
-    if text in _MISSING:
-        return None
-    whole = None if name in _IDS else _WHOLE_AS_FLOAT.fullmatch(text)
-    return whole[1] if whole else text
+    ordered: Sequence[Any] = fixed or sorted(map(int, distinct) if are_whole else distinct)
+    place = {str(label): code for code, label in enumerate(ordered)}
+    places = np.array([place.get(label, -1) for label in labels], np.min_scalar_type(-len(ordered) - 1))
+    categories = pd.Index(ordered, dtype=None if fixed else np.int64 if are_whole else object)
+    return pd.Categorical.from_codes(places[codes], categories=categories, ordered=bool(fixed))

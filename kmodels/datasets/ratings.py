@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 from kmodels.datasets.columns import DECIMAL, WHOLE, NumberColumn, match_columns, parse_float
 from kmodels.datasets.readers import open_table
 from kmodels.datasets.sources import sha256, split_name
-from kmodels.datasets.tables import Table, TableFile
+from kmodels.datasets.tables import Table, TableFile, filled
 from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["RatingTables", "filter_ratings", "read"]
@@ -220,22 +221,21 @@ def _read_side(file: Path, name: str, theirs: str, ids: pd.DataFrame) -> pd.Data
 
 def _ids(table: Table, column: str) -> npt.NDArray[Any]:
     """A column of ids: int64 where all are whole numbers in their usual form, else text."""
-    texts, codes = table.labels(column)
-    if (codes < 0).any():
-        raise table.error("the id is missing", int(np.argmax(codes < 0)), column, "a number or a text", "")
+    texts, codes = table.distinct(column, lambda text: filled(text).strip(), "a number or a text")
     return np.array(texts, np.int64 if all(map(WHOLE.fullmatch, texts)) else object)[codes]
 
 
 def _values(table: Table, column: str) -> npt.NDArray[Any]:
     """A column of a side table: numbers where all texts are numbers, else text; missing values are NaN or None."""
-    texts, codes = table.labels(column)
-    if texts and all(text.lower() == "nan" or DECIMAL.fullmatch(text) for text in texts):
+    texts, codes = table.distinct(column, lambda text: text.strip() or None, "text")
+    given = [text for text in texts if text and text.lower() != "nan"]
+    if not given or not all(map(DECIMAL.fullmatch, given)):
+        return np.array(texts, object)[codes]
 
-        def read(text: str) -> float:
-            return math.nan if text.strip().lower() in ("", "nan") else parse_float(text.strip())
+    def read(text: str) -> float:
+        return parse_float(text.strip()) if text.strip() in given else math.nan
 
-        return np.array(table.parse(column, read, "a number"), np.float64)
-    return np.array([*texts, None], object)[codes]
+    return np.array(table.distinct(column, read, "a number")[0])[codes]
 
 
 def _holds_numbers(table: TableFile, column: str) -> bool:
@@ -259,14 +259,17 @@ def _seconds(table: Table, column: str) -> npt.NDArray[np.float64]:
 
 def _dates(table: Table, column: str) -> npt.NDArray[np.float64]:
     """Seconds since 1970 of a column of dates."""
-    texts, codes = table.labels(column)
-    dates = pd.to_datetime(pd.Series([*texts, None], dtype=object), format="ISO8601", utc=True, errors="coerce")
-    missing = dates.isna().to_numpy()[codes]
-    if missing.any():
-        row = int(np.argmax(missing))
-        expected = "seconds since 1970, or a date such as 2024-05-31T12:00:00"
-        raise table.error("not a time", row, column, expected, [*texts, ""][codes[row]])
-    return dates.to_numpy("datetime64[s]").astype(np.float64)[codes]
+
+    def read(text: str) -> float:
+        try:
+            date = datetime.fromisoformat(text.strip())
+        except ValueError:
+            raise ValueError("not a time") from None
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() // 1
+
+    expected = "seconds since 1970, or a date such as 2024-05-31T12:00:00"
+    seconds, codes = table.distinct(column, read, expected)
+    return np.array(seconds)[codes]
 
 
 def check_pairs(table: Table) -> None:

@@ -66,41 +66,33 @@ class Table:
         frame = self.frame[list(columns.values())].set_axis(list(columns), axis=1)
         return replace(self, frame=frame, written=columns)
 
-    def parse(self, name: str, read: Callable[[str], Any], expected: str) -> list[Any]:
-        """Each field of a column of text as `read` makes it; a ValueError becomes the error of the field."""
-        column = self.frame[name].cat
-        codes, values, problems = column.codes.to_numpy(), [], {}
+    def distinct(self, name: str, read: Callable[[str], Any], expected: str) -> tuple[list[Any], npt.NDArray[Any]]:
+        """Distinct texts of a column as `read` makes them, and each row's position there.
+
+        A ValueError of `read` becomes the error of the first row with that text.
+        """
+        column, values, problems = self.frame[name].cat, [], {}
+        codes = column.codes.to_numpy()
         for code, text in enumerate(column.categories):
             try:
                 values.append(read(text))
             except ValueError as error:
-                values.append(None)
                 problems[code] = error
         if problems:
             row = int(np.argmax(np.isin(codes, list(problems))))
             problem = problems[codes[row]]
             raise self.error(str(problem), row, name, expected) from problem
+        return values, codes
+
+    def parse(self, name: str, read: Callable[[str], Any], expected: str = "text") -> list[Any]:
+        """Each field of a column, as `distinct` reads it."""
+        values, codes = self.distinct(name, read, expected)
         return [values[code] for code in codes]
 
     def numbers(self, column: NumberColumn) -> npt.NDArray[Any]:
         """One column of text as numbers (rows,) of its dtype."""
-        return np.array(self.parse(column.name, column.parse, column.expected), dtype=object).astype(column.dtype)
-
-    def labels(self, name: str) -> tuple[list[str], npt.NDArray[np.integer[Any]]]:
-        """Distinct texts of a column, without space around them, and each row's position there, -1 where empty."""
-        column, place = self.frame[name].cat, dict[str, int]()
-        codes = [place.setdefault(text, len(place)) if (text := raw.strip()) else -1 for raw in column.categories]
-        return list(place), np.array(codes, np.min_scalar_type(-len(place) - 1))[column.codes]
-
-    def text(self, name: str) -> list[str]:
-        """One column of text that must not be empty."""
-
-        def read(text: str) -> str:
-            if not text.strip():
-                raise ValueError("the field is empty")
-            return text
-
-        return self.parse(name, read, "text")
+        values, codes = self.distinct(column.name, column.parse, column.expected)
+        return np.array(values, dtype=object).astype(column.dtype)[codes]
 
     def require_unique(self, name: str, values: npt.ArrayLike) -> None:
         """Refuses a column of ids, whose parsed values are given, in which one occurs twice."""
@@ -110,6 +102,13 @@ class Table:
             second = int(np.argmax(repeated))
             first = self.line(int(np.argmax((keys == keys[second]).to_numpy())))
             raise self.error(f"{name} {keys[second]} is already on line {first}", second, name, "each once")
+
+
+def filled(text: str) -> str:
+    """A text that must not be empty."""
+    if not text.strip():
+        raise ValueError("the field is empty")
+    return text
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,9 +134,9 @@ def test_many_labels_take_more_bytes(write):
         ("Age", "60-70", "unknown age band; expected one of 0-17, 18-25, .*55\\+; received '60-70'"),
         ("Age", "34", "unknown age band"),
         ("Stay_In_Current_City_Years", "5", "unknown stay_years band; expected one of 0, 1, 2, 3, 4\\+; received '5'"),
-        ("User_ID", "", "the id is missing"),
-        ("User_ID", "nan", "the id is missing; expected a number or a text; received 'nan'"),
-        ("Product_ID", " ", "the id is missing"),
+        ("User_ID", "", "the field is empty"),
+        ("User_ID", "nan", "the field is empty; expected a number or a text; received 'nan'"),
+        ("Product_ID", " ", "the field is empty"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_line_and_column(write, monkeypatch, block_bytes, column, value, message):

@@ -101,7 +101,7 @@ def test_many_blocks_are_one_table(write, monkeypatch):
         ),
         ("isbn,reader,score\n1,a,2\n2,a,good\n", r"line 3, column 'score': not a number; .* received 'good'"),
         ("isbn,reader,score\n1,a,2\n2,a,\n", "line 3, column 'score': the field is empty"),
-        ('isbn,reader,score\n1,a,2\n"x\ny",b,3\n2, ,3\n', "line 5, column 'reader': the id is missing"),
+        ('isbn,reader,score\n1,a,2\n"x\ny",b,3\n2, ,3\n', "line 5, column 'reader': the field is empty"),
         ("isbn,reader,score\n1,a,2\n2,a,inf\n", "line 3, column 'score': not a number"),
         ("isbn,reader,score\n1,a,2\n2,a,3\n1,a,4\n", "line 4: user a rates item 1 twice, on lines 2 and 4"),
         ("isbn,reader,score\n1,a,2\n2,a\n", "line 3: the line has 2 fields"),

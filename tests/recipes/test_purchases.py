@@ -245,7 +245,7 @@ BAD = {
     "amount is negative": (field(1, "Purchase", "-5"), "line 3, column 'Purchase': out of range"),
     "amount is text": (field(1, "Purchase", "dear"), "line 3, column 'Purchase'"),
     "unknown age band": (field(1, "Age", "17"), "line 3, column 'Age': unknown age band"),
-    "id is missing": (field(1, "User_ID", ""), "line 3, column 'User_ID': the id is missing"),
+    "id is missing": (field(1, "User_ID", ""), "line 3, column 'User_ID': the field is empty"),
     "no products": (lambda table: table.drop(columns="Product_ID"), "the required column 'product' is missing"),
     "one spend group": (lambda table: table.assign(Purchase="20"), "all training rows are of one class"),
     "one row": (lambda table: table[:1], "no row is left for training"),
