@@ -52,7 +52,7 @@ def _proof(secret: str, challenge: str) -> str:
 
 def run_worker(run_trial: Callable[[str, dict[str, Any]], dict[str, Any]], *, timeout: float) -> None:
     """Runs the trials that the chief gives out, until there are none."""
-    place = f"{os.environ[_IP]}:{os.environ[_PORT]}"
+    address = f"{os.environ[_IP]}:{os.environ[_PORT]}"
     deadline = time.monotonic() + timeout
     try:
         with _connect(deadline, timeout) as connection, connection.makefile("rwb") as stream:
@@ -73,10 +73,10 @@ def run_worker(run_trial: Callable[[str, dict[str, Any]], dict[str, Any]], *, ti
                 ended.set()
     except (OSError, EOFError) as error:
         raise TrainingError(
-            f"no chief answered at {place} within {timeout:g} s ({error}); this worker gives up"
+            f"no chief answered at {address} within {timeout:g} s ({error}); this worker gives up"
         ) from error
     except files.DAMAGE as error:
-        raise TrainingError(f"what answers at {place} is no chief ({error!r})") from error
+        raise TrainingError(f"what answers at {address} is no chief ({error!r})") from error
 
 
 def _connect(deadline: float, timeout: float) -> socket.socket:
@@ -123,7 +123,7 @@ class _Chief(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = daemon_threads = True
 
-    def __init__(self, oracle: Any, place: tuple[str, int], secret: str, trial_timeout: float) -> None:
+    def __init__(self, oracle: Any, address: tuple[str, int], secret: str, trial_timeout: float) -> None:
         self.oracle, self.secret, self.trial_timeout = oracle, secret, trial_timeout
         self.lock = threading.Lock()
         self.attempts: Counter[str] = Counter()
@@ -132,9 +132,11 @@ class _Chief(socketserver.ThreadingTCPServer):
         self.error: Exception | None = None
         self.done = False
         try:
-            super().__init__(place, _Worker)
+            super().__init__(address, _Worker)
         except OSError as error:
-            raise ConfigurationError(f"the chief cannot listen at {place[0]}:{place[1]} ({error.strerror})") from error
+            raise ConfigurationError(
+                f"the chief cannot listen at {address[0]}:{address[1]} ({error.strerror})"
+            ) from error
 
     def next_trial(self, tuner: str, ended: dict[str, Any] | None) -> dict[str, Any]:
         """Records how a worker's trial ended, and gives it another."""
@@ -205,12 +207,12 @@ class _Worker(socketserver.StreamRequestHandler):
 
 def run_chief(oracle: Any, *, workers: int, trial_timeout: float) -> None:
     """Gives out the trials of an oracle until all have ended; starts and watches workers on this machine."""
-    place, secret = ("127.0.0.1", 0), secrets.token_hex()
+    address, secret = ("127.0.0.1", 0), secrets.token_hex()
     if role() == "chief":
-        place, secret = (os.environ[_IP], int(os.environ[_PORT])), os.environ[_SECRET]
-    with _Chief(oracle, place, secret, trial_timeout) as chief:
+        address, secret = (os.environ[_IP], int(os.environ[_PORT])), os.environ[_SECRET]
+    with _Chief(oracle, address, secret, trial_timeout) as chief:
         threading.Thread(target=chief.serve_forever, args=(_POLL_S,), daemon=True).start()
-        variables = {_IP: place[0], _PORT: str(chief.server_address[1]), _SECRET: secret}
+        variables = {_IP: address[0], _PORT: str(chief.server_address[1]), _SECRET: secret}
         pool = _WorkerPool(oracle, {f"worker{i}": variables | {_ID: f"worker{i}"} for i in range(workers)})
         try:
             while not chief.done and chief.error is None:
