@@ -67,23 +67,22 @@ def class_curves(
     if share.shape != (shape := (len(truth), len(labels))):
         raise DataError("wrong shape", column="probability", expected=str(shape), received=share.shape)
     figure, (axes,) = panels(4.6)
-    found = []
-    for each in [1] if len(labels) == 2 else range(len(labels)):
-        positive, scores = truth == each, share[:, each]
-        if not 0 < positive.sum() < len(truth):
-            continue
-        if kind == "roc":
-            display = metrics.RocCurveDisplay.from_predictions(positive, scores, ax=axes)
-            area = display.roc_auc
-        else:
-            display = metrics.PrecisionRecallDisplay.from_predictions(positive, scores, ax=axes, drop_intermediate=True)
-            area = display.average_precision
-        found.append((float(area), labels[each], display.line_))
-    if not found:
+    classes = [1] if len(labels) == 2 else range(len(labels))
+    classes = [each for each in classes if 0 < (truth == each).sum() < len(truth)]
+    if not classes:
         raise DataError("a curve needs rows of the class and of another", column="true", received=np.unique(truth))
-    for index, (*_, line) in enumerate(found):
-        line.set(**style.line(index) if len(found) <= _NAMED else {"color": style.GREY})
-    axes.get_legend().remove()  # type: ignore[union-attr]  # scikit-learn made one
+    found = []
+    for index, each in enumerate(classes):
+        positive, scores = truth == each, share[:, each]
+        look: Look = style.line(index) if len(classes) <= _NAMED else {"color": style.GREY}
+        if kind == "roc":
+            x, y, _ = metrics.roc_curve(positive, scores)
+            area = metrics.auc(x, y)
+        else:
+            y, x, _ = metrics.precision_recall_curve(positive, scores, drop_intermediate=True)
+            area, look = metrics.average_precision_score(positive, scores), {"drawstyle": "steps-post", **look}
+        (line,) = axes.plot(x, y, **look)
+        found.append((float(area), labels[each], line))
     found.sort(key=lambda each: -each[0])
     texts = [f"{name}  {area:.3f}" for area, name, _ in found]
     if len(found) > _NAMED:

@@ -12,7 +12,6 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
-from sklearn.metrics import ConfusionMatrixDisplay
 
 from kmodels.errors import DataError
 from kmodels.report.style import GREY, INK, ORANGE, SHADES, TEXT, WIDTH, blank, brief, heading, panels
@@ -31,9 +30,7 @@ def confusion_matrix(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
     figure, (axes,) = panels(4.9)
     axes.grid(False)
     # The root brings out the small shares, which are the mistakes.
-    look = {"norm": PowerNorm(0.5, 0, 1), "aspect": "auto"}
-    display = ConfusionMatrixDisplay(share, display_labels=labels)
-    display.plot(ax=axes, include_values=False, colorbar=False, cmap=SHADES, im_kw=look)
+    axes.imshow(share, cmap=SHADES, norm=PowerNorm(0.5, 0, 1), aspect="auto", interpolation="nearest")
     for row, column in np.ndindex(size, size) if size <= _WRITTEN else ():
         count = int(counts[row, column])
         text = f"{count:,}\n{100 * share[row, column]:.0f} %" if size <= 5 else f"{count:,}" if count else "·"
