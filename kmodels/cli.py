@@ -29,7 +29,6 @@ __all__ = [
 
 # In this order where the user names none: JAX trains small dense and embedding networks fastest on a CPU.
 BACKENDS = ("jax", "torch", "tensorflow")
-_LARGEST_SEED = 2**32 - 3  # scikit-learn takes 32 bits, and a search compares settings by the next two seeds too
 SAMPLE_NOTICE = "This is the bundled sample: synthetic data, made to be learnt from, not to draw conclusions from."
 
 
@@ -125,9 +124,7 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
     result.add_argument("--data", default="sample", metavar="SOURCE", help=source)
     result.add_argument("--epochs", type=at_least(1), help="epochs of training; default: the model's own")
     result.add_argument("--batch-size", type=at_least(1), default=512, help="rows of a batch; default: %(default)s")
-    result.add_argument(
-        "--seed", type=at_least(0, _LARGEST_SEED), default=0, help="seed of split, weights and order; default: 0"
-    )
+    result.add_argument("--seed", type=at_least(0), default=0, help="seed of split, weights and order; default: 0")
     out = Path("runs") / name
     result.add_argument("--out", type=Path, default=out, metavar="DIR", help="run folder; default: %(default)s")
     resume = "go on with the run in --out from its last finished epoch"
@@ -231,8 +228,10 @@ def timed(timing: dict[str, float], name: str) -> Iterator[None]:
     timing[name] = time.perf_counter() - start
 
 
-def at_least(minimum: int, most: int = 2**31 - 1) -> Callable[[str], int]:
-    """The type of a flag that takes whole numbers from a minimum on."""
+def at_least(minimum: int) -> Callable[[str], int]:
+    """The type of a flag that takes whole numbers of 32 bits from a minimum on."""
+    # Of a seed, scikit-learn takes 32 bits without a sign, and folds and searches count on from it.
+    most = 2**31 - 1
     return lambda text: _number(
         text, int, lambda value: minimum <= value <= most, f"a whole number from {minimum} to {most}"
     )

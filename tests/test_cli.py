@@ -204,7 +204,7 @@ def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
         (["--epochs", "0"], "argument --epochs: must be a whole number from 1 to 2147483647, not '0'"),
         (["--epochs", "many"], "argument --epochs: must be a whole number from 1 to 2147483647, not 'many'"),
         (["--batch-size", "2.5"], "argument --batch-size: must be a whole number from 1 to 2147483647, not '2.5'"),
-        (["--seed", "-1"], "argument --seed: must be a whole number from 0 to 4294967293, not '-1'"),
+        (["--seed", "-1"], "argument --seed: must be a whole number from 0 to 2147483647, not '-1'"),
         (["--speed", "3"], "unrecognized arguments: --speed 3"),
         (["--data"], "argument --data: expected one argument"),
     ],
@@ -261,12 +261,12 @@ def test_bad_input_exits_with_2_and_one_line(capsys, error, line):
     assert code_and_line(capsys, lambda: cli.run(main, flags())) == (2, line)
 
 
-@pytest.mark.parametrize("seed", ["-1", "4294967294", "9" * 400, "1.5", "x"])
+@pytest.mark.parametrize("seed", ["-1", "2147483648", "9" * 400, "1.5", "x"])
 def test_a_seed_outside_the_range_of_all_that_it_seeds_is_refused(capsys, seed):
     code, line = code_and_line(capsys, lambda: flags("--seed", seed))
     assert code == 2
-    assert "from 0 to 4294967293" in line
-    assert flags("--seed", "4294967293").seed == 2**32 - 3
+    assert "from 0 to 2147483647" in line
+    assert flags("--seed", "2147483647").seed == 2**31 - 1
 
 
 @pytest.mark.parametrize("resume", [False, True])
