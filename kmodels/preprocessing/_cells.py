@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from itertools import chain
 from numbers import Integral
 from typing import Any
 
@@ -16,6 +18,9 @@ from kmodels.errors import DataError
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+
+_DIGIT = re.compile("[^eE]*[1-9]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def pick(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
@@ -55,9 +60,13 @@ def numbers_of(column: pd.Series[Any], *, least: float | None = None) -> FloatAr
         raise DataError("not a column of numbers", column=str(column.name), received=str(column.dtype))
     read = column
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
-        read = pd.to_numeric(column, errors="coerce")
-        wrong = read.isna() & column.notna() & (column.astype(object) != "")
-        checks.refuse_rows(wrong, "not a number", column.name, values=column)
+        try:
+            read = pd.to_numeric(column, errors="coerce")
+        except OverflowError as error:
+            raise DataError("an integer is too large", column=str(column.name)) from error
+        checks.refuse_rows(_lost(read, column), "not a number", column.name, values=column)
+        vanished = [cell == 0 and _DIGIT.match(str(text)) is not None for cell, text in zip(read, column, strict=True)]
+        checks.refuse_rows(vanished, "too small a number, it reads as 0", column.name, values=column)
     values: FloatArray = read.to_numpy(dtype=np.float64, na_value=np.nan)
     outside = np.isinf(values) if least is None else np.isinf(values) | (values < least)
     expected = "a finite number" if least is None else f"a finite number, {least:g} or more"
@@ -75,6 +84,7 @@ def labels_of(column: pd.Series[Any]) -> tuple[IntArray, list[int | str]]:
         except TypeError as error:
             raise DataError(f"not a column of categories ({error})", column=str(column.name)) from error
     labels = [_label(value) for value in values.tolist()]
+    _check_text(map(str, labels), column)
     missing = labels.index("") if "" in labels else -1
     return np.where(codes == missing, np.int64(-1), codes).astype(np.int64), labels
 
@@ -87,15 +97,17 @@ def tags_of(column: pd.Series[Any], separator: str) -> tuple[IntArray, list[tupl
         if isinstance(cell, str):
             key: Any = cell
         elif isinstance(cell, list | tuple | set | frozenset | np.ndarray):
-            key = tuple(sorted(cell) if isinstance(cell, set | frozenset) else cell)
-            if not all(isinstance(label, str) for label in key):
+            if not all(isinstance(label, str) for label in cell):
                 raise DataError("not a list of text", row=row + 1, column=str(column.name), received=cell)
+            key = tuple(sorted(cell) if isinstance(cell, set | frozenset) else cell)
         elif cell is None or cell is pd.NA or cell != cell:
             key = ()
         else:
             raise DataError("neither text nor a list of text", row=row + 1, column=str(column.name), received=cell)
         codes[row] = known.setdefault(key, len(known))
-    return codes, [_split(key, separator) for key in known]
+    lists = [_split(key, separator) for key in known]
+    _check_text(chain.from_iterable(lists), column)
+    return codes, lists
 
 
 def days_of(column: pd.Series[Any]) -> FloatArray:
@@ -105,17 +117,31 @@ def days_of(column: pd.Series[Any]) -> FloatArray:
         raise DataError("not a column of dates", column=str(column.name), expected=expected, received=received)
     form = None if pd.api.types.is_datetime64_any_dtype(column) else "ISO8601"
     dates = pd.to_datetime(column, errors="coerce", utc=True, format=form)
-    lost = dates.isna() & column.notna()
-    if lost.any():
-        lost &= column.astype(object) != ""
-    checks.refuse_rows(lost, "not a date", column.name, expected="a date such as 2024-05-31", values=column)
-    return np.asarray((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), np.float64)
+    expected = "a date such as 2024-05-31"
+    checks.refuse_rows(_lost(dates, column), "not a date", column.name, expected=expected, values=column)
+    # In seconds: there is no year 3000 in nanoseconds.
+    first, day = pd.Timestamp(0, tz="UTC").as_unit("s"), pd.Timedelta(days=1).as_unit("s")
+    return np.asarray((dates - first) / day, np.float64)
+
+
+def _lost(read: pd.Series[Any], column: pd.Series[Any]) -> npt.NDArray[np.bool_]:
+    """Rows whose value reads as missing, but is neither missing nor an empty text."""
+    lost = np.array(read.isna() & column.notna(), bool)
+    lost[lost] = [not isinstance(cell, str) or cell != "" for cell in column[lost]]
+    return lost
 
 
 def _uncategorised(column: pd.Series[Any]) -> pd.Series[Any]:
     """A categorical column as one of its values."""
     # astype would refuse gaps among integers.
     return pd.Series(np.asarray(column), name=column.name) if isinstance(column.dtype, pd.CategoricalDtype) else column
+
+
+def _check_text(labels: Iterable[str], column: pd.Series[Any]) -> None:
+    """Refuses halves of surrogate pairs, which no file can hold."""
+    for label in labels:
+        if _SURROGATE.search(label):
+            raise DataError("not a text of Unicode characters", column=str(column.name), received=label)
 
 
 def _label(value: Any) -> int | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,6 +16,8 @@ from kmodels.preprocessing import _cells
 from kmodels.preprocessing._cells import FloatArray
 from kmodels.preprocessing._fitted import Encoded, Fitted, is_flagged, source
 from kmodels.preprocessing.columns import Clusters, Date, Number
+
+_DAYS = 1e9  # some 2.7 million years, more than any format of dates has
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ class FittedDate(_Measured):
 
     kind: Date
 
+    def __post_init__(self) -> None:
+        if abs(self.median) > _DAYS:
+            raise DataError("not a date", column="median", expected="days since 1970", received=self.median)
+
     @staticmethod
     def read(frame: pd.DataFrame, name: str, kind: Date) -> FloatArray:
         return _cells.days_of(source(frame, name, kind))
@@ -77,7 +84,7 @@ class FittedDate(_Measured):
     def encode(self, frame: pd.DataFrame, target: FloatArray | None = None) -> Encoded:
         days = self.read(frame, self.name, self.kind)
         gaps = np.isnan(days)
-        dates = pd.to_datetime(pd.Series(np.where(gaps, 0, np.floor(days))), unit="D")
+        dates = pd.Series(np.where(gaps, 0, np.floor(days)).astype(np.int64).astype("datetime64[D]"))
         # 1970-01-01 was a Thursday.
         turns = np.column_stack([(dates.dt.day_of_year.to_numpy() - 1) / 365.25, (np.floor(days) + 3) % 7 / 7])
         angles = 2 * np.pi * turns
@@ -96,7 +103,7 @@ class FittedDate(_Measured):
 
     @property
     def summary(self) -> str:
-        return f"median {pd.Timestamp(0) + pd.Timedelta(days=self.median):%Y-%m-%d}"
+        return f"median {np.datetime64(math.floor(self.median), 'D')}"
 
 
 @dataclass(frozen=True)

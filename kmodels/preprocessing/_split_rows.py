@@ -91,8 +91,11 @@ def ranks_of(sorted_users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
 def class_column(labels: npt.ArrayLike) -> npt.NDArray[Any]:
     """Takes one class per row."""
     classes = np.asarray(labels)
-    if classes.ndim != 1:
-        raise DataError("labels are not a column", expected="shape (rows,)", received=f"shape {classes.shape}")
+    kind = pd.api.types.infer_dtype(classes.reshape(-1), skipna=True)
+    if classes.ndim != 1 or kind not in ("integer", "string", "boolean", "floating", "empty"):
+        received = f"shape {classes.shape} of {kind}"
+        raise DataError("labels are not a column", expected="shape (rows,) of one type", received=received)
+    checks.refuse_rows(pd.isna(classes), "a label is missing", "labels")
     return classes
 
 
@@ -116,7 +119,10 @@ def sorted_codes(column: pd.Series[Any]) -> IntArray:
     """Position of each row's value among the column's sorted values (a categorical's own order); -1 where missing."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy().astype(np.int64)
-    return pd.factorize(column, sort=True)[0].astype(np.int64)
+    try:
+        return pd.factorize(column, sort=True)[0].astype(np.int64)
+    except TypeError as error:
+        raise DataError(f"not a column of ids ({error})", column=str(column.name)) from error
 
 
 def id_columns(users: npt.ArrayLike, items: npt.ArrayLike, **others: npt.NDArray[Any]) -> tuple[IntArray, IntArray]:
@@ -130,7 +136,7 @@ def _ids(values: npt.ArrayLike, name: str) -> IntArray:
     array = np.asarray(values)
     if array.ndim == 1 and array.dtype.kind in "iu":
         return array.astype(np.int64)
-    column = pd.Series(array.reshape(-1))
+    column = pd.Series(array.reshape(-1), dtype=object)
     if array.ndim != 1 or (len(column) and pd.api.types.infer_dtype(column, skipna=True) != "string"):
         received = f"shape {array.shape} of {array.dtype}"
         raise DataError("ids are not a column of integers or of text", column=name, received=received)

@@ -1,7 +1,9 @@
 """TableEncoder and Target against scikit-learn and hand-computed cases; bad tables; JSON that reloads identically."""
 
+import decimal
 import json
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,7 @@ from kmodels.preprocessing import (
     encode_table,
     load_encoders,
     save_encoders,
+    splits,
 )
 
 
@@ -428,6 +431,59 @@ def test_values_that_are_not_of_their_kind(kind, values, message):
     frame = pd.DataFrame({"c": values})
     with pytest.raises(DataError, match=message):
         TableEncoder.fit(frame, columns={"c": kind})
+
+
+ODD = {
+    "integers too large": [10**400, 1, 2, 3],
+    "decimals": [decimal.Decimal(1), decimal.Decimal("NaN"), decimal.Decimal("1e999"), 2],
+    "complex": [1j, 2, 3, 4],
+    "sets of all sorts": [{1, "a"}, {"b"}, set(), None],
+    "mappings": [{"a": 1}, {}, {"b": 2}, None],
+    "arrays": [np.zeros((2, 2)), np.array(["a", "b"]), None, np.zeros(1)],
+    "bytes": [b"a", b"b", b"a", None],
+    "half a surrogate pair": ["\ud800", "a", "b", "a"],
+    "years out of nanoseconds": np.array(["3000-01-01", "1500-01-01", "NaT", "2021-01-01"], "datetime64[s]"),
+    "such years as text": ["3000-01-01", "2020-01-01", None, "0001-01-01"],
+    "digits of other scripts": ["٢٠٢٠-٠١-٠١", "١", "2", None],
+    "categories of integers with gaps": pd.Categorical([1, 2, None, 1]),
+    "periods": pd.period_range("2020", periods=4, freq="D"),
+    "intervals": pd.interval_range(0, 4),
+    "mixed": ["2020-01-01", 5, None, object()],
+    "nested lists": [["a", ["b"]], ["c"], [], None],
+    "zones and none": [pd.Timestamp("2020"), pd.Timestamp("2021", tz="UTC"), None, None],
+    "large and small": ["1e400", "1e-400", "2", "3"],
+    "a megabyte": ["x" * 10**6, "b", "a", "b"],
+}
+
+
+@pytest.mark.parametrize("values", ODD.values(), ids=ODD)
+def test_odd_values_are_encoded_or_refused_in_a_line(values):
+    kinds = [None, Number(log=True), Category(one_hot=True), Id(), Tags(), Date(), TargetMean(folds=2)]
+    frame = pd.DataFrame({"n": [1.0, 2.0, 3.0, 4.0], "c": pd.Series(values, dtype=getattr(values, "dtype", object))})
+    uses = [partial(TableEncoder.fit, columns=kind and {"c": kind}, target=range(4)) for kind in kinds]
+    uses = [lambda rows, fit=fit: fit(rows).transform(rows) for fit in uses]
+    for learn in (Target.classes, Target.amount, Vocabulary.fit, partial(splits.stratified, seed=0), splits.by_time):
+        uses.append(lambda rows, learn=learn: learn(rows["c"]))
+    uses.append(lambda rows: splits.random_per_user(rows["c"], range(4), seed=0))
+    uses.append(lambda rows: splits.kept_back(rows[["c"]], seed=0))
+    encoder = TableEncoder.fit(pd.DataFrame({"n": [1, 2], "c": ["1", "2"]}), columns={"n": Number(), "c": Number()})
+    refusals = []
+    for use in (*uses, encoder.transform):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                use(frame)
+            except (DataError, ConfigurationError) as error:
+                refusals.append(str(error))
+    assert refusals
+    assert all(text.isprintable() and len(text) < 1000 for text in refusals)
+
+
+def test_years_out_of_nanoseconds_are_days():
+    dates = np.array(["3000-01-01", "1500-07-01", "NaT", "2024-01-01"], "datetime64[s]")
+    table = TableEncoder.fit(pd.DataFrame({"d": dates})).frame(pd.DataFrame({"d": dates}))
+    assert table["d_days"].tolist() == [376200, -171483, 19723, 19723]
+    np.testing.assert_allclose(table.loc[1, "d_season_cos"], np.cos(2 * np.pi * 181 / 365.25))
 
 
 @pytest.mark.parametrize("values", [[3.0, 3.0, 3.0], ["a"] * 3, [None] * 3, [np.nan] * 3, [True] * 3, [["a"]] * 3])
