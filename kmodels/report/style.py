@@ -105,7 +105,7 @@ def name_rows(axes: Axes, names: Sequence[str], bold: Sequence[str] = ()) -> Non
 
 def legend_below(figure: Figure, handles: Sequence[Any], texts: Sequence[str]) -> None:
     """List lines or dots below the panels, in as many columns as their names leave room for."""
-    columns = max(1, min(len(texts), 60 // (max(map(len, texts)) + 8)))
+    columns = max(1, min(len(texts), 60 // (max(map(len, texts), default=0) + 8)))
     # Matplotlib leaves out labels that begin with an underscore.
     look: Look = {"loc": "outside lower left", "ncols": columns, "fontsize": TEXT - 1, "frameon": False}
     for label, text in zip(figure.legend(handles, [" "] * len(texts), **look).get_texts(), texts, strict=True):

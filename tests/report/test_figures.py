@@ -152,12 +152,15 @@ def test_a_class_without_rows_has_no_curve_and_many_share_a_legend():
     figure = curves.class_curves(RNG.integers(0, 30, 900), RNG.dirichlet(np.ones(30), 900), classes)
     (entry,) = legend(figure)
     assert entry.startswith("30 classes, best 0.")
-    for true, probability, complaint in (
-        ([0, 1], [[0.5, 0.5]], "wrong shape"),
-        ([1, 1], [[0.5, 0.5], [0.4, 0.6]], "rows of the class and of another"),
-    ):
-        with pytest.raises(DataError, match=complaint):
-            curves.class_curves(true, probability, ["a", "b"])
+    with pytest.raises(DataError, match="wrong shape"):
+        curves.class_curves([0, 1], [[0.5, 0.5]], ["a", "b"])
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], ["a", "b", "c"]])
+def test_rows_of_one_class_have_every_figure_of_a_classifier(labels):
+    share = np.full((3, len(labels)), 1 / len(labels))
+    for figure in figures.classifier_figures([1, 1, 1], share, labels, pictures=np.zeros((3, 4, 4))).values():
+        assert style.png(figure)
 
 
 def test_the_calibration_curve_has_the_error_of_the_metrics_and_wilsons_interval():

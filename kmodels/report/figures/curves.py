@@ -62,7 +62,7 @@ def learning_curves(
 def class_curves(
     true: ArrayLike, probability: ArrayLike, labels: Sequence[str], kind: Literal["roc", "precision_recall"] = "roc"
 ) -> Figure:
-    """Draw the curve of class 1 of two classes, else of each class against the rest; its area is in the legend."""
+    """Draw the curve of class 1 of two, else of each class with rows against the rest; its area is in the legend."""
     truth, share = np.asarray(true), np.asarray(probability, dtype=np.float64)
     if share.shape != (shape := (len(truth), len(labels))):
         raise DataError("wrong shape", column="probability", expected=str(shape), received=share.shape)
@@ -70,7 +70,7 @@ def class_curves(
     classes = [1] if len(labels) == 2 else range(len(labels))
     classes = [each for each in classes if 0 < (truth == each).sum() < len(truth)]
     if not classes:
-        raise DataError("a curve needs rows of the class and of another", column="true", received=np.unique(truth))
+        note(axes, "no curve: all rows are of one class", "top left")
     found = []
     for index, each in enumerate(classes):
         positive, scores = truth == each, share[:, each]
