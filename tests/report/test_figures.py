@@ -361,6 +361,27 @@ def test_shares_keep_the_order_and_have_what_is_missing():
         figures.by_category(TABLE[[]])
 
 
+@pytest.mark.parametrize(
+    ("column", "names"),
+    [
+        (["none", None, "b"], ["b", "none", "(none)"]),
+        (
+            [*(f"c{at:02}" for at in range(23)), "others"] * 2 + ["x"],
+            [f"c{at:02}" for at in range(23)] + ["others", "(others)"],
+        ),
+        (["1", 1, 1.5, None], ["1", "1.5", "none"]),
+        (
+            pd.Categorical(["b", "b"], [f"c{at}" for at in range(30)] + ["b"]),
+            [f"c{at}" for at in range(23)] + ["b", "others"],
+        ),
+    ],
+)
+def test_values_named_like_what_is_missing_or_rare_keep_their_bars(column, names):
+    (axes,) = figures.by_category(pd.DataFrame({"a": column})).axes
+    assert sorted(each.get_text() for each in axes.get_xticklabels()) == sorted(names)
+    assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(100)
+
+
 def test_means_are_those_of_pandas():
     age, city = figures.by_category(TABLE, [1.0, 5.0, 3.0, 10.0], "paid").axes
     assert city.lines[-1].get_ydata().tolist() == [5.0, 14 / 3]
@@ -511,6 +532,20 @@ def test_each_hyper_parameter_has_its_panel_and_the_best_tenth_stands_out():
     assert min(line.get_ydata()[-1] for line in blue) == 0  # the objective, scaled from smallest to largest
     assert "search_importance" in drawn
     assert "search_importance" not in search_figures(TRIALS.head(4), PARAMETERS, "val_rmse")
+
+
+def test_a_hyper_parameter_without_a_value_has_no_place_among_the_coordinates():
+    drawn = search_figures(TRIALS.assign(units=np.nan), PARAMETERS, "val_rmse")
+    names = [each.get_text() for each in drawn["search_coordinates"].axes[0].get_xticklabels()]
+    assert names == ["rate", "kind", "val_rmse"]
+
+
+@pytest.mark.parametrize("vectors", [[[1.0, 2.0]], [[1.0], [2.0]], np.ones((3, 2)), np.zeros((3, 2))])
+def test_few_or_equal_vectors_have_a_map(vectors):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (axes,) = figures.vectors_map(vectors, ["a"] * len(vectors), "column").axes
+    assert "0 %" in axes.get_ylabel()
 
 
 def test_a_ranking_user_by_user_leaves_out_users_without_both_values():

@@ -164,7 +164,7 @@ def scatter(
             the mean latitude.
         title: Heading. Default none.
     """
-    if table.shape[1] != 2 or (groups is not None and len(np.asarray(groups)) != len(table)):
+    if table.shape[1] != 2 or table.empty or (groups is not None and len(np.asarray(groups)) != len(table)):
         raise DataError("not points", expected="two columns, and a group for each row", received=table.shape)
     drawn = np.linspace(0, len(table) - 1, min(len(table), _MOST_POINTS)).round().astype(int)
     known = pd.Series("" if groups is None else np.asarray(groups)[drawn], index=drawn)
@@ -210,7 +210,7 @@ def vectors_map(vectors: ArrayLike, labels: ArrayLike, column: str) -> Figure:
     Each vector is divided by its length first, as similarity is a cosine.
 
     Args:
-        vectors: (rows, dim), finite, two rows and two columns at least; without the row of unknown ids.
+        vectors: (rows, dim), finite, a row and a column at least; without the row of unknown ids.
         labels: (rows,) as the groups of `scatter`.
         column: What the labels are, for the heading.
 
@@ -222,9 +222,13 @@ def vectors_map(vectors: ArrayLike, labels: ArrayLike, column: str) -> Figure:
         >>> [text.get_text() for text in figure.legends[0].get_texts()]
         ['F', 'M']
     """
-    plane = PCA(2, svd_solver="full")
-    points = plane.fit_transform(normalize(np.asarray(vectors, np.float64)))
-    first, second = 100 * plane.explained_variance_ratio_
+    directions = normalize(np.asarray(vectors, np.float64))
+    n = min(2, *directions.shape)
+    points, shares = np.zeros((len(directions), 2)), np.zeros(2)
+    with np.errstate(invalid="ignore"):  # of equal vectors, whose variance is 0
+        plane = PCA(n, svd_solver="full").fit(directions)
+    points[:, :n], shares[:n] = plane.transform(directions), 100 * np.nan_to_num(plane.explained_variance_ratio_)
+    first, second = shares
     axes = [f"first direction ({first:.0f} % of the variance)", f"second direction ({second:.0f} %)"]
     table = pd.DataFrame(points, columns=axes)
     return scatter(table, labels, label=column, title=f"Embedding vectors by {column}")
@@ -237,12 +241,18 @@ def _labels(column: pd.Series) -> pd.Series:
     elif pd.api.types.is_numeric_dtype(column) and column.nunique() > _MOST:
         column = _fifths(column)
     values = column.astype("category").cat
-    texts = values.rename_categories(list(map(str, values.categories)))
+    known = list(map(str, values.categories))
+    others, none = (_unlike(name, known) for name in ("others", "none"))
+    texts = pd.Series(pd.Categorical(values.codes.map(dict(enumerate(known))), list(dict.fromkeys(known))))
     rare = texts.value_counts().index[_MOST:]
     order = [name for name in texts.cat.categories if name not in rare]
-    order += ["others"] * bool(len(rare)) + ["none"] * bool(column.isna().any())
-    named = texts.astype(object).where(~texts.isin(rare), "others").where(column.notna(), "none")
+    order += [others] * bool(len(rare)) + [none] * bool(texts.isna().any())
+    named = texts.astype(object).where(~texts.isin(rare), others).where(texts.notna(), none)
     return pd.Series(pd.Categorical(named, order))
+
+
+def _unlike(name: str, known: Sequence[str]) -> str:
+    return _unlike(f"({name})", known) if name in known else name
 
 
 def _fifths(values: pd.Series) -> pd.Series:

@@ -64,6 +64,7 @@ def _parameters(done: pd.DataFrame, parameters: Sequence[str], objective: str) -
 def _coordinates(done: pd.DataFrame, names: Sequence[str], direction: str) -> Figure:
     """Each trial as a line over all hyper-parameters to its objective, the last name; the best tenth stands out."""
     figure, (axes,) = panels(4.2)
+    names = [name for name in names if done[name].notna().any()]
     scaled = []
     for index, name in enumerate(names):
         values, is_number = done[name], done[name].dtype.kind in "iuf"
