@@ -158,11 +158,11 @@ def _records(texts: Iterable[str], line: int, layout: _Layout) -> Iterator[tuple
     rows: Iterator[tuple[list[str], int]]
     if layout.quoted:
         reader = csv.reader(lines, delimiter=layout.separator, strict=True)
-        rows = ((fields, reader.line_num) for fields in reader)
+        rows = _read_quoted(reader)
     else:
         stripped = ((text.removesuffix("\n"), read) for read, text in enumerate(lines, start=1))
         rows = ((text.split(layout.separator) if text else [], read) for text, read in stripped)
-    first, limit = line, csv.field_size_limit(LONGEST_FIELD)
+    first = line
     try:
         for fields, read in rows:
             if layout.names and fields and len(fields) != len(layout.names):
@@ -179,8 +179,19 @@ def _records(texts: Iterable[str], line: int, layout: _Layout) -> Iterator[tuple
             first = line + read
     except csv.Error as error:
         raise DataError(f"bad quotes ({error})", file=layout.path, row=first) from error
-    finally:
-        csv.field_size_limit(limit)
+
+
+def _read_quoted(reader: Any) -> Iterator[tuple[list[str], int]]:
+    """Records, and the lines read so far; the limit of a field, which the process shares, is raised for each read."""
+    while True:
+        limit = csv.field_size_limit(LONGEST_FIELD)
+        try:
+            fields = next(reader, None)
+        finally:
+            csv.field_size_limit(limit)
+        if fields is None:
+            return
+        yield fields, reader.line_num
 
 
 def _parse_quickly(

@@ -1,5 +1,6 @@
 """Tables in chunks, column maps, and the line of whatever is wrong."""
 
+import csv
 import gzip
 import os
 import sys
@@ -369,3 +370,12 @@ def test_a_column_that_would_be_matched_is_left_out_on_demand():
     assert match_columns(names, {"note": "", "paid": ""}, looked_for, ["id"], Path("x")) == {"id": "id"}
     with pytest.raises(DataError, match="the required column 'id' is missing"):
         match_columns(names, {"id": ""}, looked_for, ["id"], Path("x"))
+
+
+def test_the_limit_of_fields_is_left_as_it_was(write):
+    path, limit = write('id,paid\n"a",1\n"b",2\n'), csv.field_size_limit()
+    first, second = (open_table(path).chunks(["id"], []) for _ in range(2))
+    assert next(first) is not next(second)
+    first.close()
+    second.close()
+    assert csv.field_size_limit() == limit
