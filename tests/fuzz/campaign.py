@@ -16,9 +16,10 @@ from types import FrameType
 import numpy as np
 
 from kmodels.errors import KModelsError
+from tests.fuzz.case import Case
 from tests.fuzz.mutations import mutate
 from tests.fuzz.oracles import UnreadableError
-from tests.fuzz.readers import CASES, Case
+from tests.fuzz.readers import CASES
 
 #: What can become of an input. Only the first two are right.
 OUTCOMES = ("refused", "equal", "foreign", "silent", "hang")

@@ -7,9 +7,11 @@ numbers as written, Parquet by pyarrow.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -69,7 +71,11 @@ def records(rows: list[list[str]], names: Sequence[str] = ()) -> list[Row]:
 def table(path: Path, needed: Sequence[str] = (), *, latin_1: bool = False) -> list[Row]:
     """The rows of a CSV file; its separator is the one that gives the columns that are needed."""
     problem = UnreadableError("no such columns")
-    for text in texts(path.read_bytes(), latin_1=latin_1):
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, OSError, zlib.error) as error:
+        raise UnreadableError(str(error)) from error
+    for text in texts(data, latin_1=latin_1):
         for separator in ",;\t":
             try:
                 found = records(quoted_rows(text, separator))
