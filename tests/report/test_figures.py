@@ -435,6 +435,13 @@ def test_a_map_of_points_has_each_group_in_its_colour():
         figures.scatter(table, ["yes"])
 
 
+def test_a_group_named_other_is_not_joined_with_the_rare_ones():
+    groups = ["other"] * 9 + list("abcdefgh") * 2
+    figure = figures.scatter(pd.DataFrame({"x": np.arange(25.0), "y": np.arange(25.0)}), groups)
+    assert len(legend(figure)) == 8
+    assert {"other", "(other)"} <= set(legend(figure))
+
+
 def test_the_plane_of_vectors_is_that_of_scikit_learns_pca_of_the_directions():
     figure = figures.vectors_map(VECTORS, np.arange(60.0), "age")
     units = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)

@@ -181,8 +181,9 @@ def scatter(
     else:
         counts = known.value_counts(dropna=False)
         colours = dict(zip(sorted(counts.index[:_MOST_GROUPS], key=str), style.PALETTE, strict=False))
-        names = known.where(known.isin(colours), "other")  # the rarer ones
-        colours |= {"other": style.GREY} if len(counts) > len(colours) else {}
+        other = _unlike("other", list(map(str, colours)))
+        names = known.where(known.isin(colours), other)  # the rarer ones
+        colours |= {other: style.GREY} if len(counts) > len(colours) else {}
         for name, colour in colours.items():
             rows = (names == name).to_numpy()
             axes.scatter(x[rows], y[rows], color=colour, label=str(name), **look)
