@@ -49,9 +49,9 @@ def evaluate(
 
     Returns:
         First {"test": metrics, "validation": metrics, "baselines": {name: metrics}}, as `metrics.json` has them; the
-        catalogue is ranked for users with a relevant test item that has training rows, and training and validation
-        rows are no candidates. Second, the tables of `ranking.rated_ranking` on the test rows, of "model" and of each
-        baseline that rates.
+        catalogue is ranked for known users with a relevant test item that has training rows, and training and
+        validation rows are no candidates. Second, the tables of `ranking.rated_ranking` on the test rows, of "model"
+        and of each baseline that rates.
 
     Raises:
         DataError: If arrays differ in length, an id is out of range or a prediction is not finite.
@@ -69,8 +69,9 @@ def evaluate(
     train, validation, test = split
     rating_baselines = baselines.fit_rating_baselines(users, items, ratings, split, n_users=n_users, n_items=n_items)
     seen = np.concatenate([train, validation])
-    # An item without training rows is not in the catalogue.
-    relevant = test[(ratings[test] >= ranking.relevant_from(scale)) & (items[test] > 0)]
+    # An item without training rows is not in the catalogue, and unknown users share one id.
+    known = test[(items[test] > 0) & (users[test] > 0)]
+    relevant = known[ratings[known] >= ranking.relevant_from(scale)]
     with_relevant = np.unique(users[relevant])
 
     def of_rows(rows: npt.NDArray[np.int64], values: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:

@@ -191,3 +191,19 @@ def test_a_single_test_row_is_evaluated(data):
     results, _, _ = evaluate((users, items, ratings, (train, validation, test[:1])))
     assert np.isfinite(results["test"]["rmse"])
     assert np.isnan(results["test"]["r2"])
+
+
+def test_unknown_users_are_rated_and_not_ranked_for():
+    users, items = np.array([1, 1, 2, 2, 1, 2, 0, 0], "int32"), np.array([1, 2, 1, 3, 3, 2, 1, 1], "int32")
+    ratings = np.array([5, 1, 4, 2, 3, 5, 5, 5], "float32")
+    split = np.arange(4), np.array([4]), np.array([5, 6, 7])
+    asked = []
+
+    def scores(some):
+        asked.extend(some.tolist())
+        return np.zeros((len(some), 4))
+
+    predicted = {"validation": [3.0], "test": [4.0, 4, 4]}
+    found, _ = recommender.evaluate(users, items, ratings, split, predicted, scores, n_users=3, n_items=4)
+    assert asked == [2]
+    assert found["test"]["mae"] == 1
