@@ -200,7 +200,8 @@ def _parse_quickly(
     """Parses lines without quotes by pandas; None where it could not, or might read anything otherwise than exactly."""
     text = text.replace("\r\n", "\n").removesuffix("\n") + "\n"
     block, mark = text.encode(), layout.separator.encode()
-    if b"\r" in block or _UNIT_SEPARATOR in block:
+    # pandas takes space of any kind for a part of a number.
+    if any(each in block for each in (b"\r", b"\v", b"\f", b"\t", _UNIT_SEPARATOR) if each != mark):
         return None
     if len(mark) > 1:
         block, mark = block.replace(mark, _UNIT_SEPARATOR), _UNIT_SEPARATOR

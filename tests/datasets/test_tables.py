@@ -334,6 +334,14 @@ def test_a_file_has_one_encoding_its_header_included(write):
         assert table.frame["id"].tolist() == ["Bé"]
 
 
+@pytest.mark.parametrize("block_bytes", [7, 2**22])
+@pytest.mark.parametrize("text", ["2\t", "2\v", "\f2"])
+def test_other_space_than_blanks_is_no_part_of_a_number_by_any_parser(write, monkeypatch, block_bytes, text):
+    monkeypatch.setattr(readers, "BLOCK_BYTES", block_bytes)
+    with pytest.raises(DataError, match="not a number"):
+        read(write(f"paid,id\n1,a\n{text},b\n"))
+
+
 @pytest.mark.parametrize(("text", "right"), [("1.0", True), ("1e2", True), ("1.0000000000000001", False)])
 def test_whole_numbers_are_whole_as_they_are_written(write, text, right):
     column = NumberColumn("paid", "int64")

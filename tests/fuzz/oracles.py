@@ -176,7 +176,8 @@ def exact(text: str, value: Any) -> bool:
 
 
 def stripped(text: str, value: Any) -> bool:
-    return value == text.strip()
+    """Whether a text is what is written, space around it and the kind of its line ends aside."""
+    return value == text.strip() or value == text.strip().replace("\r\n", "\n").replace("\r", "\n")
 
 
 def gap(text: str, value: Any) -> bool:
