@@ -186,4 +186,5 @@ def test_private_apis_of_libraries_are_used_in_backend_and_tuning_alone():
     users = {
         path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py") if PRIVATE_APIS.search(path.read_text())
     }
-    assert users == {"backend", "tuning"}
+    assert "backend" in users
+    assert users <= {"backend", "tuning"}
