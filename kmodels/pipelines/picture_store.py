@@ -93,7 +93,7 @@ class DiskStore:
         identity, content = _hash([str(size), *self._paths]), _hash(about)
         shape = (len(self._paths), *size, 3)
         bytes_ = 4 * shape[0] + prod(shape)
-        self.file = Path(folder).expanduser() / f"pictures-{identity}-{content}.raw"
+        self.file = Path(os.path.expanduser(folder)) / f"pictures-{identity}-{content}.raw"
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             for old in self.file.parent.glob(f"pictures-{identity}-*"):
