@@ -29,7 +29,7 @@ JOBS = {
     "movie_profit": ("--epochs", "2"),
     "poi_engagement": ("--epochs", "2"),
     "fashion_mnist": ("--variants", "base,narrow", "--epochs", "2"),
-    "search": ("--model", "enhanced", "--epochs", "2", "--tune", "random", "--trials", "3", "--workers", "2"),
+    "search": ("--model", "history", "--epochs", "2", "--tune", "random", "--trials", "3", "--workers", "2"),
 }
 
 
