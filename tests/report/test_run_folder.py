@@ -149,6 +149,8 @@ def test_what_a_run_writes_is_known(tmp_path):
             (out / name).write_text("")
         (out / "plots" / "loss_curves.png").write_text("")
         (out / "variants" / "net" / "checkpoint.77.tmp.npz").write_text("")
+        assert run_folder.foreign(out) == []
+    assert (tmp_path / "run.previous" / "model.keras").exists()  # moved, not refused
 
 
 def test_a_link_or_a_mount_point_is_no_folder_for_a_run(tmp_path, monkeypatch):
