@@ -28,7 +28,7 @@ CONFIG, MARKER = "config.json", ".kmodels"
 _FILES = {
     *(CONFIG, METRICS, "history.csv", "report.html", "MODEL_CARD.md"),
     *("model.keras", "encoders.json", "ratings.npz", "vectors.npz", "checkpoint.npz"),
-    *("search.json", "journal.jsonl", "failure.txt"),
+    *("search.json", "journal.jsonl"),
 }
 _TEMPORARY = re.compile(r"\.\d+\.tmp(?=\.\w+$)")  # in the name of what was being written when the process was killed
 _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-learn")

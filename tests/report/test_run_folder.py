@@ -141,7 +141,6 @@ def test_what_a_run_writes_is_known(tmp_path):
         out = open_run(tmp_path / "run", CONFIG, resume=False)
         for name in (
             "variants/net/checkpoint.npz",
-            "search/trial_3/failure.txt",
             "search/journal.jsonl",
             "model.keras",
         ):
