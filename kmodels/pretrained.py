@@ -27,6 +27,7 @@ _NOTICE = (
     "https://image-net.org/download"
 )
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
+_WRAPPED = "module."  # before each name where torch's DataParallel was saved
 _LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
 
 
@@ -38,12 +39,13 @@ def load_torchvision_weights(model: keras.Model, weights: str | Path) -> None:
 
     Args:
         model: A model of `models.resnet`, or one built on it; changed in place.
-        weights: A `.safetensors` file; any other file is read as torch's, which needs torch and executes no pickled
-            code. "imagenet" downloads torchvision's published file (45 to 100 MB) to the cache, once.
+        weights: A `.safetensors` file; any other file is read as torch's, a state_dict or a checkpoint with one under
+            "state_dict", which needs torch and executes no pickled code. "imagenet" downloads torchvision's published
+            file (45 to 100 MB) to the cache, once.
 
     Raises:
-        DataError: If the file cannot be read or had, or is of another network: the first tensor that does not fit is
-            named.
+        DataError: If the file cannot be read or had, is damaged, has values that are missing or infinite, or is of
+            another network: the first tensor that does not fit is named.
         ConfigurationError: If the model has no ResNet, or torch is needed and missing.
 
     Example:
@@ -60,6 +62,8 @@ def load_torchvision_weights(model: keras.Model, weights: str | Path) -> None:
     if not path.is_file():
         raise DataError("there is no such file", file=path, expected="'imagenet' or a file of weights")
     tensors = read_safetensors(path) if path.suffix == ".safetensors" else backend.read_torch_file(path)
+    if all(name.startswith(_WRAPPED) for name in tensors):
+        tensors = {name.removeprefix(_WRAPPED): tensor for name, tensor in tensors.items()}
     values = {name: _fitting(name, variable, tensors, path) for name, variable in variables.items()}
     for name in tensors:
         if name not in values and not name.endswith("num_batches_tracked") and not name.startswith("fc."):
@@ -114,6 +118,8 @@ def _fitting(name: str, variable: Any, tensors: Mapping[str, np.ndarray], path: 
         raise DataError(
             f"'{name}' does not fit: weights of {why}", file=path, expected=f"shape {expected}", received=tensor.shape
         )
+    if not np.isfinite(tensor).all():
+        raise DataError(f"'{name}' has missing or infinite values", file=path)
     if len(shape) == 4:
         return tensor.transpose(2, 3, 1, 0)
     return tensor.T

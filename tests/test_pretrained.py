@@ -11,6 +11,7 @@ from kmodels.errors import ConfigurationError, DataError
 from kmodels.models import presets, resnet
 from kmodels.models.resnet import torch_weights
 from kmodels.pretrained import freeze, load_torchvision_weights, read_safetensors
+from tests.mutation import mutations
 
 
 def safetensors(tensors, **replaced):
@@ -71,6 +72,43 @@ def test_weights_come_from_torch_files(model, state, tmp_path):
     assert fits(model, other)
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_come_from_checkpoints_of_a_training(model, state, tmp_path, prefix):
+    torch = pytest.importorskip("torch")
+    other = {name: array[..., ::-1].copy() if array.ndim else array for name, array in state.items()}
+    tensors = {prefix + name: torch.from_numpy(array) for name, array in other.items()}
+    torch.save({"epoch": 3, "state_dict": tensors}, tmp_path / "w.pth")
+    load_torchvision_weights(model, tmp_path / "w.pth")
+    assert fits(model, other)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused_and_nothing_is_set(model, state, tmp_path, value):
+    damaged = state["layer3.0.bn1.weight"].copy()
+    damaged[5] = value
+    (tmp_path / "w.safetensors").write_bytes(safetensors(state | {"layer3.0.bn1.weight": damaged}))
+    before = model.get_weights()
+    with pytest.raises(DataError, match=r"'layer3.0.bn1.weight' has missing or infinite values"):
+        load_torchvision_weights(model, tmp_path / "w.safetensors")
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_damaged_torch_files_are_refused_or_the_same(tmp_path):
+    torch = pytest.importorskip("torch")
+    arrays = {f"layer{i}": np.random.default_rng(i).normal(size=(20, 10)).astype("float32") for i in range(3)}
+    path, refused = tmp_path / "w.pth", 0
+    torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, path)
+    for damaged in mutations(path.read_bytes(), 300):
+        path.write_bytes(damaged)
+        try:
+            found = backend.read_torch_file(path)
+        except DataError:
+            refused += 1
+            continue
+        assert {name: array.tolist() for name, array in found.items()} == {n: a.tolist() for n, a in arrays.items()}
+    assert refused > 150
+
+
 def test_a_network_without_top_leaves_the_file_s_last_layer_out(state, tmp_path):
     (tmp_path / "w.safetensors").write_bytes(safetensors(state))
     bare = resnet(**presets.RESNET[18], include_top=False, pooling="avg")
@@ -119,7 +157,7 @@ def test_torch_files_with_anything_but_tensors_are_refused_and_not_executed(mode
             return (ran.touch, ())
 
     torch.save({"conv1.weight": Hostile()}, tmp_path / "hostile.pth")
-    torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "nested.pth")
+    torch.save({"model": {"conv1.weight": torch.zeros(1)}}, tmp_path / "nested.pth")
     (tmp_path / "text.pth").write_text("no weights")
     for name, message in (
         ("hostile", "torch cannot read the file as plain tensors"),
