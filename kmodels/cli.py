@@ -191,6 +191,7 @@ def run(
     if small_operations and os.environ.get("KERAS_BACKEND") == "tensorflow":
         _become_batch_job()
     gc.freeze()  # what was imported stays; to look through it for garbage again and again takes tenths of a second
+    interrupted = False
     try:
         main(arguments)
         sys.stdout.flush()
@@ -207,11 +208,16 @@ def run(
     except OSError as error:  # a folder that cannot be written, a full disk
         _stop(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
     except KeyboardInterrupt:
-        resumed = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
-        print(f"\nInterrupted. To go on from the last finished epoch: {resumed}", file=sys.stderr)
-        raise SystemExit(130) from None
+        interrupted = True
     finally:
         gc.unfreeze()  # for a process that runs several recipes
+    if interrupted:
+        resumed = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
+        print(f"\nInterrupted. To go on from the last finished epoch: {resumed}", file=sys.stderr)
+        # The exception, which held the recipe's frames, is gone. The threads that make TensorFlow's batches call
+        # Python: they must end before it does, or the program hangs or crashes at its end.
+        gc.collect()
+        raise SystemExit(130)
     raise SystemExit(0)
 
 
