@@ -148,6 +148,9 @@ def read_tables(folder: Path, layout: Format) -> Tables:
     if users_file.exists():
         side = _read_side(users_file, layout.side_separator, layout.user_names, _USERS, required=_USERS[:1])
         return Tables(ratings, _tidy_users(side), _tidy_items(items), files)
+    # MovieLens-10M, which alone has half stars among those without headers, is published without users.
+    if layout.user_names and (ratings.frame["rating"] % 1 == 0).all():
+        warnings.warn(f"there is no {users_file.name}: what is known of users is left out", stacklevel=2)
     users = pd.DataFrame({"user_id": np.unique(ratings.frame["user_id"].to_numpy())})
     return Tables(ratings, users, _tidy_items(items), files[::2])
 

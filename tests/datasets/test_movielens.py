@@ -1,6 +1,7 @@
 """MovieLens: what is read from every format, and what is made of it."""
 
 import hashlib
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -233,13 +234,22 @@ def test_a_film_table_with_one_damaged_byte_is_refused(tmp_path):
 def test_movielens_10m_has_no_users(write, tiny):
     films = tiny.files["ml-1m"]["movies.dat"].replace("40::Nameless::", "40::Nameless::(no genres listed)").encode()
     changed = {"users.dat": None, "movies.dat": films, "ratings.dat": tiny.rows("::").replace("::3::", "::3.5::", 1)}
-    data = movielens.load(write("ml-1m", changed))
+    with warnings.catch_warnings(action="error"):
+        data = movielens.load(write("ml-1m", changed))
     assert data.users.columns.tolist() == ["user_id"]
     assert data.ratings["rating"].tolist() == [5, 3.5, 4, 1, 2]
 
 
+@pytest.mark.parametrize(("kind", "name"), [("ml-1m", "users.dat"), ("ml-100k", "u.user")])
+def test_a_release_without_its_users_is_read_with_a_notice(write, kind, name):
+    with pytest.warns(UserWarning, match=f"^there is no {name}: what is known of users is left out$"):
+        data = movielens.load(write(kind, {name: None}))
+    assert data.users.equals(pd.DataFrame({"user_id": [1, 2, 3]}))
+
+
 def test_recbole_without_users(write):
-    data = movielens.load(write("recbole", {"x.user": None}))
+    with warnings.catch_warnings(action="error"):
+        data = movielens.load(write("recbole", {"x.user": None}))
     assert data.users["user_id"].tolist() == [1, 2, 3]
 
 
