@@ -403,6 +403,13 @@ def test_numbers_are_drawn_in_fifths_and_dates_in_decades():
     assert ticks(built) == ["1990s", "none"]
 
 
+def test_infinite_numbers_have_bars_of_their_own():
+    table = pd.DataFrame({"number": [-np.inf, *range(5, 100), np.nan, np.inf, np.inf, np.inf]}, index=[0] * 100)
+    (axes,) = figures.by_category(table).axes
+    assert ticks(axes) == ["−∞", "5–24", "24–43", "43–61", "61–80", "80–99", "∞", "none"]
+    assert [bar.get_height() for bar in axes.patches] == [1, 19, 19, 19, 19, 19, 3, 1]
+
+
 def test_the_histogram_holds_every_row_and_marks_the_edges():
     values = np.r_[np.linspace(0, 20_000, 999), 1e9]
     (axes,) = figures.histogram(values, "amount", edges=[5000, 10_000]).axes

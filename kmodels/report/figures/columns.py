@@ -80,9 +80,9 @@ def by_category(table: pd.DataFrame, values: ArrayLike | None = None, label: str
     """Draw the share of the rows of each category, or the mean of values in each, a panel for each column.
 
     Args:
-        table: The columns. Of numbers with more than 24 values, fifths of the rows are drawn, of dates decades, of
-            others each value as it is, in the order of a categorical; the rarest beyond 24 are joined as "others", and
-            missing values are "none".
+        table: The columns. Of numbers with more than 24 values, fifths of the rows are drawn and infinite ones on their
+            own, of dates decades, of others each value as it is, in the order of a categorical; the rarest beyond 24
+            are joined as "others", and missing values are "none".
         values: (rows,) finite values whose means are drawn, with their 95 % intervals. Default None: shares.
         label: What is drawn, for the axes. Default "rows (%)".
 
@@ -258,9 +258,11 @@ def _unlike(name: str, known: Sequence[str]) -> str:
 
 def _fifths(values: pd.Series) -> pd.Series:
     """Numbers cut into bands of nearly as many rows each, named by their ends in as few digits as tell them apart."""
-    cut = pd.qcut(values, 5, duplicates="drop")
+    values = values.astype(float)
+    cut = pd.qcut(values.where(np.isfinite(values)), 5, duplicates="drop")
     for digits in range(2, 16):
         names = ["–".join(tick(float(f"{end:.{digits}g}")) for end in (b.left, b.right)) for b in cut.cat.categories]
         if len(set(names)) == len(names):
             break
-    return cut.cat.rename_categories(names)
+    banded = cut.cat.rename_categories(names).cat.set_categories(["−∞", *names, "∞"])
+    return banded.mask(values == -np.inf, "−∞").mask(values == np.inf, "∞").cat.remove_unused_categories()
