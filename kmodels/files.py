@@ -35,6 +35,8 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+#: A compressed file must not unpack to more bytes than this and more than so many times its own.
+MOST_BYTES, MOST_TIMES = 2**28, 100
 
 
 @contextmanager
@@ -107,3 +109,10 @@ def _array(content: bytes) -> np.ndarray:
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
         raise ValueError(f"{len(content) - file.tell()} bytes for an array of shape {shape} of {dtype}")
     return np.ndarray(shape, dtype, content, file.tell(), order="F" if fortran else "C").copy()
+
+
+def refuse_bomb(path: str | Path, unpacked: int) -> None:
+    """Refuses a compressed file that unpacks to bytes out of proportion to its own."""
+    most = max(MOST_BYTES, MOST_TIMES * os.path.getsize(path))
+    if unpacked > most:
+        raise DataError("the archive unpacks to too much", file=path, expected=f"at most {most} bytes")

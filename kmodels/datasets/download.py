@@ -23,9 +23,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from kmodels.datasets.sources import refuse_bomb
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.files import atomic
+from kmodels.files import atomic, refuse_bomb
 
 _CHUNK = 1 << 18
 # Of impossible offsets, of names that are too long, and of files where folders are needed.

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kmodels.errors import DataError
+from kmodels.files import refuse_bomb
 
 #: Endings of the files that are taken for tables in a folder; ``.gz`` may follow those of text.
 SUFFIXES = (".csv", ".tsv", ".json", ".parquet", ".pq")
-#: A compressed file must not unpack to more bytes than this and more than so many times its own.
-MOST_BYTES, MOST_TIMES = 2**28, 100
 
 _UTF_8_LETTER = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
 
@@ -72,13 +71,6 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         else:
             with path.open("rb") as file:
                 yield file
-
-
-def refuse_bomb(path: Path, unpacked: int) -> None:
-    """Refuses a compressed file that unpacks to bytes out of proportion to its own."""
-    most = max(MOST_BYTES, MOST_TIMES * path.stat().st_size)
-    if unpacked > most:
-        raise DataError("the archive unpacks to too much", file=path, expected=f"at most {most} bytes")
 
 
 class _Bounded(io.RawIOBase):

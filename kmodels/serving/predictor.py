@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import pandas as pd
 from kmodels import training
 from kmodels.errors import DataError
 from kmodels.evaluation import classification, regression
-from kmodels.files import DAMAGE
+from kmodels.files import DAMAGE, refuse_bomb
 from kmodels.pipelines import Batches
 from kmodels.preprocessing import TableEncoder, Target, load_encoders, save_encoders
 
@@ -122,8 +121,11 @@ def load_model(path: str | Path) -> keras.Model:
     """Reads a saved model, its checksums first, which Keras does not look at; DataError where it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > os.path.getsize(path) or archive.testzip():
+            refuse_bomb(path, sum(entry.file_size for entry in archive.infolist()))
+            if archive.testzip():
                 raise ValueError("not what was saved")
         return keras.saving.load_model(path, compile=False)
+    except DataError:
+        raise
     except (OSError, *DAMAGE) as error:
         raise DataError("no Keras model can be read from it", file=path) from error

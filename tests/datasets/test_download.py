@@ -9,7 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from kmodels.datasets import download, movielens, sources
+from kmodels import files
+from kmodels.datasets import download, movielens
 from kmodels.errors import ConfigurationError, DataError
 
 BODY = np.random.default_rng(0).bytes(600_000)  # more than two chunks
@@ -283,7 +284,7 @@ def test_load_refuses_a_download_with_another_checksum(grouplens, tmp_path):
 
 
 def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MOST_BYTES", 2**16)
+    monkeypatch.setattr(files, "MOST_BYTES", 2**16)
     for texts in (["a" * 2**20], ["b" * 2**15] * 40):
         body = zip_of(**{f"{number}.txt": text for number, text in enumerate(texts)})
         (tmp_path / "a.zip").write_bytes(body)

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels.datasets import readers, sources
+from kmodels import files
+from kmodels.datasets import readers
 from kmodels.datasets.columns import NumberColumn, match_columns, parse_columns
 from kmodels.datasets.readers import open_table
 from kmodels.errors import ConfigurationError, DataError
@@ -268,7 +269,7 @@ def test_endings_of_names(tmp_path, name):
 
 
 def test_a_file_that_unpacks_to_far_more_is_refused_early(write, monkeypatch):
-    monkeypatch.setattr(sources, "MOST_BYTES", 2**16)
+    monkeypatch.setattr(files, "MOST_BYTES", 2**16)
     path = write(gzip.compress(b"id,paid\n" + b"aaaa,1\n" * 2**20), "table.csv.gz")
     with pytest.raises(DataError, match="unpacks to too much; expected at most"):
         read(path)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from kmodels import models, pipelines, serving, training
+from kmodels import files, models, pipelines, serving, training
 from kmodels.errors import DataError
 from kmodels.preprocessing import TableEncoder, Target, splits
 from kmodels.serving.predictor import load_model
@@ -100,3 +101,19 @@ def test_a_damaged_model_is_refused_or_read_as_it_was(made, tmp_path):
         np.testing.assert_equal(found.get_weights(), predictor.model.get_weights())
     assert len(refused) > 70
     assert all(str(path) in each for each in refused)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_model_packed_anew_is_read_unless_it_unpacks_to_far_more(made, tmp_path, monkeypatch, compression):
+    predictor, folder, _, _ = made
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(folder / "model.keras") as archive, zipfile.ZipFile(path, "w", compression) as packed:
+        for entry in archive.infolist():
+            packed.writestr(entry.filename, archive.read(entry))
+    assert path.stat().st_size < (folder / "model.keras").stat().st_size
+    np.testing.assert_equal(load_model(path).get_weights(), predictor.model.get_weights())
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("assets/zeros", bytes(2**23))
+    monkeypatch.setattr(files, "MOST_BYTES", 2**16)
+    with pytest.raises(DataError, match=r"model\.keras: the archive unpacks to too much; expected at most"):
+        load_model(path)
