@@ -27,6 +27,7 @@ from kmodels.errors import ConfigurationError, TrainingError
 # The first three are KerasTuner's: https://keras.io/keras_tuner/guides/distributed_tuning/
 _ID, _IP, _PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 _SECRET = "KMODELS_SEARCH_SECRET"
+_CHIEF = "KMODELS_SEARCH_CHIEF"  # the process of the chief that started a worker
 _MOST_RESTARTS = 3
 _POLL_S, _GREETING_S, _FAREWELL_S = 0.2, 10.0, 10.0
 _LONGEST = 2**20  # bytes of a message
@@ -83,7 +84,10 @@ def _connect(deadline: float, timeout: float) -> socket.socket:
     while True:
         try:
             return socket.create_connection((os.environ[_IP], int(os.environ[_PORT])), timeout)
-        except OSError:
+        except OSError as error:
+            # It listens before it starts workers; one that is started by hand may come later than they.
+            if os.environ.get(_CHIEF) not in (None, str(os.getppid())):
+                raise TrainingError("the chief that started this worker is gone; it ends") from error
             if time.monotonic() > deadline:
                 raise
             time.sleep(_POLL_S)
@@ -212,7 +216,7 @@ def run_chief(oracle: Any, *, workers: int, trial_timeout: float) -> None:
         address, secret = (os.environ[_IP], int(os.environ[_PORT])), os.environ[_SECRET]
     with _Chief(oracle, address, secret, trial_timeout) as chief:
         threading.Thread(target=chief.serve_forever, args=(_POLL_S,), daemon=True).start()
-        variables = {_IP: address[0], _PORT: str(chief.server_address[1]), _SECRET: secret}
+        variables = {_IP: address[0], _PORT: str(chief.server_address[1]), _SECRET: secret, _CHIEF: str(os.getpid())}
         pool = _WorkerPool(oracle, {f"worker{i}": variables | {_ID: f"worker{i}"} for i in range(workers)})
         try:
             while not chief.done and chief.error is None:

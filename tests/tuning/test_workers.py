@@ -289,6 +289,13 @@ def test_a_worker_without_its_chief_gives_up(build, data, place, tmp_path, monke
         tuning.search(build, data, data, directory=tmp_path / "search", chief_timeout=0.5)
 
 
+def test_a_worker_whose_chief_ended_before_they_spoke_does_not_wait_for_another(place, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    monkeypatch.setenv("KMODELS_SEARCH_CHIEF", str(os.getpid()))  # which is not this process's parent
+    with pytest.raises(TrainingError, match="the chief that started this worker is gone"):
+        workers.run_worker(score, timeout=60.0)
+
+
 def test_half_of_keras_tuners_variables_are_refused(monkeypatch):
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     with pytest.raises(ConfigurationError, match=r"go together\. Received: only KERASTUNER_TUNER_ID"):
