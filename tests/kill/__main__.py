@@ -42,19 +42,19 @@ def kill(job: Job, folder: Path, kills: int, rng: np.random.Generator) -> tuple[
     while done < kills:
         out = folder / f"chain{next(chains)}" / "run"
         out.parent.mkdir()
-        for k in range(min(CHAIN, kills - done)):
-            resume = (out / "config.json").exists()
-            if rng.random() < 0.5:
-                left = 1 / (1 + k / 2)  # of a run that earlier kills have brought forward
-                killed = kill_after(job, out, rng.uniform(0.2, 1) * seconds * left, resume=resume)
-            else:
-                position, when = int(rng.integers(len(files))), str(rng.choice(["before", "after"]))
-                count = 1 if resume else files[: position + 1].count(files[position])
-                killed = kill_at_write(job, out, files[position], count, when, resume=resume)
-            done += killed
-            if not killed:
-                break
         try:
+            for k in range(min(CHAIN, kills - done)):
+                resume = (out / "config.json").exists()
+                if rng.random() < 0.5:
+                    left = 1 / (1 + k / 2)  # of a run that earlier kills have brought forward
+                    killed = kill_after(job, out, rng.uniform(0.2, 1) * seconds * left, resume=resume)
+                else:
+                    position, when = int(rng.integers(len(files))), str(rng.choice(["before", "after"]))
+                    count = 1 if resume else files[: position + 1].count(files[position])
+                    killed = kill_at_write(job, out, files[position], count, when, resume=resume)
+                done += killed
+                if not killed:
+                    break
             finish(job, out, resume=(out / "config.json").exists())
         except RuntimeError as error:
             faults.append(str(error))

@@ -24,7 +24,7 @@ AT_WRITE = Path(__file__).with_name("at_write.py")
 ENDED = ("metrics.json", "report.html", "MODEL_CARD.md", "history.csv")
 # What a clock measures, and the command line, which has --resume in a resumed run.
 UNEQUAL = {"timing", "seconds", "fit_s", "cost", "latency_ms", "s_per_epoch", "command"}
-PATIENCE = 900  # seconds
+PATIENCE, SURVIVAL = 900, 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Job:
         return f"{self.recipe} {' '.join(self.flags)} ({self.backend})"
 
     def start(self, out: Path, wrapper: Sequence[object] = (), *, resume: bool = False) -> subprocess.Popen[bytes]:
-        """Starts it in a session of its own, whose processes can be counted after the kill of the first."""
+        """Starts it in a session of its own, whose processes can be found after the kill of the first."""
         command = [sys.executable, *wrapper, ROOT / "recipes" / f"{self.recipe}.py", *self.flags, "--out", out]
         with (out.parent / "output.txt").open("ab") as output:
             return subprocess.Popen(
@@ -67,24 +67,25 @@ def kill_after(job: Job, out: Path, seconds: float, *, resume: bool) -> bool:
     """Kills a job some seconds after its start; whether it was still running."""
     process = job.start(out, resume=resume)
     try:
-        return process.wait(seconds) == -signal.SIGKILL
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
-        return True
+    return _was_killed(process)
 
 
 def kill_at_write(job: Job, out: Path, name: str, count: int, when: str, *, resume: bool) -> bool:
     """Kills a job "before" or "after" the file of a name is in its place, that often; False where it wrote fewer."""
-    return job.start(out, [AT_WRITE, name, count, when], resume=resume).wait(PATIENCE) == -signal.SIGKILL
+    return _was_killed(job.start(out, [AT_WRITE, name, count, when], resume=resume))
 
 
-def survivors(session: int, seconds: float = 60) -> list[str]:
-    """Commands of the processes of a session that are still there after some seconds."""
-    deadline = time.monotonic() + seconds
-    while (found := list(_processes(session))) and time.monotonic() < deadline:
+def _was_killed(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process was killed when it ends; RuntimeError where those that it has started go on."""
+    code, deadline = process.wait(PATIENCE), time.monotonic() + SURVIVAL
+    while found := list(_processes(process.pid)):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"still there {SURVIVAL} s after a kill: {', '.join(found)}")
         time.sleep(0.5)
-    return found
+    return code == -signal.SIGKILL
 
 
 def _processes(session: int) -> Iterator[str]:
