@@ -208,13 +208,13 @@ def catalogue_ranking(
 
 
 def _rank_block(
-    scores: FloatArray, test: tuple[IntArray, IntArray], seen: tuple[IntArray, IntArray], k: int
+    scores: npt.NDArray[Any], test: tuple[IntArray, IntArray], seen: tuple[IntArray, IntArray], k: int
 ) -> dict[str, npt.NDArray[Any]]:
     """Metrics of a block; only the scores at the first k positions matter, not which items hold them."""
     n_users, n_items = scores.shape
     scores[:, 0] = -np.inf
     scores[seen] = -np.inf
-    mine, row = scores[test], test[0]
+    row, mine = test[0], scores[test]
     if np.isneginf(mine).any():
         raise DataError(
             "a relevant item is unknown or has been seen by its user",
@@ -231,11 +231,13 @@ def _rank_block(
     size = (top[:, :, None] == top[:, None, :]).sum(axis=2)
     last = top[:, -1:]
     size = np.where(top == last, (scores == last).sum(axis=1, keepdims=True), size)
-    relevant, before = np.zeros(top.shape), np.zeros(top.shape)
-    np.add.at(relevant, row, mine[:, None] == top[row])
-    np.add.at(before, row, mine[:, None] > top[row])
-    candidates = np.isfinite(scores).sum(axis=1)
     n_relevant = np.bincount(row, minlength=n_users)
+    within = mine >= last[row, 0]
+    row, mine = row[within], mine[within, None]
+    relevant, before = np.zeros(top.shape), np.zeros(top.shape)
+    np.add.at(relevant, row, mine == top[row])
+    np.add.at(before, row, mine > top[row])
+    candidates = n_items - np.bincount(seen[0][seen[1] > 0], minlength=n_users) - 1
     best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, positions + 1) + 1))])
     ties, ideal = _Ties(rank, start, size, relevant, before), best[np.minimum(n_relevant, positions)]
     return _metrics(ties, relevant / size, ideal, lambda values: values.sum(axis=1), candidates, n_relevant, k)
@@ -299,9 +301,10 @@ def _pairs(index: pd.Index, users: npt.ArrayLike, items: npt.ArrayLike, n_items:
     return sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=(len(index), n_items)).tocsr()
 
 
-def _checked_scores(values: npt.ArrayLike, shape: tuple[int, int]) -> FloatArray:
-    """A copy of the scores, since the caller's array is not ours to write to."""
-    scores = np.array(values, dtype=np.float64)
+def _checked_scores(values: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """A copy of the scores, since the caller's array is not ours to write to; float32 stays, others become float64."""
+    array = np.asarray(values)
+    scores = np.array(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
     if scores.shape != shape:
         raise DataError("scores are of another shape", expected=str(shape), received=str(scores.shape))
     if not np.isfinite(scores).all():

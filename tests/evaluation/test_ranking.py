@@ -241,6 +241,19 @@ def test_catalogue_ranking_leaves_other_users_and_the_scores_alone():
     assert np.array_equal(scores, before)
 
 
+def test_float32_scores_rank_as_their_float64_values():
+    scores, _, users, pairs = catalogue_case(3, 20, 40, 10**6)
+    rounded = scores.astype(np.float32)
+    single = catalogue_ranking(lambda ids: rounded[ids], users, *pairs, 40)
+    double = catalogue_ranking(lambda ids: rounded[ids].astype(np.float64), users, *pairs, 40)
+    pd.testing.assert_frame_equal(single, double)
+
+
+def test_a_row_seen_twice_and_an_unknown_item_seen_are_one_candidate_less_and_none():
+    table = catalogue_ranking(lambda ids: np.zeros((1, 6)), [7], [7], [1], [7, 7, 7], [2, 2, 0], 6)
+    assert table.loc[7, "n_items"] == 4
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
