@@ -119,19 +119,21 @@ def read(
     return RatingTables(split_name(file)[0], "table", file, digest, ratings, known["user_id"], known["item_id"], scale)
 
 
-def filter_ratings(data: RatingTables, min_ratings: int = 5) -> RatingTables:
+def filter_ratings(data: RatingTables, min_ratings: int = 5, *, given: str | None = None) -> RatingTables:
     """Keeps users and items with enough ratings, repeated until both have them (a k-core).
 
     Args:
         data: The tables.
         min_ratings: Ratings that each user and each item must keep, 1 or more; 1 drops only those without any.
             Default 5.
+        given: Name of one of `given_splits`, whose test rows are all kept and do not count, as published results on
+            that split have it: only the other rows are filtered. None, the default, filters all rows.
 
     Returns:
         The same data without the other users, items and ratings; the order is kept, rows are numbered from 0.
 
     Raises:
-        ConfigurationError: If `min_ratings` is less than 1.
+        ConfigurationError: If `min_ratings` is less than 1, or there is no such split.
         DataError: If no rating is left.
 
     Example:
@@ -143,21 +145,23 @@ def filter_ratings(data: RatingTables, min_ratings: int = 5) -> RatingTables:
         raise ConfigurationError(f"min_ratings must be 1 or more; received {min_ratings}")
     user = pd.Index(data.users["user_id"]).get_indexer(pd.Index(data.ratings["user_id"]))
     item = pd.Index(data.items["item_id"]).get_indexer(pd.Index(data.ratings["item_id"]))
-    keep = np.ones(len(user), bool)
+    in_test = np.zeros(len(user), bool) if given is None else given_split(data, given)
+    counted = ~in_test
     while True:
-        user_counts = np.bincount(user[keep], minlength=len(data.users))
-        item_counts = np.bincount(item[keep], minlength=len(data.items))
-        still = keep & (user_counts[user] >= min_ratings) & (item_counts[item] >= min_ratings)
-        if (still == keep).all():
+        user_counts = np.bincount(user[counted], minlength=len(data.users))
+        item_counts = np.bincount(item[counted], minlength=len(data.items))
+        still = counted & (user_counts[user] >= min_ratings) & (item_counts[item] >= min_ratings)
+        if (still == counted).all():
             break
-        keep = still
-    if not keep.any():
+        counted = still
+    if not counted.any():
         raise DataError(f"no user and item have {min_ratings} ratings each", file=data.path)
+    keep = counted | in_test
     return replace(
         data,
         ratings=data.ratings[keep].reset_index(drop=True),
-        users=data.users[user_counts > 0].reset_index(drop=True),
-        items=data.items[item_counts > 0].reset_index(drop=True),
+        users=data.users[np.bincount(user[keep], minlength=len(data.users)) > 0].reset_index(drop=True),
+        items=data.items[np.bincount(item[keep], minlength=len(data.items)) > 0].reset_index(drop=True),
         given_splits={name: mask[keep] for name, mask in data.given_splits.items()},
     )
 

@@ -28,6 +28,7 @@ def evaluate(
     *,
     n_users: int,
     n_items: int,
+    raters: npt.NDArray[np.int64] | None = None,
     scale: tuple[float, float] = (1.0, 5.0),
     more: MoreMetrics | None = None,
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -44,6 +45,8 @@ def evaluate(
         scores: The model's scores of the whole catalogue: user ids (n,) -> (n, n_items), higher ranks first.
         n_users: Rows of the users' table, row 0 included.
         n_items: Rows of the items' table, row 0 included.
+        raters: (rows,) integers that tell users apart where unknown users, whose id is 0, have rows too; each of them
+            then has a ranking of its own. None, the default, takes `users`.
         scale: Lowest and highest possible rating, see `rate`. Default (1.0, 5.0).
         more: Further metrics of rated rows, see `rate`. Default None.
 
@@ -67,6 +70,7 @@ def evaluate(
         (0.333, 1.0)
     """
     train, validation, test = split
+    owners = users if raters is None else raters
     rating_baselines = baselines.fit_rating_baselines(users, items, ratings, split, n_users=n_users, n_items=n_items)
     seen = np.concatenate([train, validation])
     # An item without training rows is not in the catalogue, and unknown users share one id.
@@ -75,7 +79,7 @@ def evaluate(
     with_relevant = np.unique(users[relevant])
 
     def of_rows(rows: npt.NDArray[np.int64], values: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
-        return rate(users[rows], ratings[rows], values, scale=scale, more=more)
+        return rate(owners[rows], ratings[rows], values, scale=scale, more=more)
 
     def rank(score: Callable[[npt.NDArray[np.int64]], npt.ArrayLike]) -> Metrics:
         pairs = users[relevant], items[relevant], users[seen], items[seen]

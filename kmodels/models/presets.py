@@ -153,7 +153,7 @@ NEUMF: Presets = {
     # SVD++ on both sides, and a heavily regularised MLP on (p, q, p ⊙ q). In training a row's own rating must be left
     # out of both histories, as `pipelines.HistoryRows` and `pipelines.HistoryBags` do.
     "history": {**_TWO_SIDED, "name": "neumf_history"},
-    # The same with a context feature: by how much the user's ratings around that time exceed the expected ones.
+    # The same with a context feature: by how much the user's ratings shortly before exceed the expected ones.
     "session": {**_TWO_SIDED, "name": "neumf_session"},
 }
 

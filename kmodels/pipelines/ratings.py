@@ -41,10 +41,12 @@ class Ratings:
     Attributes:
         user_id: int32 (rows,), from 1; 0 for a user without training rows.
         item_id: int32 (rows,), from 1; 0 for an item without training rows.
+        rater: int64 (rows,), whose rating it is: `user_id`, and numbers from `n_users` on that tell users without
+            training rows apart.
         rating: float32 (rows,).
         split: Positions of the training, validation and test rows.
         scale: Lowest and highest possible rating.
-        context: Name of an input -> float32 (rows, k); such as `preprocessing.nearby_surplus`.
+        context: Name of an input -> float32 (rows, k); such as `preprocessing.earlier_surplus`.
 
     Example:
         >>> from kmodels import models
@@ -62,6 +64,7 @@ class Ratings:
 
     user_id: npt.NDArray[np.int32]
     item_id: npt.NDArray[np.int32]
+    rater: npt.NDArray[np.int64]
     rating: npt.NDArray[np.float32]
     split: Split
     scale: tuple[float, float]
@@ -95,7 +98,7 @@ class Ratings:
                 left out. None, the default, infers every column's kind.
             item_columns: Likewise for the items.
             context: Name of an input -> numbers (rows, k) that belong to a rating, neither its user's nor its item's
-                own, such as `preprocessing.nearby_surplus`; 0 is neutral. Default None.
+                own, such as `preprocessing.earlier_surplus`; 0 is neutral. Default None.
             scale: Lowest and highest possible rating. None, the default, takes them from all ratings.
 
         Returns:
@@ -126,8 +129,10 @@ class Ratings:
         ids = {name: ratings[f"{name}_id"] for name in tables}
         sides = {name: Side.fit(name, ids[name].iloc[train], *table) for name, table in tables.items()}
         user_id, item_id = (side.vocabulary.transform(ids[name]) for name, side in sides.items())
+        distinct = pd.factorize(ids["user"], use_na_sentinel=False)[0]
+        rater = np.where(user_id > 0, user_id, sides["user"].vocabulary.size + distinct)
         rows = {name: side.rows_of(ids[name]) for name, side in sides.items()}
-        return cls(user_id, item_id, rating, split, scale, features, sides, rows)
+        return cls(user_id, item_id, rater, rating, split, scale, features, sides, rows)
 
     @property
     def n_users(self) -> int:
@@ -158,9 +163,9 @@ class Ratings:
         """Arguments of `evaluation.recommender.evaluate`; of a part, those of `evaluation.recommender.rate`."""
         if part is not None:
             chosen = getattr(self.split, part)
-            return {"users": self.user_id[chosen], "ratings": self.rating[chosen], "scale": self.scale}
+            return {"users": self.rater[chosen], "ratings": self.rating[chosen], "scale": self.scale}
         rows = {"users": self.user_id, "items": self.item_id, "ratings": self.rating, "split": self.split}
-        return rows | {"n_users": self.n_users, "n_items": self.n_items, "scale": self.scale}
+        return rows | {"raters": self.rater, "n_users": self.n_users, "n_items": self.n_items, "scale": self.scale}
 
     @property
     def highest(self) -> float:
@@ -270,7 +275,8 @@ class Ratings:
                 if name.startswith("context.")
             }
             low, high = checks.numbers(arrays["scale"], "scale").tolist()
-            ids = (arrays["user_id"], arrays["item_id"], arrays["rating"])
+            user_id = arrays["user_id"]
+            ids = (user_id, arrays["item_id"], user_id.astype(np.int64), arrays["rating"])
         except files.DAMAGE as error:
             raise DataError(f"not the ratings of these encoders ({error})", file=path) from error
         none = np.array([], np.int64)

@@ -10,7 +10,7 @@ Example:
 
 from kmodels.preprocessing import splits
 from kmodels.preprocessing.columns import Category, Clusters, Date, Id, Number, Tags, TargetMean
-from kmodels.preprocessing.context import nearby_surplus
+from kmodels.preprocessing.context import earlier_surplus
 from kmodels.preprocessing.encoded import encode_table
 from kmodels.preprocessing.encoders import load_encoders, save_encoders
 from kmodels.preprocessing.table_encoder import TableEncoder
@@ -28,9 +28,9 @@ __all__ = [
     "Target",
     "TargetMean",
     "Vocabulary",
+    "earlier_surplus",
     "encode_table",
     "load_encoders",
-    "nearby_surplus",
     "save_encoders",
     "splits",
 ]

@@ -155,17 +155,14 @@ def check_distinct(order: IntArray, **columns: npt.ArrayLike) -> None:
         raise DataError(f"this row repeats row {first + 1}", row=second + 1, expected="distinct rows", received=what)
 
 
-def check_train_rows(
-    users: npt.ArrayLike, order: IntArray, n_train: IntArray, count: IntArray, *, needed: int, kind: str = "rows"
-) -> None:
+def check_train_rows(users: npt.ArrayLike, order: IntArray, n_train: IntArray, count: IntArray, *, needed: int) -> None:
     """Refuses users that would be left without training rows."""
     if (lacking := n_train < 1).any():
         names = np.asarray(users)[order[lacking]]
         more = len(np.unique(names)) - 1
         others = f" (and {more} more users)" if more else ""
-        received = f"{count[np.argmax(lacking)]} rows{'' if kind == 'rows' else ', all of them in the test'}"
         message = f"user {names[0]}{others} would be left without training rows"
-        raise DataError(message, expected=f"at least {needed} {kind}", received=received)
+        raise DataError(message, expected=f"at least {needed} rows", received=f"{count[np.argmax(lacking)]} rows")
 
 
 def hashed(seed: int, users: IntArray, items: IntArray) -> npt.NDArray[np.uint64]:

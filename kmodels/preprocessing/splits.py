@@ -1,9 +1,9 @@
 """Splits of a table's rows into training, validation and test: at random, by class, by time, by user, or as given.
 
 Each function returns a `Split` of row positions. `random`, `stratified`, `by_time`, `folds` and `kept_back` split rows
-that stand alone; the others split the rows of each user, so that every user has training rows. Of n rows (of a user),
-floor(n · (1 − validation − test)) are for training, those up to floor(n · (1 − test)) for validation, the rest for the
-test. Shares that are negative or leave nothing for training raise `ConfigurationError`.
+that stand alone; the others split the rows of each user, and all but `given` leave every user training rows. Of n rows
+(of a user), floor(n · (1 − validation − test)) are for training, those up to floor(n · (1 − test)) for validation, the
+rest for the test. Shares that are negative or leave nothing for training raise `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -308,6 +308,8 @@ def leave_last_out(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.A
 def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *, seed: int) -> Split:
     """Takes the test rows as given, and a tenth of each user's other rows, rounded down, at random for validation.
 
+    A user all of whose rows are in the test has no training rows.
+
     Args:
         users: Id of each row's user, integers or text, shape (rows,).
         items: Id of each row's item, likewise; a (user, item) pair occurs once.
@@ -315,8 +317,8 @@ def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *,
         seed: Any integer. The same seed gives the same split, whatever the order of the rows.
 
     Raises:
-        DataError: No rows, different lengths, missing ids, marks that are not boolean, no row in the test, a pair that
-            occurs twice, or a user all of whose rows are in the test.
+        DataError: No rows, different lengths, missing ids, marks that are not boolean, no row in the test or none
+            outside it, or a pair that occurs twice.
 
     Example:
         >>> split = given([1] * 12, range(12), [True, True] + [False] * 10, seed=0)
@@ -329,12 +331,13 @@ def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *,
     user_ids, item_ids = rows_of.id_columns(users, items, in_test=marks)
     if not marks.any():
         raise DataError("no row is marked as a test row", column="in_test", expected="at least one True")
+    if marks.all():
+        raise DataError("no row is left for training", column="in_test", expected="at least one False")
     # A user's test rows come last, so that the rank of a training row is its rank among the training rows.
     order = np.lexsort((item_ids, rows_of.hashed(seed, user_ids, item_ids), marks, user_ids))
     rows_of.check_distinct(np.lexsort((item_ids, user_ids)), users=users, items=items)
-    user, rank, count = rows_of.ranks_of(user_ids[order])
+    user, rank, _ = rows_of.ranks_of(user_ids[order])
     remaining = np.bincount(user, ~marks[order]).astype(np.int64)[user]
-    rows_of.check_train_rows(users, order, remaining, count, needed=1, kind="rows outside the test")
     return rows_of.cut(order, rank, remaining - remaining // 10, remaining)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,20 @@ def test_filter_is_the_k_core(least):
     assert kept.sha256 == data.sha256
 
 
+@pytest.mark.parametrize("least", [1, 5, 9])
+def test_filter_keeps_and_does_not_count_the_test_rows_of_a_given_split(least):
+    data = random_data(least)
+    kept, test = ratings.filter_ratings(data, least, given="u1"), data.given_splits["u1"]
+    rest = replace(data, ratings=data.ratings[~test].reset_index(drop=True), given_splits={})
+    mask = kept.given_splits["u1"]
+    pd.testing.assert_frame_equal(
+        kept.ratings[~mask].reset_index(drop=True), ratings.filter_ratings(rest, least).ratings
+    )
+    pd.testing.assert_frame_equal(kept.ratings[mask].reset_index(drop=True), data.ratings[test].reset_index(drop=True))
+    for name, table in (("user_id", kept.users), ("item_id", kept.items)):
+        assert set(table[name]) == set(kept.ratings[name])
+
+
 def test_filter_default_and_refusals():
     data = random_data(3)
     assert len(ratings.filter_ratings(data).ratings) == len(ratings.filter_ratings(data, 5).ratings)
@@ -184,6 +199,8 @@ def test_filter_default_and_refusals():
         ratings.filter_ratings(data, 0)
     with pytest.raises(DataError, match="no user and item have 1000 ratings each"):
         ratings.filter_ratings(data, 1000)
+    with pytest.raises(ConfigurationError, match="the data has no split u2; it has u1"):
+        ratings.filter_ratings(data, given="u2")
 
 
 def test_summary_counts_what_the_tables_hold():

@@ -207,3 +207,17 @@ def test_unknown_users_are_rated_and_not_ranked_for():
     found, _ = recommender.evaluate(users, items, ratings, split, predicted, scores, n_users=3, n_items=4)
     assert asked == [2]
     assert found["test"]["mae"] == 1
+
+
+def test_unknown_users_that_are_told_apart_are_ranked_apart():
+    users, items = np.array([1, 1, 2, 2, 1, 0, 0, 0, 0], "int32"), np.array([1, 2, 1, 2, 2, 1, 2, 1, 2], "int32")
+    ratings = np.array([5, 1, 4, 2, 3, 5, 1, 1, 5], "float32")
+    split = np.arange(4), np.array([4]), np.array([5, 6, 7, 8])
+    predicted = {"validation": [3.0], "test": [3.0, 2.0, 4.0, 5.0]}
+    raters = np.array([1, 1, 2, 2, 1, 3, 3, 4, 4])
+    arguments = (users, items, ratings, split, predicted, lambda ids: np.zeros((len(ids), 3)))
+    found, per_user = recommender.evaluate(*arguments, n_users=3, n_items=3, raters=raters)
+    assert per_user["model"]["n_items"].to_dict() == {3: 2, 4: 2}
+    assert per_user["biases"]["n_items"].to_dict() == {3: 2, 4: 2}
+    assert found["test"]["ndcg_at_10"] == 1  # within either user the order is right, over both it is not
+    assert recommender.evaluate(*arguments, n_users=3, n_items=3)[0]["test"]["ndcg_at_10"] < 1

@@ -6,6 +6,7 @@ import pytest
 
 from kmodels import files, models
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.evaluation.recommender import rate
 from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import Category, Number, Tags, splits
@@ -62,6 +63,17 @@ def test_ids_count_what_training_shows_from_1(ratings):
     assert ratings.item_id.tolist() == [1, 2, 2, 3, 1, 0, 2]
     assert ratings.user_id.dtype == ratings.item_id.dtype == np.int32
     assert (ratings.n_users, ratings.n_items) == (4, 4)
+
+
+@pytest.mark.parametrize("missing", ["unknown", None])
+def test_users_without_training_rows_are_rated_and_ranked_each_on_their_own(ratings, missing):
+    table = pd.concat([TABLE, TABLE.iloc[[6, 6]].assign(user_id=[missing, "another"])], ignore_index=True)
+    more = Ratings.fit(table, SPLIT._replace(test=np.array([5, 6, 7, 8])))
+    assert more.user_id.tolist() == [1, 1, 3, 3, 2, 1, 0, 0, 0]
+    assert more.rater[:6].tolist() == more.user_id[:6].tolist()
+    assert len(set(more.rater[6:])) == 3
+    assert more.rater[6:].min() >= more.n_users
+    assert len(rate(**more.arrays("test"), predicted=np.zeros(4))[1]) == 4
 
 
 def test_features_are_named_by_table_and_column(ratings):

@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.preprocessing import nearby_surplus
+from kmodels.preprocessing import earlier_surplus
 from kmodels.preprocessing.context import WINDOWS
 
 
 def surplus(users, items, ratings, timestamps, train, **options):
     columns = {"user_id": users, "item_id": items, "rating": ratings, "timestamp": timestamps}
-    return nearby_surplus(
+    return earlier_surplus(
         pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}), train, **options
     )
 
@@ -43,20 +43,38 @@ def by_hand(users, items, ratings, timestamps, train, window, strength):
 
     result = []
     for row in range(len(users)):
-        others = [j for j in train if users[j] == users[row] and j != row]
-        of_user = sum(above(j) for j in others) / (len(others) + strength)
-        near = [j for j in others if abs(timestamps[j] - timestamps[row]) <= window]
+        earlier = [j for j in train if users[j] == users[row] and timestamps[j] < timestamps[row]]
+        of_user = sum(above(j) for j in earlier) / (len(earlier) + strength)
+        near = [j for j in earlier if timestamps[row] - timestamps[j] <= window]
         result.append(sum(above(j) - of_user for j in near) / (len(near) + strength) if near else 0)
     return result
 
 
 @pytest.mark.parametrize("strength", [0.5, 5.0])
-def test_it_is_the_regularised_mean_of_the_neighbours_in_time(ratings, strength):
-    windows = [0, 15, 120, 1800, 10**9]
+def test_it_is_the_regularised_mean_of_the_ratings_shortly_before(ratings, strength):
+    windows = [1, 15, 120, 1800, 10**9]
     found = surplus(**ratings, windows=windows, strength=strength)
     assert (found.shape, found.dtype) == ((200, 5), np.float32)
+    assert all((found != 0).any(axis=0))
     for column, window in enumerate(windows):
         np.testing.assert_allclose(found[:, column], by_hand(**ratings, window=window, strength=strength), atol=1e-6)
+
+
+def test_neither_later_ratings_nor_those_of_the_same_second_matter(ratings):
+    """Without a user's own later rows, everybody else's kept, only the means of all and of items can change."""
+    users, times, train = ratings["users"], ratings["timestamps"], ratings["train"]
+    for row in range(0, 200, 5):
+        mine = train[users[train] == users[row]]
+        not_earlier = mine[times[mine] >= times[row]]
+        exchanged = ratings["ratings"].copy()
+        # Exchanged among themselves and of items that nobody else has rated: neither mean moves.
+        items = ratings["items"].copy()
+        items[not_earlier] = 1000 + np.arange(len(not_earlier))
+        exchanged[not_earlier] = exchanged[not_earlier][::-1]
+        same = ratings | {"items": items}
+        np.testing.assert_allclose(
+            surplus(**same | {"ratings": exchanged})[row], surplus(**same)[row], atol=1e-6, err_msg=str(row)
+        )
 
 
 def test_held_out_ratings_say_nothing(ratings):
@@ -85,7 +103,7 @@ def test_the_order_of_the_rows_does_not_matter(ratings):
     np.testing.assert_allclose(found, surplus(**ratings)[order], atol=1e-6)
 
 
-def test_far_from_any_other_rating_there_is_exactly_nothing():
+def test_long_after_any_other_rating_there_is_exactly_nothing():
     found = surplus([1, 1, 2, 3], [1, 2, 1, 2], [1.0, 5, 4, 2], [0, 5000, 0, 0], np.array([0, 1, 2]))
     np.testing.assert_array_equal(found, np.zeros((4, len(WINDOWS)), "float32"))
 
@@ -98,21 +116,25 @@ def test_neither_the_scale_nor_the_kind_of_ids_matters(ratings):
 
 
 def test_planted_moods_are_found():
-    """Ratings that differ by a mood of their time alone: the mood is what comes out, drawn towards nothing."""
-    moods = np.array([1.0, -1.0, 0.5, -0.5])
+    """Ratings that differ by a mood of their time alone: the second mood is what comes out, less the user's mean."""
+    moods = np.array([1.0, -1.0, -0.5, 0.5])
     users, items = np.repeat([1, 1, 2, 2], 50), np.arange(200)
-    times = np.repeat([0, 10**6, 0, 10**6], 50)
+    times = np.concatenate([np.arange(50), np.arange(50) + 10**6] * 2)
     ratings = 3 + np.repeat(moods, 50)
-    found = surplus(users, items, ratings, times, np.arange(200), windows=[60], strength=0.1) * ratings.max() / 5
+    found = surplus(users, items, ratings, times, np.arange(200), windows=[60], strength=0.1)[:, 0] * ratings.max() / 5
     # Each item is rated once, which draws 1 / 1.1 of its surplus into the item's own.
-    np.testing.assert_allclose(found[:, 0], np.repeat(moods, 50) * 0.1 / 1.1, rtol=0.04)
+    shrunk = moods * 0.1 / 1.1
+    for user in (0, 1):
+        last = found[100 * user + 99]
+        first, second = shrunk[2 * user], shrunk[2 * user + 1]
+        assert last == pytest.approx(second - (50 * first + 49 * second) / 99, rel=0.01)
 
 
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
         ({"windows": []}, ConfigurationError, "windows must be at least one number"),
-        ({"windows": [60, -1]}, ConfigurationError, "each 0 or more"),
+        ({"windows": [60, 0]}, ConfigurationError, "each 1 or more"),
         ({"strength": 0.0}, ConfigurationError, "strength must be above 0"),
         ({"train": np.array([], int)}, DataError, "there is no training row"),
         ({"users": np.full(200, np.nan)}, DataError, "user_id.*an id is missing"),
@@ -128,4 +150,4 @@ def test_what_makes_no_sense_is_refused(changed, error, message, ratings):
 
 def test_ratings_without_times_have_no_such_feature():
     with pytest.raises(ConfigurationError, match="needs timestamps"):
-        nearby_surplus(pd.DataFrame({"user_id": [1], "item_id": [1], "rating": [1.0]}), np.array([0]))
+        earlier_surplus(pd.DataFrame({"user_id": [1], "item_id": [1], "rating": [1.0]}), np.array([0]))

@@ -146,6 +146,14 @@ def test_given_keeps_the_test_and_takes_a_tenth_for_validation():
     assert pairs(users, items, split.validation) == pairs(users[again], items[again], shuffled.validation)
 
 
+def test_given_takes_test_rows_of_users_without_other_rows():
+    users, in_test = [9, *[4] * 20, 9], [True, *[False] * 20, True]
+    split = splits.given(users, range(22), in_test, seed=0)
+    assert split.test.tolist() == [0, 21]
+    assert sorted([*split.train, *split.validation]) == list(range(1, 21))
+    assert len(split.validation) == 2
+
+
 def test_a_user_with_too_few_rows_is_named():
     users, items = [4, 4, 4, 4, 9, 8], [1, 2, 3, 4, 1, 1]
     message = r"user 8 \(and 1 more users\) .* expected at least 2 rows; received '1 rows'"
@@ -155,8 +163,6 @@ def test_a_user_with_too_few_rows_is_named():
         splits.by_time_per_user(users, items, range(6))
     with pytest.raises(DataError, match=r"user 8 .* expected at least 3 rows"):
         splits.leave_last_out(users, items, range(6))
-    with pytest.raises(DataError, match=r"user 9 would .*received '1 rows, all of them in the test'"):
-        splits.given(users, items, [False] * 4 + [True, False], seed=0)
 
 
 def test_the_fewest_rows_that_are_enough_are_enough():
@@ -201,6 +207,8 @@ def test_empty_and_unequal_columns_are_refused_by_the_hashed_splits():
         splits.given([1, 1], [1, 2], [0, 1], seed=0)
     with pytest.raises(DataError, match="no row is marked"):
         splits.given([1, 1], [1, 2], [False, False], seed=0)
+    with pytest.raises(DataError, match="no row is left for training"):
+        splits.given([1, 1], [1, 2], [True, True], seed=0)
 
 
 @pytest.mark.parametrize("shares", [(-0.1, 0.1), (0.5, 0.5), (float("nan"), 0.1)])
