@@ -122,9 +122,11 @@ def read_picture(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint
     try:
         with Image.open(_opened(path), formats=_FORMATS) as image:
             least = 2 * max(height, width)
+            whole = image.width * image.height
             if min(image.size) >= 2 * least:
                 image.draft(None, (least, least))  # which takes its time also where there is nothing to leave out
-            pixels = image.width * image.height
+            # A progressive JPEG is read whole before it is made smaller.
+            pixels = whole if image.info.get("progressive") else image.width * image.height
             if pixels > MAX_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height}")
             if pixels <= _SMALL:
