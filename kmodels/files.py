@@ -36,7 +36,7 @@ DAMAGE = (
     zlib.error,
 )
 #: A compressed file must not unpack to more bytes than this and more than so many times its own.
-MOST_BYTES, MOST_TIMES = 2**28, 100
+MOST_BYTES, MOST_TIMES = 2**26, 100
 
 
 @contextmanager

@@ -24,17 +24,21 @@ import pandas as pd
 
 from kmodels.datasets.columns import NumberColumn
 from kmodels.datasets.sources import clear_errors, decode, encoding_of, open_file, split_name
-from kmodels.datasets.tables import TableFile, as_frame
+from kmodels.datasets.tables import TableFile, as_frame, check_width
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.files import refuse_bomb
 
 #: Bytes of a text file that are parsed at once. The peak of memory beyond the result is about eight times that.
 BLOCK_BYTES = 2**22
 #: Rows that are parsed at once where each is read on its own.
 BATCH_ROWS = 2**14
-#: Characters of the longest field; one that never ends is an open quote.
-LONGEST_FIELD = 2**24
+#: Characters of the longest record; one that never ends has an open quote, or is no table.
+LONGEST_RECORD = 2**24
 
 _SEPARATORS = (",", ";", "\t")
+# Lengths that are tried for a value of JSON.
+_VALUE_LENGTHS = (2**12, 2**16, 2**20, LONGEST_RECORD)
+_SPACE = re.compile(r"[ \t\n\r]*")
 # pandas' C engine takes separators of one byte only. This one is a control character made for the purpose.
 _UNIT_SEPARATOR = b"\x1f"
 # What a number that is rounded to 0 has: a large exponent, or hundreds of digits.
@@ -63,7 +67,7 @@ def open_table(
         case ".json":
             return _open_json(path)
     with _opened(path) as file:
-        head = _first_record(file, quoted)
+        head = _first_record(file, path, quoted)
         # Only a whole file shows whether it is latin-1; those that may be are small.
         encoding = encoding_of(head + file.read() if latin_1 else head, path, latin_1=latin_1)
     if not head.strip():
@@ -97,7 +101,7 @@ class _Layout:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """A text file after its byte order mark; where lines end in carriage returns alone, they end in newlines here."""
     with open_file(path) as file:
-        head = file.readline()
+        head = file.readline(LONGEST_RECORD)
         if b"\r" in head.rstrip(b"\r\n"):
             content = (head + file.read()).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             yield io.BytesIO(content.removeprefix(BOM_UTF8))
@@ -106,14 +110,29 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
 
 
-def _first_record(file: BinaryIO, quoted: bool) -> bytes:
+def _line(file: BinaryIO, path: Path) -> bytes:
+    """The next line, or the rest of one."""
+    line = file.readline(LONGEST_RECORD + 1)
+    if len(line) > LONGEST_RECORD:
+        raise _too_long(path)
+    return line
+
+
+def _too_long(path: Path, line: int | None = None) -> DataError:
+    return DataError("the record does not end", file=path, row=line, expected=f"at most {LONGEST_RECORD} characters")
+
+
+def _first_record(file: BinaryIO, path: Path, quoted: bool) -> bytes:
     """The first lines up to one that is not empty, and all of its quotes."""
-    head = b""
-    for line in file:
-        head += line
-        if head.strip() and not (quoted and head.count(b'"') % 2):
+    lines, size, quotes, is_empty = [], 0, 0, True
+    while line := _line(file, path):
+        lines.append(line)
+        size, quotes, is_empty = size + len(line), quotes + line.count(b'"'), is_empty and not line.strip()
+        if size > LONGEST_RECORD:
+            raise _too_long(path)
+        if not is_empty and not (quoted and quotes % 2):
             break
-    return head
+    return b"".join(lines)
 
 
 def _text_chunks(layout: _Layout, labels: Sequence[str], numbers: Sequence[NumberColumn]) -> Iterator[pd.DataFrame]:
@@ -135,7 +154,7 @@ def _blocks(file: BinaryIO, layout: _Layout) -> Iterator[tuple[int, str]]:
     """Whole lines, and the number of the first."""
     line = 1 + file.read(layout.header_bytes).count(b"\n")
     while block := file.read(BLOCK_BYTES):
-        block += file.readline()
+        block += _line(file, layout.path)
         latin_1 = layout.encoding == "latin-1"
         yield line, block.decode("latin-1") if latin_1 else decode(block, layout.path, line)
         line += block.count(b"\n")
@@ -154,7 +173,18 @@ def _parse_exactly(
 
 def _records(texts: Iterable[str], line: int, layout: _Layout) -> Iterator[tuple[int, list[str]]]:
     """First line of each record that is not empty, and its fields."""
-    lines = chain.from_iterable(io.StringIO(text, newline="" if layout.quoted else None) for text in texts)
+    first, size = line, 0
+
+    def read_lines() -> Iterator[str]:
+        nonlocal size
+        for text in texts:
+            for each in io.StringIO(text, newline="" if layout.quoted else None):
+                size += len(each)
+                if size > LONGEST_RECORD:
+                    raise _too_long(layout.path, first)
+                yield each
+
+    lines = read_lines()
     rows: Iterator[tuple[list[str], int]]
     if layout.quoted:
         reader = csv.reader(lines, delimiter=layout.separator, strict=True)
@@ -162,9 +192,9 @@ def _records(texts: Iterable[str], line: int, layout: _Layout) -> Iterator[tuple
     else:
         stripped = ((text.removesuffix("\n"), read) for read, text in enumerate(lines, start=1))
         rows = ((text.split(layout.separator) if text else [], read) for text, read in stripped)
-    first = line
     try:
         for fields, read in rows:
+            size = 0
             if layout.names and fields and len(fields) != len(layout.names):
                 listed = ", ".join(layout.names[:6]) + (" …" if len(layout.names) > 6 else "")
                 raise DataError(
@@ -184,7 +214,7 @@ def _records(texts: Iterable[str], line: int, layout: _Layout) -> Iterator[tuple
 def _read_quoted(reader: Any) -> Iterator[tuple[list[str], int]]:
     """Records, and the lines read so far; the limit of a field, which the process shares, is raised for each read."""
     while True:
-        limit = csv.field_size_limit(LONGEST_FIELD)
+        limit = csv.field_size_limit(LONGEST_RECORD)
         try:
             fields = next(reader, None)
         finally:
@@ -252,49 +282,97 @@ def _open_json(path: Path) -> TableFile:
         text = decode(file.read(), path)
     if not text.strip():
         raise DataError("the file is empty", file=path)
-    try:
-        content: Any = _parse_json(text)
-    except ValueError as error:
+
+    def records() -> Iterator[dict[str, Any]]:
         try:
-            content = [_parse_json(line) for line in text.split("\n") if line.strip()]
-        except ValueError as of_line:
-            reason = error if isinstance(of_line, json.JSONDecodeError) else of_line
-            message, line = getattr(reason, "msg", reason), getattr(reason, "lineno", None)
+            for record in _json_rows(text):
+                if not isinstance(record, dict):
+                    raise DataError("not a table", file=path, expected="a list of records, or an object of columns")
+                yield record
+        except DataError:
+            raise
+        except ValueError as error:
+            message, line = getattr(error, "msg", error), getattr(error, "lineno", None)
             raise DataError(f"not JSON ({message})", file=path, row=line) from error
-    if isinstance(content, dict) and all(isinstance(column, list) for column in content.values()):
-        lengths = {len(column) for column in content.values()}
-        if len(lengths) > 1:
-            raise DataError("the columns differ in length", file=path)
-        content = [dict(zip(content, row, strict=True)) for row in zip(*content.values(), strict=True)]
-    if isinstance(content, dict):
-        content = [content]
-    if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
-        raise DataError("not a table", file=path, expected="a list of records, or an object of columns")
 
     def chunks(labels: Sequence[str], numbers: Sequence[NumberColumn]) -> Iterator[pd.DataFrame]:
-        wanted = (*labels, *(column.name for column in numbers))
-        texts = {name: [_as_text(record.get(name)) for record in content] for name in wanted}
-        if content:
-            yield as_frame(path, texts, range(1, len(content) + 1), numbers)
+        wanted, found, row = (*labels, *(column.name for column in numbers)), records(), 1
+        while some := list(islice(found, BATCH_ROWS)):
+            texts = {name: [_as_text(record.get(name)) for record in some] for name in wanted}
+            yield as_frame(path, texts, range(row, row + len(some)), numbers)
+            row += len(some)
 
-    return TableFile(path, tuple(dict.fromkeys(name for record in content for name in record)), chunks)
+    names: dict[str, None] = {}
+    for record in records():
+        names |= dict.fromkeys(record)
+        check_width(names, path)
+    return TableFile(path, tuple(names), chunks)
 
 
 class _Number(str):
     """A number of JSON as it is written."""
 
 
-def _parse_json(text: str) -> Any:
-    """Parses JSON, its numbers as they are written; a ValueError says why it is none, or cannot be represented."""
-    try:
-        content = json.loads(text, parse_float=_Number, parse_int=_Number, object_pairs_hook=_distinct)
-        if "\\u" in text:
-            json.dumps(content, ensure_ascii=False).encode()
-    except RecursionError:
-        raise ValueError("too many brackets in one another") from None
-    except UnicodeEncodeError:
-        raise ValueError("half of a surrogate pair") from None
-    return content
+def _json_rows(text: str) -> Iterator[Any]:
+    """The elements of a list, the values of lines or the rows of an object of columns, parsed one after the other."""
+    at = _after_space(text, 0)
+    if text[at] == "[":
+        yield from _elements(text, at)
+        return
+    value, end = _parse_json(text, at)
+    is_alone = _after_space(text, end) == len(text)
+    if is_alone and isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
+        if len({len(column) for column in value.values()}) > 1:
+            raise ValueError("the columns differ in length")
+        yield from (dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True))
+        return
+    yield value
+    while (start := _after_space(text, end)) < len(text):
+        if "\n" in text[at:end] or "\n" not in text[end:start]:
+            raise json.JSONDecodeError("Extra data", text, start)
+        at = start
+        value, end = _parse_json(text, at)
+        yield value
+
+
+def _elements(text: str, at: int) -> Iterator[Any]:
+    """The elements of the list that begins at a place of a text and ends with it."""
+    at = _after_space(text, at + 1)
+    more = text[at : at + 1] != "]"
+    while more:
+        value, end = _parse_json(text, at)
+        yield value
+        at = _after_space(text, end)
+        more = text[at : at + 1] == ","
+        if not more and text[at : at + 1] != "]":
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+        at = _after_space(text, at + 1) if more else at
+    if (end := _after_space(text, at + 1)) < len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+
+
+def _after_space(text: str, at: int) -> int:
+    return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # which also matches nothing
+
+
+def _parse_json(text: str, at: int) -> tuple[Any, int]:
+    """The value at a place of a text, its numbers as they are written, and its end; a ValueError says what is wrong."""
+    # Values are parsed from copies, so that one that never ends is given up before it fills the memory.
+    for length in _VALUE_LENGTHS:
+        try:
+            value, size = _DECODER.raw_decode(part := text[at : at + length])
+            if "\\u" in part:
+                json.dumps(value, ensure_ascii=False).encode()
+        except RecursionError:
+            raise ValueError("too many brackets in one another") from None
+        except UnicodeEncodeError:
+            raise ValueError("half of a surrogate pair") from None
+        except json.JSONDecodeError as error:
+            if at + length >= len(text):
+                raise json.JSONDecodeError(error.msg, text, at + error.pos) from None
+        else:
+            return value, at + size
+    raise ValueError(f"a value of more than {length} characters; expected one record a line, or a list of them")
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -304,6 +382,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
     return found
+
+
+_DECODER = json.JSONDecoder(parse_float=_Number, parse_int=_Number, object_pairs_hook=_distinct)
 
 
 def _as_text(value: Any) -> str:
@@ -335,15 +416,29 @@ def _open_parquet(path: Path) -> TableFile:
             f"reading Parquet needs pyarrow: pip install 'kmodels[parquet]'. Received: {path}"
         ) from error
     with _parquet_errors(path):
-        file = parquet.ParquetFile(path, page_checksum_verification=True)
-        names = tuple(file.schema_arrow.names)
+        schema = parquet.read_schema(path)
+        names = tuple(schema.names)
+        # As codes of distinct texts, of which a few bytes of the file may be millions.
+        of_text = [field.name for field in schema if arrow.types.is_string(field.type)]
+        file = parquet.ParquetFile(path, page_checksum_verification=True, read_dictionary=of_text)
+        groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+        refuse_bomb(path, max(sum(group.total_byte_size for group in groups), 8 * file.metadata.num_rows * len(names)))
 
     def numeric(array: Any, column: NumberColumn) -> npt.NDArray[Any] | None:
+        if isinstance(array, arrow.DictionaryArray):
+            return None
         try:
             values = array.cast(arrow.from_numpy_dtype(column.dtype)).to_numpy(zero_copy_only=False)
         except arrow.ArrowException:
             return None
         return values if ((values >= column.low) & (values <= column.high)).all() else None
+
+    def textual(array: Any) -> list[str]:
+        if not isinstance(array, arrow.DictionaryArray):
+            return array.cast(arrow.string()).fill_null("").to_pylist()
+        codes, places = np.unique(array.indices.cast(arrow.int64()).fill_null(-1), return_inverse=True)
+        words = textual(array.dictionary.take(arrow.array(codes, mask=codes < 0)))
+        return [words[place] for place in places]
 
     def chunks(labels: Sequence[str], numbers: Sequence[NumberColumn]) -> Iterator[pd.DataFrame]:
         row = 1
@@ -353,7 +448,7 @@ def _open_parquet(path: Path) -> TableFile:
                 # What is no number is found, and named, as text.
                 others = [column for column in numbers if quick[column.name] is None]
                 wanted = (*labels, *(column.name for column in others))
-                texts = {name: batch.column(name).cast(arrow.string()).fill_null("").to_pylist() for name in wanted}
+                texts = {name: textual(batch.column(name)) for name in wanted}
                 frame = as_frame(path, texts, range(row, row + len(batch)), others)
                 yield frame.assign(**{name: values for name, values in quick.items() if values is not None})
                 row += len(batch)

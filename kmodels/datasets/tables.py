@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from kmodels.errors import DataError
 
 __all__ = ["parse_columns"]
 
+#: The most columns of a table.
+MOST_COLUMNS = 2**14
 #: From the names of text columns and the columns of numbers to the rows, a frame as `Table` has it at a time.
 Chunks = Callable[[Sequence[str], Sequence[NumberColumn]], Iterator[pd.DataFrame]]
 
@@ -119,6 +121,9 @@ class TableFile:
     names: tuple[str, ...]
     chunks: Chunks
 
+    def __post_init__(self) -> None:
+        check_width(self.names, self.path)
+
     def read(self, labels: Sequence[str] | None = None, numbers: Sequence[NumberColumn] = ()) -> Table:
         """All rows of some columns, of None all as text; a column of text costs one to four bytes a row."""
         if labels is None:
@@ -144,6 +149,12 @@ class TableFile:
         for name, place in known.items():
             columns[name] = pd.Categorical.from_codes(columns[name], pd.Index(list(place), dtype=object))
         return Table(self.path, pd.DataFrame(columns, index=lines[0].append(lines[1:])))
+
+
+def check_width(names: Collection[str], path: Path) -> None:
+    """Refuses a table of so many columns that it is none."""
+    if len(names) > MOST_COLUMNS:
+        raise DataError("the table has too many columns", file=path, expected=f"at most {MOST_COLUMNS}")
 
 
 def as_frame(

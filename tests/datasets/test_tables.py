@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from kmodels import files
-from kmodels.datasets import readers
+from kmodels.datasets import readers, tables
 from kmodels.datasets.columns import NumberColumn, match_columns, parse_columns
 from kmodels.datasets.readers import open_table
 from kmodels.errors import ConfigurationError, DataError
@@ -111,11 +112,30 @@ def test_another_encoding_is_refused_with_its_line(write):
         read(write("id,paid\na,1\n\xe9,2\n".encode("latin-1")))
 
 
-def test_an_open_quote_does_not_swallow_the_memory(write, monkeypatch):
-    monkeypatch.setattr(readers, "LONGEST_FIELD", 2**17)
-    path = write('id,paid\na,1\n"b,2\n' + "c,3\n" * 2**18)
-    with pytest.raises(DataError, match=r"line 3: bad quotes .*field larger"):
-        read(path)
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('id,paid\na,1\n"b,2\n' + "c,3\n" * 2**10, ", line 3"),
+        ('id,paid\na,1\nb,"2\n"' + ',"\n"' * 2**10, ", line 3"),
+        ("id,paid\na,1\n" + "b" * 2**10, ", line 3"),
+        ('"' + "id\n" * 2**10, ""),
+        ("id,paid" + ",x" * 2**10, ""),
+        ("\n" * 2**10, ""),
+    ],
+)
+def test_a_record_without_end_does_not_swallow_the_memory(write, monkeypatch, text, line):
+    monkeypatch.setattr(readers, "LONGEST_RECORD", 2**9)
+    with pytest.raises(DataError, match=rf"table.csv{line}: the record does not end; expected at most 512 characters"):
+        read(write(text))
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.json", "table.parquet"])
+def test_what_has_too_many_columns_is_no_table(write, parquet, monkeypatch, name):
+    monkeypatch.setattr(tables, "MOST_COLUMNS", 2)
+    texts = {"table.csv": "id,paid,x\na,1,2\n", "table.json": '[{"id": "a"}, {"paid": 1, "x": 2}]'}
+    path = write(texts[name], name) if name in texts else parquet(id=["a"], paid=[1], x=[2])
+    with pytest.raises(DataError, match="the table has too many columns; expected at most 2"):
+        open_table(path)
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
@@ -185,6 +205,28 @@ def test_parquet_of_numbers_and_nulls(parquet):
     np.testing.assert_array_equal(chunk["paid"], [0.5, 1.0, 2.0])
     with pytest.raises(DataError, match="line 2, column 'paid': the field is empty"):
         read(parquet(id=[5, 6, 7], paid=[0.5, None, 2.0]))
+
+
+@pytest.mark.parametrize("batch_rows", [2, 2**18])
+def test_parquet_of_texts_and_categories(parquet, monkeypatch, batch_rows):
+    monkeypatch.setattr(readers, "BATCH_ROWS", batch_rows)
+    texts, category = ["x", None, "", "x", "é"], pd.Categorical([5, 7, None, 5, 5])
+    none = pd.Series([None] * 5, dtype="string")
+    columns, _ = read(
+        parquet(id=texts, kind=category, none=none, paid=["1", "2.5", "1", "3", "1e2"]), ("id", "kind", "none")
+    )
+    assert columns["id"] == ["x", "", "", "x", "é"]
+    assert columns["kind"] == ["5", "7", "", "5", "5"]
+    assert columns["none"] == [""] * 5
+    assert columns["paid"] == [1, 2.5, 1, 3, 100]
+
+
+def test_parquet_that_unpacks_to_far_more_is_refused(parquet, monkeypatch):
+    monkeypatch.setattr(files, "MOST_BYTES", 2**16)
+    path = parquet(id=[1] * 2**20, paid=[1.0] * 2**20)
+    assert path.stat().st_size < 2**16
+    with pytest.raises(DataError, match="unpacks to too much; expected at most"):
+        open_table(path)
 
 
 def test_parquet_of_words_for_numbers_is_refused(parquet):
@@ -307,7 +349,16 @@ def test_damaged_archives_and_what_is_no_file_are_refused(write, tmp_path):
         ('[{"id": "a", "paid": 1e-400}]', "record 1: out of range"),
         ('[{"id": "\\ud800", "paid": 1}]', "half of a surrogate pair"),
         ('[{"id": "a", "paid": NaN}]', "record 1: not a number"),
-        ('{"id": "a", "paid": 1}\n{"id": "b", "paid": 2', "not JSON"),
+        ('{"id": "a", "paid": 1}\n{"id": "b", "paid": 2', "line 2: not JSON"),
+        ('[{"id": "a", "paid": 1},]', "not JSON"),
+        ('[{"id": "a", "paid": 1}', "not JSON .Expecting ',' delimiter"),
+        ('[{"id": "a", "paid": 1}\n{"id": "b", "paid": 2}]', "line 2: not JSON .Expecting ',' delimiter"),
+        ('[{"id": "a", "paid": 1}]\n[]', "line 2: not JSON .Extra data"),
+        ('{"id": "a", "paid": 1} {"id": "b", "paid": 2}', "not JSON .Extra data"),
+        ('{"id": "a",\n"paid": 1}\n{"id": "b", "paid": 2}', "line 3: not JSON .Extra data"),
+        ('{"id": ["a"], "paid": [1, 2]}', "the columns differ in length"),
+        ('[{"id": "a", "paid": 1}, 2]', "not a table"),
+        ('{"id": "a", "paid": 1}\n[2]', "not a table"),
         ('[{"id": "a", "paid": 1, "id": "b"}]', "not JSON .the key 'id' stands twice"),
         ('{"id": "a", "paid": 1}\n{"id": "b", "paid": 2, "paid": 3}', "not JSON .the key 'paid' stands twice"),
     ],
@@ -315,6 +366,35 @@ def test_damaged_archives_and_what_is_no_file_are_refused(write, tmp_path):
 def test_json_that_cannot_be_read_is_refused(write, text, message):
     with pytest.raises(DataError, match=message):
         read(write(text, "table.json"))
+
+
+@pytest.mark.parametrize("form", ["list", "indented list", "lines", "columns", "indented columns", "one record"])
+@pytest.mark.parametrize("lengths", [(1, 2, 2**10), (2**24,)])
+def test_json_is_the_same_table_in_each_form(write, monkeypatch, form, lengths):
+    monkeypatch.setattr(readers, "_VALUE_LENGTHS", lengths)
+    monkeypatch.setattr(readers, "BATCH_ROWS", 2)
+    records = [
+        {"id": f'{i} é "}}],[{{', "paid": i / 7, "more": [{"x": [i]}, {}]} for i in range(1 if "one" in form else 5)
+    ]
+    indent = 1 if "indented" in form else None
+    if "columns" in form:
+        text = json.dumps({name: [record[name] for record in records] for name in records[0]}, indent=indent)
+    elif "list" in form:
+        text = json.dumps(records, indent=indent)
+    else:
+        text = "\n".join(map(json.dumps, records))
+    columns, found = read(write(f" {text}\n ", "table.json"), ("id", "more"))
+    assert columns["id"] == [record["id"] for record in records]
+    assert columns["paid"] == [record["paid"] for record in records]
+    assert [json.loads(each) for each in columns["more"]] == [record["more"] for record in records]
+    assert [line for chunk in found for line in chunk.index] == list(range(1, len(records) + 1))
+
+
+def test_a_value_of_json_without_end_is_refused(write, monkeypatch):
+    monkeypatch.setattr(readers, "_VALUE_LENGTHS", (2**4, 2**6))
+    for text in ('[{"id": "a", "more": [' + "[]," * 2**6, '{"id": [' + "1," * 2**6, '{"id": "' + "a" * 2**6 + '"}'):
+        with pytest.raises(DataError, match="a value of more than 64 characters"):
+            open_table(write(text, "table.json"))
 
 
 def test_json_numbers_are_read_as_they_are_written(write):
