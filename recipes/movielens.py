@@ -65,7 +65,8 @@ def main(args: argparse.Namespace) -> None:
         predicted = {part: predict(encoded, model, part) for part in ("validation", "test")}
         scores = serving.catalogue_scores(model, users, items)
         found, per_user = recommender.evaluate(**encoded.arrays(), predicted=predicted, scores=scores, more=lenient)
-    facts = {"kept": "users and items with at least 5 ratings", "unit": unit, "split_name": args.split}
+    kept = f"users and items with at least 5 ratings{' outside the test, and all test rows' if given else ''}"
+    facts = {"kept": kept, "unit": unit, "split_name": args.split}
     record = run.record(
         data=ratings.summary(data) | facts | {"split": split.sizes},
         model=run.variant(fitted, test=found["test"], validation=found["validation"]),

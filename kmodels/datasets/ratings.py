@@ -145,7 +145,7 @@ def filter_ratings(data: RatingTables, min_ratings: int = 5, *, given: str | Non
         raise ConfigurationError(f"min_ratings must be 1 or more; received {min_ratings}")
     user = pd.Index(data.users["user_id"]).get_indexer(pd.Index(data.ratings["user_id"]))
     item = pd.Index(data.items["item_id"]).get_indexer(pd.Index(data.ratings["item_id"]))
-    in_test = np.zeros(len(user), bool) if given is None else given_split(data, given)
+    in_test = np.zeros(len(user), bool) if given is None else _given_test(data, given)
     counted = ~in_test
     while True:
         user_counts = np.bincount(user[counted], minlength=len(data.users))
@@ -179,7 +179,7 @@ def summary(data: RatingTables) -> dict[str, Any]:
     }
 
 
-def given_split(data: RatingTables, name: str) -> npt.NDArray[np.bool_]:
+def _given_test(data: RatingTables, name: str) -> npt.NDArray[np.bool_]:
     """True for the test rows of a split that came with the data, such as ``"u1"``."""
     if name not in data.given_splits:
         known = ", ".join(data.given_splits) or "none: ML-100K's own files bring some"

@@ -369,6 +369,11 @@ def test_a_table_of_ones_own_trains_the_default_model_and_predicts_from_its_fold
     assert ((predicted >= 2) & (predicted <= 10)).all()
 
 
+def test_session_needs_times(books, tmp_path, refused, here):
+    flags = ["--columns", "user_id=reader,item_id=isbn,rating=score", "--model", "session"]
+    assert "needs timestamps" in refused(here, tmp_path / "out", "--data", books / "books.csv", *flags)
+
+
 # --- with a search
 
 
