@@ -223,6 +223,26 @@ class Ratings:
         inputs = {"user_id": ids["user"], "item_id": ids["item"]} | self._neutral(model, len(pairs)) | given
         return Batches(inputs, parts=self._parts(model, ids, rows), batch_size=4096)
 
+    def interactions(self, rows: npt.NDArray[np.int64] | None = None, *, power: float = 1.0) -> sparse.csr_array:
+        """Collects each user's ratings of some rows, as rankers take them.
+
+        Args:
+            rows: Positions of the rows; those of an id 0 are left out. None, the default, takes the training rows.
+            power: Exponent of the weights; above 1, high ratings count for more. Default 1.
+
+        Returns:
+            float32 (n_users, n_items); an entry is the rating moved from the scale to 0.2 … 1, to the power of `power`.
+        """
+        rows = self.split.train if rows is None else rows
+        weights = self.weights(self.rating[rows], power=power)
+        pairs = self.user_id[rows], self.item_id[rows]
+        return history_table(*pairs, weights, n_owners=self.n_users, n_members=self.n_items)
+
+    def weights(self, ratings: npt.ArrayLike, *, power: float = 1.0) -> npt.NDArray[np.float32]:
+        """The entries of `interactions` for ratings in the data's unit, float32."""
+        low, high = self.scale
+        return np.power(0.2 + 0.8 * (np.asarray(ratings, np.float32) - low) / (high - low), power, dtype=np.float32)
+
     def user_batches(self, model: keras.Model) -> Batches:
         """Makes one row for each user id from 0 on, with neutral context."""
         return self._entity_batches(model, "user", self._neutral(model, self.n_users))

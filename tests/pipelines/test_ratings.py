@@ -174,6 +174,17 @@ def test_held_out_rows_have_the_histories_of_their_user_and_item(ratings, model)
         np.testing.assert_array_equal(rows["item_history"][place], items["item_history"][ratings.item_id[row]])
 
 
+@pytest.mark.parametrize("rows", [None, np.arange(7)])
+def test_interactions_weigh_known_pairs_by_their_rating(ratings, rows):
+    table, weight = TABLE.iloc[SPLIT.train if rows is None else rows], {2: 0.2, 4: 0.4, 6: 0.6, 8: 0.8, 10: 1.0}
+    expected = np.zeros((4, 4))
+    for row in table.itertuples():
+        if row.user_id != "u5" and row.item_id != 4:
+            expected[["u7", "u8", "u9"].index(row.user_id) + 1, row.item_id] = weight[row.rating] ** 2
+    np.testing.assert_allclose(ratings.interactions(rows, power=2).toarray(), expected, rtol=1e-6)
+    np.testing.assert_allclose(fit(scale=(-10, 10)).weights([-10, 0, 10]), [0.2, 0.6, 1], rtol=1e-6)
+
+
 def test_targets_are_shares_of_the_scale_and_come_back(ratings):
     np.testing.assert_allclose(ratings.target(np.arange(7)), TABLE["rating"] / 10, rtol=1e-6)
     assert ratings.mean == pytest.approx(TABLE["rating"][SPLIT.train].mean() / 10)
