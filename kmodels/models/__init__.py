@@ -3,6 +3,7 @@
 from kmodels.models import presets
 from kmodels.models.cnn import augment, cnn, mirrored
 from kmodels.models.dense import dense_classifier
+from kmodels.models.ease import ease
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
 from kmodels.models.fusion import fusion_classifier
 from kmodels.models.image import image_augmentation, image_input
@@ -15,6 +16,7 @@ __all__ = [
     "augment",
     "cnn",
     "dense_classifier",
+    "ease",
     "embedding_classifier",
     "embedding_regressor",
     "fusion_classifier",

@@ -1,0 +1,51 @@
+"""Models whose weights are computed at once, without steps."""
+
+from __future__ import annotations
+
+import keras
+from scipy import sparse
+
+from kmodels.errors import DataError
+from kmodels.evaluation.item_weights import solve_ease
+
+
+def fit_ease(model: keras.Model, histories: sparse.csr_array, *, l2: float, dropout: float = 0.0) -> keras.Model:
+    """Sets the weights of a model of `models.ease` to the best ones, in closed form.
+
+    They minimise ‖X - X B‖² + l2 ‖B‖² over all B with a diagonal of 0, X being the histories (EASE). With dropout p
+    they minimise the mean of that when the model's input is X with a share p of the entries set to 0 and the others
+    divided by 1 - p (EDLAE). 3,400 items take seconds, 20,000 minutes and 4.8 GB.
+
+    Args:
+        model: A model of `models.ease`, changed in place.
+        histories: Sparse (n_users, n_items), finite numbers: the inputs `history` of the training users, such as
+            (rating / highest rating)² for each item that a user rated.
+        l2: The penalty, above 0. Larger weights in longer histories need a larger one.
+        dropout: Share of the entries, from 0 to below 1. Default 0.
+
+    Returns:
+        The model itself, with its new weights.
+
+    Raises:
+        DataError: If the histories have another number of items than the model, or a value is not finite.
+        ConfigurationError: If l2 or dropout is out of range, or there are more than 20,000 items.
+
+    Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019; Steck, "Autoencoders that don't
+    overfit towards the Identity", NeurIPS 2020.
+
+    Example:
+        >>> import numpy as np
+        >>> from kmodels import models
+        >>> histories = sparse.csr_array(np.array([[0, 1, 1, 0], [0, 1, 1, 1], [0, 0, 0, 1]], "float32"))
+        >>> model = fit_ease(models.ease(4), histories, l2=1.0)
+        >>> scores = model.predict_on_batch({"history": np.array([[0, 1, 0, 0]], "float32")})
+        >>> scores[0, 1:].astype(float).round(3).tolist()
+        [0.0, 0.625, 0.2]
+    """
+    n_items = model.output_shape[1]
+    if histories.shape[1] != n_items:
+        raise DataError(
+            "another number of items than the model's", expected=f"(n_users, {n_items})", received=histories.shape
+        )
+    model.get_layer("scores").set_weights([solve_ease(histories, l2, dropout)])
+    return model
