@@ -2,7 +2,9 @@
 
 A process can have one Keras backend, so pytest-xdist starts one worker for each (`--dist each`) and every worker
 runs all tests. A test's id ends in its backend's name. `--backends=jax` (or two, by a comma) takes some of them; a
-single one, and `--pdb`, run without workers. What imports no Keras is tested by the first worker alone.
+single one, and `--pdb`, run without workers. The first worker alone runs the tests of what imports no Keras, and those
+marked `@pytest.mark.first_backend`: what they test is decided before, after or without the backend (how the operating
+system's errors end a run, bad data that a reader refuses), and takes seconds or a process of its own.
 """
 
 from __future__ import annotations
@@ -88,6 +90,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 _FOUND, _MISSING = pytest.StashKey[list[str]](), pytest.StashKey[list[str]]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "first_backend: the first worker alone runs it, as backends cannot differ")
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     lines = [f"backends: {', '.join(config.stash.get(_FOUND, []))}"]
     lines += [f"backend {name}: not installed, its tests do not run" for name in config.stash.get(_MISSING, [])]
@@ -103,9 +109,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if os.environ.get("FIRST_BACKEND", os.environ["KERAS_BACKEND"]) == os.environ["KERAS_BACKEND"]:
         return
     folders = [ROOT / parent / name for parent in ("tests", "kmodels") for name in WITHOUT_KERAS]
-    elsewhere = [item for item in items if any(item.path.is_relative_to(folder) for folder in folders)]
-    config.hook.pytest_deselected(items=elsewhere)
-    items[:] = [item for item in items if item not in set(elsewhere)]
+    elsewhere = {
+        item
+        for item in items
+        if item.get_closest_marker("first_backend") or any(item.path.is_relative_to(folder) for folder in folders)
+    }
+    config.hook.pytest_deselected(items=list(elsewhere))
+    items[:] = [item for item in items if item not in elsewhere]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -117,6 +117,7 @@ def test_small_operations_change_the_backends_settings_unless_the_user_has_his_o
     assert os.environ[name] == value
 
 
+@pytest.mark.first_backend
 @pytest.mark.parametrize(
     ("backend", "before", "small", "after"),
     [
@@ -293,6 +294,7 @@ def cut_off(recipe: str, stdout: int) -> subprocess.CompletedProcess:
     return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=300)
 
 
+@pytest.mark.first_backend
 @pytest.mark.parametrize("length", [1, 100_000])
 def test_output_that_is_cut_off_ends_with_141_and_no_word(length):
     """As `python recipes/... | head` does."""
@@ -303,6 +305,7 @@ def test_output_that_is_cut_off_ends_with_141_and_no_word(length):
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.first_backend
 @pytest.mark.parametrize("action", ["cli.run(lambda _: print(text), flags.parse_args([]))", "flags.parse_args(['-h'])"])
 def test_what_a_terminal_cannot_print_is_an_escape(action):
     script = f"from kmodels import cli; text = 'R² – ρ'; flags = cli.parser('prices', text, data='x'); {action}"
@@ -319,6 +322,7 @@ def test_what_a_wrong_flag_holds_is_no_control_character_and_bounded(capsys):
     assert len(line) < 700
 
 
+@pytest.mark.first_backend
 def test_another_pipe_that_breaks_is_an_error_as_any_other():
     done = cut_off("os.write(broken, b'a')", subprocess.PIPE)
     assert done.returncode == 1

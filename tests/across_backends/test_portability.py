@@ -15,17 +15,22 @@ from kmodels import models, training
 RANKERS = {
     "ease": lambda: models.ease(5),
 }
+# To compile a training takes longest here: of the networks of ratings, the one with most kinds of layers is trained.
+TRAINED = ("enhanced", *RANKERS)
 LOAD = """
 import json, sys
+from pathlib import Path
 sys.modules["kmodels"] = None  # importing it raises ImportError
 import keras, numpy as np
-for folder in sys.argv[1:]:
+for folder in sys.argv[2:]:
     model = keras.saving.load_model(f"{folder}/model.keras")
     inputs = dict(np.load(f"{folder}/inputs.npz"))
     predicted = keras.ops.convert_to_numpy(model(inputs))
-    model.compile("adam", "mse")
-    loss = float(model.train_on_batch(inputs, np.zeros_like(predicted)))
-    print(json.dumps({"backend": keras.backend.backend(), "predicted": predicted.tolist(), "loss": loss}))
+    answer = {"backend": keras.backend.backend(), "predicted": predicted.tolist()}
+    if Path(folder).name in sys.argv[1].split(","):
+        model.compile("adam", "mse")
+        answer["loss"] = float(model.train_on_batch(inputs, np.zeros_like(predicted)))
+    print(json.dumps(answer))
 """
 
 
@@ -40,9 +45,10 @@ def test_saved_models_load_elsewhere_with_the_same_predictions(networks, batch, 
     for name, build in networks.items():
         model, _ = build()
         inputs, target = batch(model)
-        # Trained and compiled, so that there is an optimiser that must not get into the file.
+        # Compiled and trained, so that there is an optimiser that must not get into the file.
         training.compile_model(model, keras.optimizers.Adam())
-        model.fit(inputs, target, verbose=0)
+        if name in TRAINED:
+            model.fit(inputs, target, verbose=0)
         expected.append(keep(name, model, inputs))
     for name, build in RANKERS.items():
         model = training.initialize(build())
@@ -54,7 +60,7 @@ def test_saved_models_load_elsewhere_with_the_same_predictions(networks, batch, 
     others = [b for b in ("jax", "torch", "tensorflow") if b != backend_name and importlib.util.find_spec(b)]
     for other in others or [backend_name]:
         done = subprocess.run(
-            [sys.executable, "-c", LOAD, *(str(tmp_path / name) for name in (*networks, *RANKERS))],
+            [sys.executable, "-c", LOAD, ",".join(TRAINED), *(str(tmp_path / name) for name in (*networks, *RANKERS))],
             env=os.environ | {"KERAS_BACKEND": other},
             capture_output=True,
             text=True,
@@ -65,4 +71,4 @@ def test_saved_models_load_elsewhere_with_the_same_predictions(networks, batch, 
         for answer, predicted in zip(answers, expected, strict=True):
             assert answer["backend"] == other
             np.testing.assert_allclose(answer["predicted"], predicted, rtol=1e-5, atol=1e-6)
-            assert np.isfinite(answer["loss"])
+        assert [np.isfinite(answer["loss"]) for answer in answers if "loss" in answer] == [True] * len(TRAINED)
