@@ -46,6 +46,7 @@ class Ratings:
         rating: float32 (rows,).
         split: Positions of the training, validation and test rows.
         scale: Lowest and highest possible rating.
+        timestamp: int64 (rows,), seconds; None without them.
         context: Name of an input -> float32 (rows, k); such as `preprocessing.earlier_surplus`.
 
     Example:
@@ -68,6 +69,7 @@ class Ratings:
     rating: npt.NDArray[np.float32]
     split: Split
     scale: tuple[float, float]
+    timestamp: npt.NDArray[np.int64] | None
     context: Mapping[str, npt.NDArray[np.float32]]
     _sides: Mapping[str, Side] = field(repr=False)  # "user" and "item"
     _rows: Mapping[str, npt.NDArray[np.int64]] = field(repr=False)  # of each row in the side's tables
@@ -88,8 +90,9 @@ class Ratings:
         """Learns ids and side features of the training rows and encodes all rows.
 
         Args:
-            ratings: Columns user_id and item_id (integers or text) and rating (numbers); or `RatingTables`, whose
-                users, items and scale are the defaults of these arguments.
+            ratings: Columns user_id and item_id (integers or text), rating (numbers) and, where they are known,
+                timestamp (integers); or `RatingTables`, whose users, items and scale are the defaults of these
+                arguments.
             split: Positions of the training, validation and test rows.
             users: Column user_id, each id once, and what is known of each user; a user that is not in it has missing
                 values. Default None.
@@ -132,7 +135,8 @@ class Ratings:
         distinct = pd.factorize(ids["user"], use_na_sentinel=False)[0]
         rater = np.where(user_id > 0, user_id, sides["user"].vocabulary.size + distinct)
         rows = {name: side.rows_of(ids[name]) for name, side in sides.items()}
-        return cls(user_id, item_id, rater, rating, split, scale, features, sides, rows)
+        times = ratings["timestamp"].to_numpy(np.int64) if "timestamp" in ratings else None
+        return cls(user_id, item_id, rater, rating, split, scale, times, features, sides, rows)
 
     @property
     def n_users(self) -> int:
@@ -223,18 +227,28 @@ class Ratings:
         inputs = {"user_id": ids["user"], "item_id": ids["item"]} | self._neutral(model, len(pairs)) | given
         return Batches(inputs, parts=self._parts(model, ids, rows), batch_size=4096)
 
-    def interactions(self, rows: npt.NDArray[np.int64] | None = None, *, power: float = 1.0) -> sparse.csr_array:
-        """Collects each user's ratings of some rows, as rankers take them.
+    def interactions(
+        self, rows: npt.NDArray[np.int64] | None = None, *, power: float = 1.0, half_life: float | None = None
+    ) -> sparse.csr_array:
+        """Collects each user's ratings of some rows as the histories that rankers take.
 
         Args:
             rows: Positions of the rows; those of an id 0 are left out. None, the default, takes the training rows.
             power: Exponent of the weights; above 1, high ratings count for more. Default 1.
+            half_life: Number of later ratings of the same user after which a rating counts half. None, the default,
+                counts old and new alike.
 
         Returns:
             float32 (n_users, n_items); an entry is the rating moved from the scale to 0.2 … 1, to the power of `power`.
+
+        Raises:
+            ConfigurationError: If half_life is given and there are no timestamps.
         """
         rows = self.split.train if rows is None else rows
+        rows = rows[(self.user_id[rows] > 0) & (self.item_id[rows] > 0)]
         weights = self.weights(self.rating[rows], power=power)
+        if half_life is not None:
+            weights *= np.exp2(-self._later(rows) / half_life, dtype=np.float32)
         pairs = self.user_id[rows], self.item_id[rows]
         return history_table(*pairs, weights, n_owners=self.n_users, n_members=self.n_items)
 
@@ -242,6 +256,16 @@ class Ratings:
         """The entries of `interactions` for ratings in the data's unit, float32."""
         low, high = self.scale
         return np.power(0.2 + 0.8 * (np.asarray(ratings, np.float32) - low) / (high - low), power, dtype=np.float32)
+
+    def _later(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """How many of these rows are of the same user and later; rows of one second are in the order of the table."""
+        if self.timestamp is None:
+            raise ConfigurationError("a half-life needs timestamps, which the ratings do not have")
+        order = np.lexsort((self.timestamp[rows], self.user_id[rows]))
+        users = self.user_id[rows][order]
+        later = np.empty(len(rows), np.int64)
+        later[order] = np.searchsorted(users, users, side="right") - 1 - np.arange(len(rows))
+        return later
 
     def user_batches(self, model: keras.Model) -> Batches:
         """Makes one row for each user id from 0 on, with neutral context."""
@@ -261,6 +285,8 @@ class Ratings:
         arrays: dict[str, Any] = {"scale": np.array(self.scale), "rating": self.rating[train]}
         arrays |= {"user_id": self.user_id[train], "item_id": self.item_id[train]}
         arrays |= {f"context.{name}": np.empty((0, values.shape[1])) for name, values in self.context.items()}
+        if self.timestamp is not None:
+            arrays["timestamp"] = self.timestamp[train]
         for side in self._sides.values():
             arrays |= side.arrays()
         save_encoders(self.encoders, Path(folder) / _ENCODERS)
@@ -283,7 +309,8 @@ class Ratings:
         encoders, arrays = load_encoders(Path(folder) / _ENCODERS), files.read_arrays(path)
         try:
             sides = {name: Side.of_arrays(name, encoders, arrays) for name in ("user", "item")}
-            checks.same_length(0, **{name: arrays[name] for name in ("user_id", "item_id", "rating")})
+            columns = [name for name in ("user_id", "item_id", "rating", "timestamp") if name in arrays]
+            checks.same_length(0, **{name: arrays[name] for name in columns})
             rows = {
                 name: side.rows_of_vocabulary()[checks.ids(arrays[f"{name}_id"], f"{name}_id", side.vocabulary.size)]
                 for name, side in sides.items()
@@ -295,12 +322,15 @@ class Ratings:
                 if name.startswith("context.")
             }
             low, high = checks.numbers(arrays["scale"], "scale").tolist()
+            times = arrays.get("timestamp")
+            times = None if times is None else checks.numbers(times, "timestamp").astype(np.int64)
             user_id = arrays["user_id"]
             ids = (user_id, arrays["item_id"], user_id.astype(np.int64), arrays["rating"])
         except files.DAMAGE as error:
             raise DataError(f"not the ratings of these encoders ({error})", file=path) from error
         none = np.array([], np.int64)
-        return cls(*ids, Split(np.arange(len(ids[0])), none, none), (low, high), context, sides, rows)
+        split = Split(np.arange(len(ids[0])), none, none)
+        return cls(*ids, split, (low, high), times, context, sides, rows)
 
     @cached_property
     def _inputs(self) -> dict[str, dict[str, tuple[str, Feature]]]:
