@@ -14,7 +14,7 @@ _SHAPES = {1: "shape (rows,)", 2: "shape (rows, columns)"}
 
 def same_length(least: int = 1, /, **columns: npt.NDArray[Any]) -> None:
     """Refuses columns that differ in length or have fewer rows than `least`."""
-    lengths = {name: len(column) for name, column in columns.items()}
+    lengths = {name: np.shape(column)[0] for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise DataError("the columns differ in length", received=lengths)
     rows = min(lengths.values(), default=0)

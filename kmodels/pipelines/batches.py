@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
+from scipy import sparse
 
 from kmodels import checks
 from kmodels.errors import ConfigurationError, KModelsError
 from kmodels.pipelines._processes import PerProcess
 
 Arrays = dict[str, np.ndarray]
+Rows: TypeAlias = np.ndarray | sparse.csr_array  # all rows of the data
 
 #: Batches after the one asked for that parts with a `begin` method start to make.
 READ_AHEAD = 4
@@ -31,8 +33,10 @@ class Batches(PerProcess, keras.utils.PyDataset):
     DistributedSampler. Forked processes and pickled copies can use it; in a copy `on_batch` is None.
 
     Args:
-        inputs: Name of a model input -> array of shape (rows, ...).
-        target: (rows,) or (rows, ...); None for prediction alone. Default None.
+        inputs: Name of a model input -> array of shape (rows, ...), or a sparse one of SciPy (`csr_array`) of shape
+            (rows, columns), of which a batch holds its rows densely.
+        target: (rows,) or (rows, ...), sparse or not; or a function that makes a batch's target of its row numbers,
+            int64 (batch,); None for prediction alone. Default None.
         sample_weight: (rows,) float; None weighs all rows alike. Default None.
         parts: Functions that add inputs which are cheaper made per batch than held per row, such as `Lookup`: each
             takes the batch's row numbers, int64 (batch,), and returns name -> array of shape (batch, ...). A part
@@ -65,8 +69,8 @@ class Batches(PerProcess, keras.utils.PyDataset):
 
     def __init__(
         self,
-        inputs: Mapping[str, np.ndarray],
-        target: np.ndarray | None = None,
+        inputs: Mapping[str, Rows],
+        target: Rows | Callable[[np.ndarray], np.ndarray] | None = None,
         *,
         sample_weight: np.ndarray | None = None,
         parts: Sequence[Callable[[np.ndarray], Arrays]] = (),
@@ -79,9 +83,9 @@ class Batches(PerProcess, keras.utils.PyDataset):
         if batch_size < 1:
             raise ConfigurationError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
         given = {**inputs, "target": target, "sample_weight": sample_weight}
-        columns = {name: values for name, values in given.items() if values is not None}
+        columns = {name: values for name, values in given.items() if values is not None and not callable(values)}
         checks.same_length(**columns)
-        self.rows = len(next(iter(columns.values())))
+        self.rows = next(iter(columns.values())).shape[0]
         self.inputs, self.target, self.sample_weight = dict(inputs), target, sample_weight
         self.parts, self.batch_size, self.shuffle, self.seed = tuple(parts), batch_size, shuffle, seed
         self.drop_remainder = drop_remainder and self.rows > batch_size
@@ -129,14 +133,13 @@ class Batches(PerProcess, keras.utils.PyDataset):
 
     def _make(self, index: int) -> tuple[Any, ...]:
         rows, making = self._begin(index)
-        batch = {name: values[rows] for name, values in self.inputs.items()}
+        batch = {name: _taken(values, rows) for name, values in self.inputs.items()}
         for made in making:
             batch.update(made())
         if self.target is None:
             return (batch,)
-        if self.sample_weight is None:
-            return batch, self.target[rows]
-        return batch, self.target[rows], self.sample_weight[rows]
+        target = self.target(rows) if callable(self.target) else _taken(self.target, rows)
+        return (batch, target) if self.sample_weight is None else (batch, target, self.sample_weight[rows])
 
     def _begin(self, index: int) -> tuple[np.ndarray, list[Callable[[], Arrays]]]:
         """The rows of a batch and what will give its parts; the parts of the next batches are begun too."""
@@ -152,6 +155,12 @@ class Batches(PerProcess, keras.utils.PyDataset):
 
     def _rows(self, index: int) -> np.ndarray:
         return self._order[index * self.batch_size : (index + 1) * self.batch_size]
+
+
+def _taken(values: Rows, rows: np.ndarray) -> np.ndarray:
+    """Some rows of an array, dense."""
+    taken = values[rows]
+    return taken.toarray() if sparse.issparse(taken) else taken
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
+from scipy import sparse
 
 from kmodels.errors import DataError
 from kmodels.pipelines.batches import Batches
@@ -13,7 +16,8 @@ def check_inputs(model: keras.Model, batches: Batches) -> None:
     """Refuses data that a model cannot take, before a backend meets it in the middle of a compiled step.
 
     Out-of-range ids give NaN on JAX without a word, and an exception inside a compiled step destroys the model there.
-    All rows of `inputs` and `target` are checked for ids and NaN, the first batch for names, shapes and dtypes.
+    All rows of `inputs` and `target` are checked for ids and NaN, the first batch for names, shapes and dtypes, and for
+    NaN in a target that is made per batch.
     """
     expected = {tensor.name: tensor for tensor in model.inputs}
     batch = batches[0][0]
@@ -29,9 +33,12 @@ def check_inputs(model: keras.Model, batches: Batches) -> None:
                 received=f"{batch[name].dtype} of shape {batch[name].shape}",
             )
     sizes = _table_sizes(model)
-    for name, values in {**batches.inputs, "target": batches.target}.items():
-        if values is None:
+    target = batches[0][1] if callable(batches.target) else batches.target
+    columns: dict[str, Any] = {**batches.inputs, "target": target}
+    for name, rows in columns.items():
+        if rows is None:
             continue
+        values = rows.data if sparse.issparse(rows) else rows
         if name in sizes:
             wrong = (values < 0) | (values >= sizes[name])
             what, limits = "id out of range", f"0 to {sizes[name] - 1}"
@@ -40,7 +47,8 @@ def check_inputs(model: keras.Model, batches: Batches) -> None:
             what, limits = "not a finite number", "real numbers"
         if wrong.any():
             index = np.unravel_index(int(wrong.argmax()), wrong.shape)
-            raise DataError(what, row=int(index[0]) + 1, column=name, expected=limits, received=values[index].item())
+            row = np.searchsorted(rows.indptr, index[0], side="right") - 1 if sparse.issparse(rows) else index[0]
+            raise DataError(what, row=int(row) + 1, column=name, expected=limits, received=values[index].item())
 
 
 def _table_sizes(model: keras.Model) -> dict[str, int]:

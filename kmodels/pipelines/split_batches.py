@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.utils.class_weight import compute_sample_weight
 
 from kmodels.errors import DataError
-from kmodels.pipelines.batches import Arrays, Batches
+from kmodels.pipelines.batches import Arrays, Batches, Rows
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.preprocessing.splits import Split, SplitWithUnseen
 
@@ -26,8 +26,8 @@ class SplitBatches(NamedTuple):
 
 
 def split_batches(
-    inputs: Mapping[str, np.ndarray],
-    target: np.ndarray | None,
+    inputs: Mapping[str, Rows],
+    target: Rows | None,
     split: Split | SplitWithUnseen,
     *,
     batch_size: int = 512,

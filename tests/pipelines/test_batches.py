@@ -5,6 +5,7 @@ import importlib.util
 import keras
 import numpy as np
 import pytest
+from scipy import sparse
 
 from kmodels import backend, models, training
 from kmodels.errors import ConfigurationError, DataError
@@ -301,3 +302,33 @@ def test_without_tensorflow_the_error_says_what_to_do(monkeypatch, tmp_path):
     )
     with pytest.raises(ConfigurationError, match=r"install it \(pip install -e '.\[tensorflow\]'\)"):
         tf_data(Batches(INPUTS, TARGET))
+
+
+# --- sparse arrays, and targets made per batch
+
+SPARSE = sparse.csr_array(np.where(X["b"] > 0, X["b"], 0))
+
+
+def test_a_batch_holds_its_rows_of_a_sparse_array_densely():
+    batches = Batches({**X, "sparse": SPARSE}, SPARSE * 2, batch_size=4, shuffle=True, seed=3)
+    for i in range(len(batches)):
+        inputs, target = batches[i]
+        assert (type(target), target.dtype) == (np.ndarray, np.float32)
+        np.testing.assert_array_equal(inputs["sparse"], SPARSE.toarray()[inputs["a"]])
+        np.testing.assert_array_equal(target, 2 * inputs["sparse"])
+    assert Batches({"sparse": SPARSE}).rows == ROWS
+
+
+def test_a_target_may_be_a_function_of_the_batchs_rows():
+    batches = Batches(X, lambda rows: rows * 3, sample_weight=Y, batch_size=4, shuffle=True)
+    inputs, target, weight = batches[1]
+    np.testing.assert_array_equal(target, inputs["a"] * 3)
+    np.testing.assert_array_equal(weight, inputs["a"] * 10)
+    with pytest.raises(DataError, match="there are no rows"):
+        Batches({}, lambda rows: rows)
+
+
+def test_a_split_of_sparse_arrays():
+    split = Split(np.array([5, 2, 9]), np.array([0]), np.array([10, 1]))
+    test = split_batches({"sparse": SPARSE}, SPARSE, split).test
+    np.testing.assert_array_equal(test[0][1], SPARSE.toarray()[[10, 1]])

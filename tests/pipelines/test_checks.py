@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from scipy import sparse
 
 from kmodels import models, training
 from kmodels.errors import DataError
@@ -79,3 +80,18 @@ def test_inputs_of_a_part_are_checked_for_name_shape_and_dtype(model):
     check_inputs(model, Batches(inputs(age=None), parts=[part]))
     with pytest.raises(DataError, match="wrong shape"):
         check_inputs(model, Batches(inputs(age=None), parts=[Lookup(np.zeros(ROWS, int), {"age": np.zeros((1, 1))})]))
+
+
+def test_a_sparse_array_and_a_target_made_per_batch_are_checked_too():
+    model = models.ease(3)
+    history = np.array([[0, 1, 2], [0, 0, 0], [0, 3, np.inf]], "float32")
+    wrong, right = sparse.csr_array(history), sparse.csr_array(np.minimum(history, 9))
+    for columns, target, column in (
+        ({"history": wrong}, right, "history"),
+        ({"history": right}, wrong, "target"),
+        ({"history": right}, lambda rows: history[rows], "target"),
+    ):
+        with pytest.raises(DataError, match=f"row 3, column '{column}': not a finite number"):
+            check_inputs(model, Batches(columns, target))
+    with pytest.raises(DataError, match=r"expected float32 of shape \(batch, 3\); received .* \(3, 2\)"):
+        check_inputs(model, Batches({"history": right[:, :2]}, right))
