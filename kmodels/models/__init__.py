@@ -7,6 +7,7 @@ from kmodels.models.ease import ease
 from kmodels.models.embedding import Embedded, embedding_classifier, embedding_regressor
 from kmodels.models.fusion import fusion_classifier
 from kmodels.models.image import image_augmentation, image_input
+from kmodels.models.item_autoencoder import item_autoencoder
 from kmodels.models.matrix_factorization import matrix_factorization
 from kmodels.models.neumf import neumf
 from kmodels.models.resnet import resnet
@@ -22,6 +23,7 @@ __all__ = [
     "fusion_classifier",
     "image_augmentation",
     "image_input",
+    "item_autoencoder",
     "matrix_factorization",
     "mirrored",
     "neumf",

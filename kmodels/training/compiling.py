@@ -63,7 +63,8 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     Args:
         model: The model, changed in place.
         optimizer: A Keras optimiser.
-        loss: A Keras loss, or "log_loss": the cross-entropy of logits with classes, integers from 0. Default "mse".
+        loss: A Keras loss; "log_loss": the cross-entropy of logits with classes, integers from 0; or "multinomial":
+            that of logits with a weight for each class, -Σ weight · log softmax(logits). Default "mse".
         metrics: Keras metrics; "rmse" and "log_loss" are those without penalties. Default ("rmse",).
 
     Example:
@@ -73,6 +74,8 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     chosen = [_METRICS[metric]() if isinstance(metric, str) and metric in _METRICS else metric for metric in metrics]
     if isinstance(loss, str) and loss == "log_loss":
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if isinstance(loss, str) and loss == "multinomial":
+        loss = _multinomial
     backend.allow_compilation(model)
     backend.keep_channels_last()
     backend.fuse_normalization(model)
@@ -104,3 +107,9 @@ def cosine(rate: float, steps: int, *, warm_up: float = 0.0) -> keras.optimizers
     if not warm:
         return keras.optimizers.schedules.CosineDecay(rate, steps)
     return keras.optimizers.schedules.CosineDecay(0.0, steps - warm, warmup_target=rate, warmup_steps=warm)
+
+
+def _multinomial(target: Any, logits: Any) -> Any:
+    """Cross-entropy of a softmax with weights that need not sum to 1: -Σ target · log softmax(logits), of each row."""
+    # Keras's CategoricalCrossentropy has the same value, but on TensorFlow the gradient of weights that sum to 1.
+    return -keras.ops.sum(keras.ops.cast(target, logits.dtype) * keras.ops.log_softmax(logits), axis=-1)

@@ -14,6 +14,7 @@ from kmodels import models, training
 # Models that rank five items, row 0 included.
 RANKERS = {
     "ease": lambda: models.ease(5),
+    "item_autoencoder": lambda: models.item_autoencoder(5, hidden=(3,)),
 }
 # To compile a training takes longest here: of the networks of ratings, the one with most kinds of layers is trained.
 TRAINED = ("enhanced", *RANKERS)

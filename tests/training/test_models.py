@@ -181,6 +181,21 @@ def small_cnn():
     return cnn((12, 12, 1), 3, stages=stages, augmentation=augment(12), dropout=0.1)
 
 
+def test_the_multinomial_loss_has_the_gradient_of_weights_that_do_not_sum_to_one():
+    # On TensorFlow, that of keras.losses.CategoricalCrossentropy is another.
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, use_bias=False)])
+    rng = np.random.default_rng(0)
+    x, target = rng.normal(size=(5, 3)).astype("float32"), rng.integers(0, 3, (5, 4)).astype("float32")
+    kernel = rng.normal(size=(3, 4))
+    model.set_weights([kernel])
+    training.compile_model(model, keras.optimizers.SGD(1.0), loss="multinomial", metrics=())
+    loss = model.train_on_batch(x, target)
+    softmax = np.exp(x @ kernel) / np.exp(x @ kernel).sum(axis=1, keepdims=True)
+    assert float(loss) == pytest.approx(-(target * np.log(softmax)).sum() / 5, rel=1e-5)
+    gradient = x.T @ (target.sum(axis=1, keepdims=True) * softmax - target) / 5
+    np.testing.assert_allclose(kernel - model.get_weights()[0], gradient, atol=1e-5)
+
+
 def test_a_model_in_bfloat16_computes_the_same_but_for_rounding():
     model = small_cnn()
     training.initialize(model, 1)
