@@ -17,7 +17,7 @@ from scipy import sparse
 from kmodels import checks, files
 from kmodels.datasets.ratings import RatingTables
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.features import Feature, Numeric
+from kmodels.features import Categorical, Feature, Numeric
 from kmodels.pipelines._sides import Side
 from kmodels.pipelines.batches import Batches, Lookup
 from kmodels.pipelines.histories import HistoryRows, history_table
@@ -162,6 +162,18 @@ class Ratings:
         }
         features["context_features"] = tuple(Numeric(name, values.shape[1]) for name, values in self.context.items())
         return features
+
+    def item_features(self) -> sparse.csr_array:
+        """The encoded side table of the items as numbers, float32 (n_items, k): one-hot where it has categories."""
+        side = self._sides["item"]
+        rows, blocks = side.rows_of_vocabulary(), [sparse.csr_array((self.n_items, 0), dtype=np.float32)]
+        for name, feature in ((own, feature) for own, feature in self._inputs["item"].values()):
+            values = side.tables[name][rows]
+            if isinstance(feature, Categorical):
+                places, shape = (np.arange(len(rows)), values), (len(rows), feature.size)
+                values = sparse.csr_array((np.ones(len(rows)), places), shape=shape)[:, 1:]  # 0 is the unknown
+            blocks.append(sparse.csr_array(values, dtype=np.float32))
+        return sparse.hstack(blocks, format="csr")
 
     def arrays(self, part: str | None = None) -> dict[str, Any]:
         """Arguments of `evaluation.recommender.evaluate`; of a part, those of `evaluation.recommender.rate`."""

@@ -9,7 +9,14 @@ from kmodels.errors import DataError
 from kmodels.evaluation.item_weights import solve_ease
 
 
-def fit_ease(model: keras.Model, histories: sparse.csr_array, *, l2: float, dropout: float = 0.0) -> keras.Model:
+def fit_ease(
+    model: keras.Model,
+    histories: sparse.csr_array,
+    *,
+    l2: float,
+    dropout: float = 0.0,
+    item_features: sparse.csr_array | None = None,
+) -> keras.Model:
     """Sets the weights of a model of `models.ease` to the best ones, in closed form.
 
     They minimise ‖X - X B‖² + l2 ‖B‖² over all B with a diagonal of 0, X being the histories (EASE). With dropout p
@@ -22,16 +29,19 @@ def fit_ease(model: keras.Model, histories: sparse.csr_array, *, l2: float, drop
             (rating / highest rating)² for each item that a user rated.
         l2: The penalty, above 0. Larger weights in longer histories need a larger one.
         dropout: Share of the entries, from 0 to below 1. Default 0.
+        item_features: Sparse (n_items, k), such as `pipelines.Ratings.item_features`: each feature is one more history,
+            of the items that have it. Larger values make items of like features more alike. Default None.
 
     Returns:
         The model itself, with its new weights.
 
     Raises:
-        DataError: If the histories have another number of items than the model, or a value is not finite.
+        DataError: If histories or features have another number of items than the model, or a value is not finite.
         ConfigurationError: If l2 or dropout is out of range, or there are more than 20,000 items.
 
     Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019; Steck, "Autoencoders that don't
-    overfit towards the Identity", NeurIPS 2020.
+    overfit towards the Identity", NeurIPS 2020; for item features Jeunen, Van Balen & Goethals, "Closed-Form Models for
+    Collaborative Filtering with Side-Information", RecSys 2020.
 
     Example:
         >>> import numpy as np
@@ -47,5 +57,7 @@ def fit_ease(model: keras.Model, histories: sparse.csr_array, *, l2: float, drop
         raise DataError(
             "another number of items than the model's", expected=f"(n_users, {n_items})", received=histories.shape
         )
-    model.get_layer("scores").set_weights([solve_ease(histories, l2, dropout)])
+    if item_features is not None and item_features.shape[0] != n_items:
+        raise DataError("features of another number of items", expected=f"({n_items}, k)", received=item_features.shape)
+    model.get_layer("scores").set_weights([solve_ease(histories, l2, dropout, item_features)])
     return model

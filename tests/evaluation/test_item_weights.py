@@ -48,6 +48,18 @@ def test_with_dropout_they_minimise_the_mean_loss_over_all_masks():
         np.testing.assert_allclose(found[others, item], best, atol=1e-6)
 
 
+def test_item_features_are_histories_without_dropout():
+    histories, features = some_histories(items=6), np.random.default_rng(2).random((6, 2))
+    rows = np.vstack([histories, features.T])
+    penalties = 1.5 + 0.25 * (histories**2).sum(axis=0)  # dropout 0.2: p / (1 - p)
+    found = solve_ease(sparse.csr_array(histories), 1.5, 0.2, sparse.csr_array(features))
+    for item in range(6):
+        others = np.delete(np.arange(6), item)
+        design = np.vstack([rows[:, others], np.diag(np.sqrt(penalties[others]))])
+        best = np.linalg.lstsq(design, np.append(rows[:, item], np.zeros(5)), rcond=None)[0]
+        np.testing.assert_allclose(found[others, item], best, atol=1e-6)
+
+
 def test_an_item_in_no_history_has_no_weights():
     found = solve_ease(sparse.csr_array(some_histories()), l2=2.0, dropout=0.5)
     assert not found[[0, -1]].any()

@@ -87,6 +87,13 @@ def test_features_are_named_by_table_and_column(ratings):
     assert set(ratings.encoders) == {"user_id", "item_id", "users", "items"}
 
 
+def test_item_features_are_the_side_table_by_id(ratings):
+    # Of items 0 (unknown), 1, 2, 3: tags a and b, kinds p and q.
+    expected = [[0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 1, 0], [1, 1, 0, 1]]
+    np.testing.assert_array_equal(ratings.item_features().toarray(), expected)
+    assert Ratings.fit(TABLE, SPLIT).item_features().shape == (4, 0)
+
+
 def test_only_named_columns_are_used_where_some_are_named():
     ratings = fit(user_columns={"years": Number(of="age", log=True)})
     assert ratings.features()["user_features"] == (Numeric("user_numbers", 1),)
