@@ -11,9 +11,10 @@ import pandas as pd
 
 from kmodels.evaluation import baselines, ranking, regression
 
-__all__ = ["evaluate", "rate"]
+__all__ = ["evaluate", "rank", "rate"]
 
 Metrics = dict[str, float]
+Scores = Callable[[npt.NDArray[np.int64]], npt.ArrayLike]
 #: From the users, the ratings, the predictions of some rows and their table of `ranking.rated_ranking` to metrics.
 MoreMetrics = Callable[[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, pd.DataFrame], Metrics]
 
@@ -24,7 +25,7 @@ def evaluate(
     ratings: npt.NDArray[np.float32],
     split: Sequence[npt.NDArray[np.int64]],
     predicted: Mapping[str, npt.ArrayLike],
-    scores: Callable[[npt.NDArray[np.int64]], npt.ArrayLike],
+    scores: Scores,
     *,
     n_users: int,
     n_items: int,
@@ -72,33 +73,71 @@ def evaluate(
     train, validation, test = split
     owners = users if raters is None else raters
     rating_baselines = baselines.fit_rating_baselines(users, items, ratings, split, n_users=n_users, n_items=n_items)
-    seen = np.concatenate([train, validation])
-    # An item without training rows is not in the catalogue, and unknown users share one id.
-    known = test[(items[test] > 0) & (users[test] > 0)]
-    relevant = known[ratings[known] >= ranking.relevant_from(scale)]
-    with_relevant = np.unique(users[relevant])
 
     def of_rows(rows: npt.NDArray[np.int64], values: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
         return rate(owners[rows], ratings[rows], values, scale=scale, more=more)
 
-    def rank(score: Callable[[npt.NDArray[np.int64]], npt.ArrayLike]) -> Metrics:
-        pairs = users[relevant], items[relevant], users[seen], items[seen]
-        return ranking.mean_ranking(ranking.catalogue_ranking(score, with_relevant, *pairs, n_items))
+    def ranked(score: Scores) -> Metrics:
+        return ranking.mean_ranking(rank(users, items, ratings, split, score, n_items=n_items, scale=scale))
 
     of_test, of_model = of_rows(test, predicted["test"])
     per_user = {"model": of_model}
     counts = np.bincount(items[train], minlength=n_items)
-    of_baselines = {"popularity": rank(lambda ids: np.broadcast_to(counts, (len(ids), n_items)))}
+    of_baselines = {"popularity": ranked(lambda ids: np.broadcast_to(counts, (len(ids), n_items)))}
     for name, baseline in rating_baselines.items():
         of_baselines[name], per_user[name] = of_rows(test, baseline.predict(users[test], items[test]))
         if name != "global_mean":
-            of_baselines[name] |= rank(baseline.scores)
+            of_baselines[name] |= ranked(baseline.scores)
     results = {
-        "test": of_test | rank(scores),
+        "test": of_test | ranked(scores),
         "validation": of_rows(validation, predicted["validation"])[0],
         "baselines": of_baselines,
     }
     return results, per_user
+
+
+def rank(
+    users: npt.NDArray[np.int32],
+    items: npt.NDArray[np.int32],
+    ratings: npt.NDArray[np.float32],
+    split: Sequence[npt.NDArray[np.int64]],
+    scores: Scores,
+    *,
+    n_items: int,
+    scale: tuple[float, float] = (1.0, 5.0),
+    part: str = "test",
+) -> pd.DataFrame:
+    """Ranks the whole catalogue for the users who liked an item of a part of the split.
+
+    Users and items without training rows are left out; rows of the parts before are no candidates.
+
+    Args:
+        users: (rows,) user ids, 0 for the unknown.
+        items: (rows,) item ids, 0 for the unknown.
+        ratings: (rows,) in any unit.
+        split: Positions of the training, validation and test rows.
+        scores: User ids (n,) -> scores (n, n_items), higher ranks first.
+        n_items: Rows of the items' table, row 0 included.
+        scale: Lowest and highest possible rating, see `rate`. Default (1.0, 5.0).
+        part: "test", or "validation", where only training rows come before. Default "test".
+
+    Returns:
+        The table of `ranking.catalogue_ranking`.
+
+    Example:
+        >>> users, items = np.repeat([1, 2], 3), np.tile([1, 2, 3], 2)
+        >>> ratings, split = np.full(6, 5.0), (np.array([0, 3]), np.array([1, 4]), np.array([2, 5]))
+        >>> table = rank(users, items, ratings, split, lambda ids: np.zeros((len(ids), 4)), n_items=4)
+        >>> table["n_items"].tolist(), table["catalogue_ndcg_at_10"].tolist()
+        ([1, 1], [1.0, 1.0])
+    """
+    train, validation, test = split
+    rows, seen = (test, np.concatenate([train, validation])) if part == "test" else (validation, train)
+    # An item without training rows is not in the catalogue, and unknown users share one id.
+    known = rows[(items[rows] > 0) & (users[rows] > 0)]
+    relevant = known[ratings[known] >= ranking.relevant_from(scale)]
+    pairs = users[relevant], items[relevant], users[seen], items[seen]
+    return ranking.catalogue_ranking(scores, np.unique(users[relevant]), *pairs, n_items)
 
 
 def rate(

@@ -76,9 +76,11 @@ def test_the_mean_baseline_is_the_training_mean(data):
     assert results["baselines"]["biases"]["rmse"] < expected
 
 
-def slow_catalogue_ndcg(data, table):
-    """Each user's liked test items among all that it has not rated, one item after the other."""
+def slow_catalogue_ndcg(data, table, part="test"):
+    """Each user's liked items of a part among all that it has not rated before, one item after the other."""
     users, items, ratings, (train, validation, test) = data
+    if part == "validation":
+        validation, test = [], validation
     known = set(items[train].tolist())
     values = []
     for user in sorted(set(users[test].tolist())):
@@ -96,6 +98,14 @@ def test_the_catalogue_is_ranked_as_a_slow_loop_with_scikit_learn_ranks_it(data)
     table = np.random.default_rng(3).normal(size=(N_USERS, N_ITEMS))
     results, _, _ = evaluate(data, scores=lambda ids: table[ids])
     assert results["test"]["catalogue_ndcg_at_10"] == pytest.approx(slow_catalogue_ndcg(data, table), rel=1e-9)
+
+
+def test_validation_rows_are_ranked_without_a_look_at_the_test(data):
+    users, items, ratings, split = data
+    table = np.random.default_rng(5).normal(size=(N_USERS, N_ITEMS))
+    found = recommender.rank(users, items, ratings, split, lambda ids: table[ids], n_items=N_ITEMS, part="validation")
+    expected = slow_catalogue_ndcg(data, table, "validation")
+    assert found["catalogue_ndcg_at_10"].mean() == pytest.approx(expected, rel=1e-9)
 
 
 def test_only_users_with_a_liked_test_item_are_scored(data):
