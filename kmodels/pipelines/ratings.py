@@ -170,8 +170,8 @@ class Ratings:
         for name, feature in ((own, feature) for own, feature in self._inputs["item"].values()):
             values = side.tables[name][rows]
             if isinstance(feature, Categorical):
-                places, shape = (np.arange(len(rows)), values), (len(rows), feature.size)
-                values = sparse.csr_array((np.ones(len(rows)), places), shape=shape)[:, 1:]  # 0 is the unknown
+                cells, shape = (np.arange(len(rows)), values), (len(rows), feature.size)
+                values = sparse.csr_array((np.ones(len(rows)), cells), shape=shape)[:, 1:]  # 0 is the unknown
             blocks.append(sparse.csr_array(values, dtype=np.float32))
         return sparse.hstack(blocks, format="csr")
 
