@@ -54,7 +54,7 @@ def make_movielens(folder: Path, with_floors: bool) -> None:
         found = {name: round(value, 4) for name, value in planted_ratings.floors(world).items()}
         (folder / "floors.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         for name, value in found.items():
-            print(f"{name:15} RMSE {value:.4f}")
+            print(f"{name:18} {'NDCG@10' if name.endswith('ranking') else 'RMSE'} {value:.4f}")
 
 
 def make_purchases(folder: Path, with_floors: bool) -> None:

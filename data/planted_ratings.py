@@ -1,8 +1,10 @@
 """A synthetic MovieLens whose ratings have a known structure, and what that structure makes possible.
 
-A rating is ``mu + b_user + b_film + age[user] + sum of taste[gender, genre] + p_user · q_film + sigma ·
-eps``, with eps standard normal, rounded to whole stars from 1 to 5. Everything but sigma is drawn from the
-normal distributions whose standard deviations stand below. People, films and titles are invented.
+A rating is ``mu + b_user + b_film + age[user] + liking + sigma · eps``, with eps standard normal, rounded to
+whole stars from 1 to 5, and ``liking = sum of taste[gender, genre] + p_user · q_film``. Everything but sigma is
+drawn from the normal distributions whose standard deviations stand below. Whom a film draws depends on the same
+liking: a user picks films one after the other, each with a chance proportional to ``popularity · exp(CHOICE ·
+liking / its standard deviation)``. People, films and titles are invented.
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from kmodels.datasets.simulated import draw_coefficients, draw_side
+from kmodels.evaluation import ranking
+from kmodels.preprocessing import splits
 
-N_USERS, N_FILMS, RANK = 600, 360, 3
-MU, SIGMA = 3.45, 0.60
-SD_USER, SD_FILM, SD_AGE, SD_TASTE, SD_FACTOR = 0.30, 0.45, 0.12, 0.20, 0.70
+N_USERS, N_FILMS, RANK = 600, 360, 2
+MU, SIGMA = 3.05, 0.60
+SD_USER, SD_FILM, SD_AGE, SD_TASTE, SD_FACTOR = 0.30, 0.45, 0.12, 0.20, 1.00
+CHOICE = 1.5  # how strongly liking decides who watches what; 0: popularity alone
 
 GENRES = (
     "Action",
@@ -62,7 +67,8 @@ class Planted:
     Args:
         user: Shape (ratings,), 0-based position of the user, ascending.
         film: Shape (ratings,), 0-based position of the film.
-        mean: Shape (ratings,), the rating before noise and rounding.
+        means: Shape (users, films), every pair's rating before noise and rounding.
+        log_weights: Shape (users, films), the logarithm of what the chance that a user picks a film is proportional to.
         stars: Shape (ratings,), whole stars from 1 to 5.
         timestamp: Shape (ratings,), seconds since 1970.
         gender: Shape (users,), 0 woman, 1 man.
@@ -76,7 +82,8 @@ class Planted:
 
     user: np.ndarray
     film: np.ndarray
-    mean: np.ndarray
+    means: np.ndarray
+    log_weights: np.ndarray
     stars: np.ndarray
     timestamp: np.ndarray
     gender: np.ndarray
@@ -87,6 +94,11 @@ class Planted:
     titles: list[str]
     zip_codes: list[str]
 
+    @property
+    def mean(self) -> np.ndarray:
+        """Shape (ratings,), each rating before noise and rounding."""
+        return self.means[self.user, self.film]
+
 
 def plant(seed: int) -> Planted:
     """Draws the whole world from one seed."""
@@ -96,7 +108,6 @@ def plant(seed: int) -> Planted:
     occupation = np.where(age == 0, 10, rng.integers(0, 21, N_USERS))  # under 18: K-12 student
     genres = _draw_genres(rng)
     film_id = np.sort(rng.choice(np.arange(1, N_FILMS * 5 // 4), N_FILMS, replace=False))
-    user, film = _draw_pairs(rng)
 
     b_user = rng.normal(0, SD_USER, N_USERS) + rng.normal(0, SD_AGE, len(AGES))[age]
     b_film = rng.normal(0, SD_FILM, N_FILMS)
@@ -105,18 +116,18 @@ def plant(seed: int) -> Planted:
     scale = (SD_FACTOR**2 / RANK) ** 0.25
     p = rng.normal(0, scale, (N_USERS, RANK))
     q = rng.normal(0, scale, (N_FILMS, RANK))
-    mean = (
-        MU
-        + b_user[user]
-        + b_film[film]
-        + (taste[gender[user]] * genres[film]).sum(axis=1)
-        + (p[user] * q[film]).sum(axis=1)
-    )
-    stars = np.clip(np.rint(mean + rng.normal(0, SIGMA, len(mean))), 1, 5).astype(np.int64)
+    liking = taste[gender] @ genres.T + p @ q.T
+    means = MU + b_user[:, None] + b_film + liking
+    popularity = rng.permutation((np.arange(N_FILMS) + 8.0) ** -1.5)
+    log_weights = np.log(popularity) + CHOICE * liking / liking.std()
+    user, film = _draw_pairs(rng, log_weights)
+    noise = SIGMA * rng.standard_normal(len(user))
+    stars = np.clip(np.rint(means[user, film] + noise), 1, 5).astype(np.int64)
     return Planted(
         user=user,
         film=film,
-        mean=mean,
+        means=means,
+        log_weights=log_weights,
         stars=stars,
         timestamp=_draw_times(rng, user),
         gender=gender,
@@ -137,15 +148,15 @@ def _draw_genres(rng: np.random.Generator) -> np.ndarray:
     return rank < count[:, None]
 
 
-def _draw_pairs(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draws who rated what: 20 ratings or more per user, both sides heavy-tailed, no pair twice."""
+def _draw_pairs(rng: np.random.Generator, log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Draws who rated what, in random order: 20 ratings or more per user, both sides heavy-tailed, no pair twice."""
     activity = np.clip(20 + rng.lognormal(3.75, 0.95, N_USERS), 20, N_FILMS * 3 // 4).astype(np.int64)
-    popularity = rng.permutation((np.arange(N_FILMS) + 12.0) ** -1.25)
     # The first n of a ranking by log weight + Gumbel noise are n draws without replacement.
-    ranking = np.argsort(-(np.log(popularity) + rng.gumbel(size=(N_USERS, N_FILMS))), axis=1)
-    chosen = np.arange(N_FILMS) < activity[:, None]
-    user, _ = np.nonzero(chosen)
-    return user, ranking[chosen]
+    films = np.argsort(-(log_weights + rng.gumbel(size=log_weights.shape)), axis=1)
+    user, place = np.nonzero(np.arange(N_FILMS) < activity[:, None])
+    # Best liked first would be an effect of time.
+    order = np.lexsort((rng.random(len(user)), user))
+    return user, films[user, place][order]
 
 
 def _draw_times(rng: np.random.Generator, user: np.ndarray) -> np.ndarray:
@@ -194,7 +205,7 @@ def random_split(user: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 def floors(world: Planted, *, seed: int = 0, sweeps: int = 400) -> dict[str, float]:
-    """Computes what is reachable on this world, each as an RMSE in stars.
+    """Computes what is reachable on this world: RMSEs in stars, and the figures of `ranking_limits`.
 
     Args:
         world: What `plant` drew.
@@ -204,10 +215,11 @@ def floors(world: Planted, *, seed: int = 0, sweeps: int = 400) -> dict[str, flo
     Returns:
         - `oracle`: the generating model itself, which predicts the expectation of the rounded rating; by
           enumeration over all ratings. `oracle_on_test`: the same over the test rows.
-        - `learnable`: the posterior mean given the training rows and the true standard deviations. On average
-          over such worlds, no estimator does better.
+        - `learnable`: the posterior mean given the training rows' stars and the true standard deviations. The sampler
+          takes the pairs as given: that whoever watches a film probably likes such films, it does not use.
         - `bias`: global mean plus user and film biases, ridge with the true standard deviations.
         - `constant`: the mean of the training ratings.
+        - The figures of `ranking_limits`, on a split of its own.
     """
     train = random_split(world.user, 0.7, seed)
     test = ~train
@@ -223,7 +235,63 @@ def floors(world: Planted, *, seed: int = 0, sweeps: int = 400) -> dict[str, flo
         "learnable": rmse(_posterior_mean(world, train, seed, sweeps)),
         "bias": rmse(_bias_baseline(world, train)),
         "constant": rmse(world.stars[train].mean()),
+    } | ranking_limits(world, seed=seed)
+
+
+def ranking_limits(world: Planted, *, seed: int = 0) -> dict[str, float]:
+    """Computes NDCG@10 over the full catalogue on the random split of `recipes/movielens.py`.
+
+    70 % of each user's ratings train and 15 % validate. The candidates are the films without these, relevant the test
+    rows of 4 stars or more.
+
+    Args:
+        world: What `plant` drew.
+        seed: Of the split.
+
+    Returns:
+        - `oracle_ranking`: the generating model, which ranks by `chance_to_be_liked`.
+        - `popularity_ranking`: the number of training ratings.
+        - `chance_ranking`: no order at all.
+    """
+    train, validation, test = splits.random_per_user(world.user + 1, world.film_id[world.film], seed=seed)
+    liked, seen = test[world.stars[test] >= 4], np.concatenate([train, validation])
+    popularity = np.bincount(world.film[train], minlength=N_FILMS)
+    scores = {
+        "oracle_ranking": chance_to_be_liked(world),
+        "popularity_ranking": np.tile(popularity, (N_USERS, 1)),
+        "chance_ranking": np.zeros((N_USERS, N_FILMS)),
     }
+    users = np.unique(world.user[liked])
+    pairs = (world.user[liked], world.film[liked] + 1, world.user[seen], world.film[seen] + 1, N_FILMS + 1)
+    return {
+        name: ranking.mean_ranking(
+            # Item 0 is the unknown one.
+            ranking.catalogue_ranking(lambda ids, table=table: np.pad(table[ids], ((0, 0), (1, 0))), users, *pairs)
+        )["catalogue_ndcg_at_10"]
+        for name, table in scores.items()
+    }
+
+
+def chance_to_be_liked(world: Planted, share: float = 0.15) -> np.ndarray:
+    """Chance that a user's test has a film with 4 stars or more, given that the user's other rows do not have it.
+
+    In the clock of `_draw_pairs`, where a film of weight w comes up after an exponential time of mean 1 / w, a user
+    has rated a film by the time t with chance 1 - exp(-w t), independently of the others; t is where these chances add
+    up to the number of the user's ratings. Of these a `share` is in the test.
+
+    Returns:
+        Shape (users, films).
+    """
+    activity = np.bincount(world.user)
+    weights = np.exp(world.log_weights)
+    low, high = np.full((2, N_USERS), [[-20.0], [40.0]])  # log t
+    for _ in range(60):
+        middle = (low + high) / 2
+        rated = -np.expm1(-weights * np.exp(middle)[:, None])
+        enough = rated.sum(axis=1) >= activity
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    in_test = share * rated / (1 - (1 - share) * rated)
+    return in_test * ndtr((world.means - 3.5) / SIGMA)
 
 
 def _bias_baseline(world: Planted, train: np.ndarray) -> np.ndarray:

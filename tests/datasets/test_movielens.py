@@ -155,7 +155,7 @@ def test_names_of_the_readmes():
 def test_load_the_sample():
     data = movielens.load("sample")
     assert (data.name, data.format) == ("sample", "ml-1m")
-    assert (len(data.ratings), len(data.users), len(data.items)) == (50_807, 600, 360)
+    assert (len(data.ratings), len(data.users), len(data.items)) == (50_676, 600, 360)
     assert set(data.users["age"]) == {1, 18, 25, 35, 45, 50, 56}
 
 

@@ -75,7 +75,7 @@ def test_metrics_keep_the_contract(metrics, finished, backend_name):
     assert metrics["backend"] == backend_name
     assert metrics["seed"] == 0
     assert metrics["data"]["source"] == "sample"
-    assert metrics["data"]["rows"] == 50_807
+    assert metrics["data"]["rows"] == 50_676
     assert len(metrics["data"]["sha256"]) == 64
     assert metrics["model"]["name"]
     assert metrics["model"]["parameters"] > 10_000
@@ -105,6 +105,12 @@ def test_the_model_explains_what_can_be_explained(metrics):
     assert metrics["baselines"]["biases"]["rmse"] == pytest.approx(FLOORS["bias"], abs=0.03)
     assert metrics["test"]["rmse"] ** 2 - floor <= bias / 3
     assert metrics["test"]["rmse"] > FLOORS["oracle"]  # nothing can be better, or the test rows were seen
+
+
+def test_popularity_ranks_as_the_sample_states(metrics):
+    """The same split, candidates and liked items as those of `floors.json`."""
+    found = metrics["baselines"]["popularity"]["catalogue_ndcg_at_10"]
+    assert found == pytest.approx(FLOORS["popularity_ranking"], abs=1e-4)
 
 
 def test_the_model_beats_every_baseline(metrics):
@@ -190,7 +196,7 @@ BAD = {
     "rating is text": (rating(2, b"good"), "ratings.dat, line 3, column 'rating'"),
     "rating too high": (rating(2, b"6"), "ratings.dat, line 3, column 'rating'"),
     "rating is nan": (rating(2, b"nan"), "ratings.dat, line 3, column 'rating'"),
-    "duplicate pair": (append("ratings.dat", RATING), "ratings.dat, line 50808"),
+    "duplicate pair": (append("ratings.dat", RATING), "ratings.dat, line 50677"),
     "user absent": (rating(0, b"99999"), "99999"),
     "film absent": (rating(1, b"99999"), "99999"),
     "unknown genre": (edit("movies.dat", first("movies.dat"), b"900000::X (1999)::Opera\n"), "Opera"),
