@@ -139,7 +139,7 @@ def filter_ratings(data: RatingTables, min_ratings: int = 5, *, given: str | Non
     Example:
         >>> from kmodels.datasets import movielens
         >>> len(filter_ratings(movielens.load("sample"), min_ratings=50).users)
-        374
+        380
     """
     if min_ratings < 1:
         raise ConfigurationError(f"min_ratings must be 1 or more; received {min_ratings}")
