@@ -36,8 +36,8 @@ BATCH_ROWS = 2**14
 LONGEST_RECORD = 2**24
 
 _SEPARATORS = (",", ";", "\t")
-# Lengths that are tried for a value of JSON.
-_VALUE_LENGTHS = (2**12, 2**16, 2**20, LONGEST_RECORD)
+# Characters of JSON that values are parsed from, and that are tried for one.
+_PART_LENGTHS = (2**20, LONGEST_RECORD)
 _SPACE = re.compile(r"[ \t\n\r]*")
 # pandas' C engine takes separators of one byte only. This one is a control character made for the purpose.
 _UNIT_SEPARATOR = b"\x1f"
@@ -315,11 +315,11 @@ class _Number(str):
 
 def _json_rows(text: str) -> Iterator[Any]:
     """The elements of a list, the values of lines or the rows of an object of columns, parsed one after the other."""
-    at = _after_space(text, 0)
+    document, at = _Document(text), _after_space(text, 0)
     if text[at] == "[":
-        yield from _elements(text, at)
+        yield from _elements(document, at)
         return
-    value, end = _parse_json(text, at)
+    value, end = document.parse(at)
     is_alone = _after_space(text, end) == len(text)
     if is_alone and isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
         if len({len(column) for column in value.values()}) > 1:
@@ -331,16 +331,16 @@ def _json_rows(text: str) -> Iterator[Any]:
         if "\n" in text[at:end] or "\n" not in text[end:start]:
             raise json.JSONDecodeError("Extra data", text, start)
         at = start
-        value, end = _parse_json(text, at)
+        value, end = document.parse(at)
         yield value
 
 
-def _elements(text: str, at: int) -> Iterator[Any]:
-    """The elements of the list that begins at a place of a text and ends with it."""
-    at = _after_space(text, at + 1)
+def _elements(document: _Document, at: int) -> Iterator[Any]:
+    """The elements of the list that begins at a place of a document and ends with it."""
+    text, at = document.text, _after_space(document.text, at + 1)
     more = text[at : at + 1] != "]"
     while more:
-        value, end = _parse_json(text, at)
+        value, end = document.parse(at)
         yield value
         at = _after_space(text, end)
         more = text[at : at + 1] == ","
@@ -355,24 +355,33 @@ def _after_space(text: str, at: int) -> int:
     return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # which also matches nothing
 
 
-def _parse_json(text: str, at: int) -> tuple[Any, int]:
-    """The value at a place of a text, its numbers as they are written, and its end; a ValueError says what is wrong."""
-    # Values are parsed from copies, so that one that never ends is given up before it fills the memory.
-    for length in _VALUE_LENGTHS:
-        try:
-            value, size = _DECODER.raw_decode(part := text[at : at + length])
-            if "\\u" in part:
-                json.dumps(value, ensure_ascii=False).encode()
-        except RecursionError:
-            raise ValueError("too many brackets in one another") from None
-        except UnicodeEncodeError:
-            raise ValueError("half of a surrogate pair") from None
-        except json.JSONDecodeError as error:
-            if at + length >= len(text):
-                raise json.JSONDecodeError(error.msg, text, at + error.pos) from None
-        else:
-            return value, at + size
-    raise ValueError(f"a value of more than {length} characters; expected one record a line, or a list of them")
+class _Document:
+    """Values of a JSON text, parsed from copies of parts of it: one without end is given up before memory is full."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.part, self.start, self.has_escapes = text, "", 0, False
+
+    def parse(self, at: int) -> tuple[Any, int]:
+        """The value at a place, its numbers as they are written, and its end; a ValueError says what is wrong."""
+        for length in (0, *_PART_LENGTHS):
+            if length:
+                self.part, self.start = self.text[at : at + length], at
+                self.has_escapes = "\\u" in self.part
+            try:
+                value, end = _DECODER.raw_decode(self.part, at - self.start)
+                if self.has_escapes:
+                    json.dumps(value, ensure_ascii=False).encode()
+            except RecursionError:
+                raise ValueError("too many brackets in one another") from None
+            except UnicodeEncodeError:
+                raise ValueError("half of a surrogate pair") from None
+            except json.JSONDecodeError as error:
+                is_cut = error.pos > len(self.part) - 16 or error.msg.startswith("Unterminated string")
+                if not is_cut or (length and at + length >= len(self.text)):
+                    raise json.JSONDecodeError(error.msg, self.text, self.start + error.pos) from None
+            else:
+                return value, self.start + end
+        raise ValueError(f"a value of more than {length} characters; expected one record a line, or a list of them")
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -369,9 +369,9 @@ def test_json_that_cannot_be_read_is_refused(write, text, message):
 
 
 @pytest.mark.parametrize("form", ["list", "indented list", "lines", "columns", "indented columns", "one record"])
-@pytest.mark.parametrize("lengths", [(1, 2, 2**10), (2**24,)])
+@pytest.mark.parametrize("lengths", [(1, 2, 2**10), (200, 2**10), (2**24,)])
 def test_json_is_the_same_table_in_each_form(write, monkeypatch, form, lengths):
-    monkeypatch.setattr(readers, "_VALUE_LENGTHS", lengths)
+    monkeypatch.setattr(readers, "_PART_LENGTHS", lengths)
     monkeypatch.setattr(readers, "BATCH_ROWS", 2)
     records = [
         {"id": f'{i} é "}}],[{{', "paid": i / 7, "more": [{"x": [i]}, {}]} for i in range(1 if "one" in form else 5)
@@ -390,8 +390,17 @@ def test_json_is_the_same_table_in_each_form(write, monkeypatch, form, lengths):
     assert [line for chunk in found for line in chunk.index] == list(range(1, len(records) + 1))
 
 
+def test_what_is_wrong_in_json_is_said_of_a_long_file_too(write, monkeypatch):
+    monkeypatch.setattr(readers, "_PART_LENGTHS", (2**6, 2**8))
+    records = ['{"id": "a", "paid": 1}'] * 100
+    for number in (0, 5, 99):
+        damaged = [*records[:number], '{"id": "a" "paid": 1, "more": "some words"}', *records[number:]]
+        with pytest.raises(DataError, match=rf"line {number + 1}: not JSON .Expecting ',' delimiter"):
+            open_table(write("[" + ",\n".join(damaged) + "]", "table.json"))
+
+
 def test_a_value_of_json_without_end_is_refused(write, monkeypatch):
-    monkeypatch.setattr(readers, "_VALUE_LENGTHS", (2**4, 2**6))
+    monkeypatch.setattr(readers, "_PART_LENGTHS", (2**4, 2**6))
     for text in ('[{"id": "a", "more": [' + "[]," * 2**6, '{"id": [' + "1," * 2**6, '{"id": "' + "a" * 2**6 + '"}'):
         with pytest.raises(DataError, match="a value of more than 64 characters"):
             open_table(write(text, "table.json"))
