@@ -81,19 +81,6 @@ def costs_of(model: VariantRecord) -> dict[str, float]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def figures(record: RunRecord, metrics: Sequence[str], limits: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """The test figures of models, baselines and limits, those of unseen ids, and the models' costs, for a terminal."""
-    prices = {
-        name: {cost_label(cost): each for cost, each in model.cost.items()} for name, model in record.models.items()
-    }
-    rows = {name: {**model.test, **prices[name]} for name, model in record.models.items()}
-    unseen = {f"{name}, unseen ids": values for name, values in record.more.get("unseen_ids", {}).items()}
-    table = pd.DataFrame.from_dict({**rows, **record.baselines, **limits, **unseen}, orient="index")
-    labels = dict.fromkeys(label for each in prices.values() for label in each)
-    table = table.reindex(columns=[*metrics, *labels]).astype(float)
-    return table.dropna(axis="columns", how="all").dropna(axis="index", how="all")
-
-
 def by_part(
     parts: Mapping[str, Mapping[str, Mapping[str, Any]]], metrics: Sequence[str], unit: str = ""
 ) -> pd.DataFrame:

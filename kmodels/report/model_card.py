@@ -25,8 +25,7 @@ from kmodels.errors import printable
 from kmodels.files import write_atomically
 from kmodels.report.metrics import number
 from kmodels.report.page import flatten, render
-from kmodels.report.record import RunRecord
-from kmodels.report.run_folder import read_config
+from kmodels.report.record import RunRecord, read_config
 
 __all__ = ["write_model_card"]
 

@@ -35,8 +35,7 @@ from kmodels.errors import ConfigurationError
 from kmodels.files import write_atomically
 from kmodels.report.comparisons import Table, contests, costs, unseen_ids
 from kmodels.report.metrics import CATALOGUE, CATALOGUE_MEANING, best, by_group, describe, number
-from kmodels.report.record import RunRecord, plain
-from kmodels.report.run_folder import read_config
+from kmodels.report.record import RunRecord, plain, read_config
 from kmodels.report.style import png
 
 __all__ = ["HEADLINE", "write_page"]
@@ -147,13 +146,6 @@ def render(
         return environment.get_template(template.name).render(names).lstrip()
     except TemplateError as error:
         raise ConfigurationError(f"the template {template}: {type(error).__name__}: {error}") from error
-
-
-def layers_of(model: Any) -> str:
-    """The table of a Keras model's layers as `summary` prints it, 100 letters wide."""
-    lines: list[str] = []
-    model.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
-    return "\n".join(lines)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from kmodels.errors import DataError
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.files import read_json
 
-METRICS = "metrics.json"
+CONFIG, METRICS = "config.json", "metrics.json"
 _FACTS = ("source", "rows", "sha256")  # of the data
 Metrics = Mapping[str, float | None]
 
@@ -212,3 +213,14 @@ def plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     raise DataError(f"{where} cannot be written as JSON", expected="a number, text, list or mapping", received=value)
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The settings of the run in a folder, in JSON's types."""
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise ConfigurationError(f"{folder} holds no run: there is no {CONFIG} in it")
+    settings = read_json(path)
+    if not isinstance(settings, dict):
+        raise DataError("no settings", file=path, expected="a JSON object", received=type(settings).__name__)
+    return settings

@@ -82,11 +82,6 @@ def metric_label(name: str) -> str:
     return f"{label}, validation" if name.startswith("validation_") else label
 
 
-def constant_prediction(name: str, label: str, share: float) -> str:
-    """Warn of a classifier that predicts one class for nearly every row; `share` is from 0 to 1."""
-    return f"{name} predicts {label!r} for {100 * share:.1f} % of the rows: its prediction is constant."
-
-
 def _tolerance(found: Choice) -> str:
     source = "the tolerance set beforehand"
     if found.rows is not None:

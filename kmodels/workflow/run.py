@@ -21,12 +21,14 @@ from kmodels.files import read_json, write_atomically, write_json
 from kmodels.pipelines import Batches
 from kmodels.preprocessing.encoders import Encoder, save_encoders
 from kmodels.preprocessing.splits import Split
-from kmodels.report import comparisons, run_folder, searches
+from kmodels.report import searches
 from kmodels.report.figures.sets import comparison_figures
+from kmodels.report.metrics import cost_label
 from kmodels.report.model_card import write_model_card
 from kmodels.report.page import HEADLINE, write_page
 from kmodels.report.record import METRICS, Metrics, RunRecord, Timing, VariantRecord
 from kmodels.training.weights import CompiledModels
+from kmodels.workflow import run_folder
 from kmodels.workflow.variants import Fitted
 
 Settings = dict[str, Any]
@@ -90,7 +92,7 @@ class Run:
             ignore: Flags of the recipe's own that change nothing that is fitted. Default ().
 
         Raises:
-            ConfigurationError: As `report.run_folder.open_run`.
+            ConfigurationError: As `run_folder.open_run`.
             DataError: If the floors are no numbers.
         """
         config = cli.settings(self.args, without=ignore)
@@ -367,7 +369,7 @@ class Run:
         write_model_card(self.folder, card, record, inputs=inputs, **context)
         rows = record.data.get("split", {}).get("test")
         cli.show(f"\nTest figures{'' if rows is None else f', {rows:,} rows'}:")
-        table = comparisons.figures(record, headline, found) if table is None else table
+        table = _figures(record, headline, found) if table is None else table
         cli.show(table.to_string(float_format="{:,.4g}".format, na_rep="-"))
         warnings = [f"warning: {printable(text)}" for text in record.all_warnings if text not in self.warnings]
         for line in filter(None, (record.choice, *lines, *warnings, f"Report: {self.folder / 'report.html'}")):
@@ -379,3 +381,16 @@ class Run:
         from kmodels import tuning  # needs KerasTuner, an extra
 
         return tuning.workers.role() == "worker"
+
+
+def _figures(record: RunRecord, metrics: Sequence[str], limits: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """The test figures of models, baselines and limits, those of unseen ids, and the models' costs."""
+    prices = {
+        name: {cost_label(cost): each for cost, each in model.cost.items()} for name, model in record.models.items()
+    }
+    rows = {name: {**model.test, **prices[name]} for name, model in record.models.items()}
+    unseen = {f"{name}, unseen ids": values for name, values in record.more.get("unseen_ids", {}).items()}
+    table = pd.DataFrame.from_dict({**rows, **record.baselines, **limits, **unseen}, orient="index")
+    labels = dict.fromkeys(label for each in prices.values() for label in each)
+    table = table.reindex(columns=[*metrics, *labels]).astype(float)
+    return table.dropna(axis="columns", how="all").dropna(axis="index", how="all")

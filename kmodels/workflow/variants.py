@@ -13,7 +13,6 @@ import pandas as pd
 from kmodels.evaluation import classification, selection
 from kmodels.report import comparisons, sentences
 from kmodels.report.metrics import describe
-from kmodels.report.page import layers_of
 from kmodels.report.record import VariantRecord
 from kmodels.serving.latency import latency_ms
 
@@ -38,8 +37,12 @@ class Fitted:
 
     @property
     def layers(self) -> str:
-        """The table of its layers; what is no Keras model is text that stands for it."""
-        return self.model if isinstance(self.model, str) else layers_of(self.model)
+        """The table of its layers, 100 letters wide; what is no Keras model is text that stands for it."""
+        if isinstance(self.model, str):
+            return self.model
+        lines: list[str] = []
+        self.model.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
+        return "\n".join(lines)
 
 
 def costs(fitted: Fitted, example: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -88,6 +91,7 @@ def constant_prediction(name: str, share: np.ndarray, labels: Sequence[str]) -> 
     """One sentence for `warnings` of a classifier that predicts one class for 99 % of the rows or more, else none."""
     predicted = share.argmax(axis=1)
     only = classification.collapsed(predicted, 0.99)
-    return (
-        [] if only is None else [sentences.constant_prediction(name, labels[only], float(np.mean(predicted == only)))]
-    )
+    if only is None:
+        return []
+    rows = 100 * np.mean(predicted == only)
+    return [f"{name} predicts {labels[only]!r} for {rows:.1f} % of the rows: its prediction is constant."]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodels.report import run_folder
+from kmodels.workflow import run_folder
 
 
 @pytest.fixture(scope="session")

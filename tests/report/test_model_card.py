@@ -6,7 +6,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from kmodels.errors import ConfigurationError, printable
-from kmodels.report import model_card, run_folder
+from kmodels.files import write_json
+from kmodels.report import model_card
 from kmodels.report.record import RunRecord, Timing, VariantRecord
 
 TIMING = Timing(0.5, 1.25, 83.2, 3, 2.0, 2)
@@ -35,7 +36,8 @@ INPUTS = {"user": ((None,), "int32"), "tags": ((None, 18), "float32")}
 def write(tmp_path):
     settings = {"learning_rate": 0.001, "note": "a|b\n<script>", "optimizer": {"name": "adam"}, "bag": None}
     folder = tmp_path / "run"
-    run_folder.open_run(folder, settings, resume=False)
+    folder.mkdir()
+    write_json(folder / "config.json", settings)
     (tmp_path / "card.md.j2").write_text(TEMPLATE)
 
     def written(record, words="people"):
@@ -131,7 +133,8 @@ def test_of_variants_the_card_is_the_best_one_s_and_lists_all(write):
 
 def test_a_card_without_its_words_is_an_error(tmp_path):
     folder = tmp_path / "run"
-    run_folder.open_run(folder, {}, resume=False)
+    folder.mkdir()
+    write_json(folder / "config.json", {})
     with pytest.raises(ConfigurationError, match=r"absent\.j2"):
         model_card.write_model_card(folder, tmp_path / "absent.j2", RECORD, inputs={})
 

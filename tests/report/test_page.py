@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.report import page, run_folder
+from kmodels.files import write_json
+from kmodels.report import page
 from kmodels.report.metrics import METRICS, Metric
 from kmodels.report.record import RunRecord, Timing, VariantRecord
 
@@ -79,7 +80,8 @@ TEMPLATE = """{% extends "report.html.j2" %}
 @pytest.fixture
 def write(tmp_path):
     folder = tmp_path / "run"
-    run_folder.open_run(folder, SETTINGS, resume=False)
+    (folder / "plots").mkdir(parents=True)
+    write_json(folder / "config.json", SETTINGS)
 
     def written(record, template='{% extends "report.html.j2" %}', **options):
         (tmp_path / "page.html.j2").write_text(template)

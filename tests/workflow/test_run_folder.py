@@ -166,8 +166,7 @@ def test_a_link_or_a_mount_point_is_no_folder_for_a_run(tmp_path, monkeypatch):
         run_folder.open_run(tmp_path / "mounted", CONFIG, resume=False)
 
 
-@pytest.mark.parametrize("resume", [False, True])
-def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path, resume):
+def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path):
     run_folder.open_run(tmp_path / "run", {"seed": 1}, resume=False)
     code = """
 import sys
@@ -179,10 +178,12 @@ input()
     command = [sys.executable, "-c", code, str(tmp_path / "other")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "open\n"
-        with pytest.raises(ConfigurationError, match="another run that has not ended"):
-            run_folder.open_run(tmp_path / "other", {"seed": 2}, resume=resume)
+        for resume in (False, True):
+            with pytest.raises(ConfigurationError, match="another run that has not ended"):
+                run_folder.open_run(tmp_path / "other", {"seed": 2}, resume=resume)
         process.kill()
-    assert run_folder.open_run(tmp_path / "other", {"seed": 2}, resume=resume)
+    assert run_folder.open_run(tmp_path / "other", {"seed": 2}, resume=True)
+    assert run_folder.open_run(tmp_path / "other", {"seed": 2}, resume=False)
     assert run_folder.open_run(tmp_path / "other", {"seed": 2}, resume=True)
 
 
