@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.preprocessing import normalize
+from scipy import sparse
+from sklearn.utils.extmath import row_norms
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import Vocabulary
 
-Table = npt.NDArray[np.floating]
+Table: TypeAlias = npt.NDArray[np.floating] | sparse.csr_array
 # Rows that are compared at a time, pairs, and queries: what is held apart from the table is some 100 MB.
-_MOST_ROWS, _SCORES, _QUERIES = 32_768, 1_048_576, 1024
+_MOST_ROWS, _SCORES, _QUERIES = 65_536, 4_194_304, 1024
+# Candidates whose cosines are computed in float64 at a time.
+_PAIRS = 16_384
+# Squares of shorter vectors, and of vectors longer than its inverse, leave float32.
+_SHORT = 1e-15
 
 
 def embedding_table(model: Any, layer: str) -> npt.NDArray[np.float32]:
@@ -49,7 +54,7 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
     is. A vector of zeros is like no other: its cosine is 0.
 
     Args:
-        table: (rows, dim), what `embedding_table` gives; row 0 is of unknown ids and is never found.
+        table: (rows, dim), what `embedding_table` gives, or sparse; row 0 is of unknown ids and is never found.
         vocabulary: The ids' encoder, as saved in the run folder's `encoders.json`.
         values: The queried users, as the data names them.
         n: How many to find for each, 1 or more. Default 10.
@@ -81,7 +86,7 @@ def similar(table: Table, vocabulary: Vocabulary, values: Iterable[Any], n: int 
     others = len(vocabulary.values) - 1
     if not 1 <= n <= others:
         raise ConfigurationError(f"n must be from 1 to {others}, the number of others there are. Received: n={n}")
-    if table.ndim != 2 or len(table) != vocabulary.size or not table.shape[1] or table.dtype.kind not in "fiu":
+    if table.ndim != 2 or table.shape[0] != vocabulary.size or not table.shape[1] or table.dtype.kind not in "fiu":
         expected, received = f"numbers of shape ({vocabulary.size}, dim)", f"{table.dtype} {table.shape}"
         raise DataError("the table is not of this vocabulary", expected=expected, received=received)
     found = [search(table, ids[at : at + _QUERIES], n) for at in range(0, max(len(ids), 1), _QUERIES)]
@@ -116,22 +121,61 @@ def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
 
 def search(table: Table, ids: npt.NDArray[np.integer], n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Finds the n rows of a table most like each of some of its rows, and their cosines, both (ids, n)."""
-    directions = normalize(table[ids].astype(np.float64)) if len(ids) else np.empty((0, table.shape[1]))
+    # Cosines in the table's own precision say which rows may be among the best; these alone are computed in float64, so
+    # that the result depends neither on the blocks nor on the order in which a matrix product adds.
+    directions = _unit(table[ids]) if len(ids) else np.empty((0, table.shape[1]))
+    margin = 4 * (table.shape[1] + 4) * float(np.finfo(np.float32).eps)
     rows, best = np.zeros((len(ids), n), np.int64), np.full((len(ids), n), -np.inf)
     step = max(1, min(_MOST_ROWS, _SCORES // max(len(ids), 1)))
-    for start in range(0, len(table), step):
-        block = table[start : start + step].astype(np.float64)
-        if not (finite := np.isfinite(block).all(axis=1)).all():
-            raise DataError("a vector is not finite", row=start + int(np.argmin(finite)) + 1)
-        # Equal to 12 decimals is equal: parallel vectors of other lengths differ in the 16th.
-        scores = (directions @ normalize(block, copy=False).T).round(12)
+    for start in range(0, table.shape[0], step):
+        block = table[start : start + step]
+        scores = _cosines(block, directions, start)
         scores[:, : start == 0] = -np.inf
-        mine = np.flatnonzero((ids >= start) & (ids < start + len(block)))
+        mine = np.flatnonzero((ids >= start) & (ids < start + len(scores.T)))
         scores[mine, ids[mine] - start] = -np.inf
-        better = np.flatnonzero((scores > best[:, -1:]).any(axis=0))
-        scores = np.concatenate([best, scores[:, better]], axis=1)
-        # The sort is stable and rows ascend, so of equals the smaller one comes first.
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
-        candidates = np.concatenate([rows, np.broadcast_to(start + better, (len(ids), len(better)))], axis=1)
-        rows, best = np.take_along_axis(candidates, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        bar = best[:, -1]
+        if start == 0 and len(scores.T) > n:
+            bar = np.partition(scores, -n, axis=1)[:, -n]
+        # What is left out by name is below the lowest cosine.
+        at = np.flatnonzero(scores >= np.maximum(bar - margin, -2)[:, None])
+        for first in range(0, len(at), _PAIRS):
+            query, column = np.divmod(at[first : first + _PAIRS], len(scores.T))
+            cosine = (_unit(block[column]) * directions[query]).sum(axis=1)
+            _merge(rows, best, query, start + column, cosine.round(12))
     return rows, best
+
+
+def _cosines(block: Any, directions: npt.NDArray[np.float64], start: int) -> npt.NDArray[np.floating]:
+    """Cosines of unit vectors with some rows of a table, (directions, rows), in the rows' precision where it does."""
+    lengths = row_norms(block)
+    if not ((lengths == 0) | ((lengths > _SHORT) & (lengths < 1 / _SHORT))).all():
+        block = block.astype(np.float64)
+        lengths = row_norms(block)
+        if not (finite := np.isfinite(lengths)).all():
+            raise DataError("a vector is not finite", row=start + int(np.argmin(finite)) + 1)
+    scores = np.asarray(directions.astype(block.dtype) @ block.T)
+    return scores * np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+
+
+def _merge(
+    rows: npt.NDArray[np.int64],
+    best: npt.NDArray[np.float64],
+    query: npt.NDArray[np.int64],
+    row: npt.NDArray[np.int64],
+    cosine: npt.NDArray[np.float64],
+) -> None:
+    """Puts rows, of queries in ascending order, among each query's best."""
+    touched, n = np.unique(query), rows.shape[1]
+    of_query = np.concatenate([np.repeat(touched, n), query])
+    of_row = np.concatenate([rows[touched].ravel(), row])
+    of_cosine = np.concatenate([best[touched].ravel(), cosine])
+    order = np.lexsort((of_row, -of_cosine, of_query))
+    chosen = order[np.searchsorted(of_query[order], touched)[:, None] + np.arange(n)]
+    rows[touched], best[touched] = of_row[chosen], of_cosine[chosen]
+
+
+def _unit(vectors: Any) -> npt.NDArray[np.float64]:
+    """Vectors divided by their lengths; those of zeros stay."""
+    dense = (vectors.toarray() if sparse.issparse(vectors) else vectors).astype(np.float64)
+    lengths = row_norms(dense)[:, None]
+    return np.divide(dense, lengths, out=dense, where=lengths > 0)

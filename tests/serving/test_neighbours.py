@@ -3,6 +3,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
 from kmodels import files, models, training
@@ -52,6 +53,21 @@ def test_nearly_equal_vectors_are_told_apart_although_float32_cosines_are_not():
         table[row] = [1, tilt, 0]
     found = similar(table, Vocabulary.fit([1, 2, 3, 4]), [1], n=3)
     assert found["neighbour"].tolist() == [3, 4, 2]
+
+
+def test_vectors_whose_squares_leave_float32_are_compared_as_others_are():
+    table = table_of(40)
+    scaled = table * np.float32(10) ** RNG.integers(-25, 26, (40, 1)).astype(np.float32)
+    expected, found = (similar(each, Vocabulary.fit(range(1, 40)), [3, 7], n=5) for each in (table, scaled))
+    pd.testing.assert_frame_equal(found, expected, atol=1e-6)
+
+
+def test_a_sparse_table_has_the_neighbours_of_a_dense_one(monkeypatch):
+    monkeypatch.setattr(neighbours, "_MOST_ROWS", 13)
+    table = np.where(RNG.random((60, 30)) < 0.2, RNG.random((60, 30)), 0).astype(np.float32)
+    expected = similar(table, Vocabulary.fit(range(1, 60)), [3, 7], n=5)
+    found = similar(sparse.csr_array(table), Vocabulary.fit(range(1, 60)), [3, 7], n=5)
+    pd.testing.assert_frame_equal(found, expected)
 
 
 def test_neither_the_unknown_row_nor_the_asked_user_is_found():
