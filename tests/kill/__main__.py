@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -33,12 +34,13 @@ JOBS = {
 }
 
 
-def kill(job: Job, folder: Path, kills: int, rng: np.random.Generator) -> tuple[int, list[str]]:
-    """Kills a job that many times, in chains; the number of kills, and how the chains' ends differ from a whole run."""
+def kill(job: Job, folder: Path, kills: int, rng: np.random.Generator) -> tuple[int, set[str], list[str]]:
+    """Kills a job that often, in chains; the kills, the files they hit, and how the ends differ from a whole run."""
     whole = folder / "whole" / "run"
     whole.parent.mkdir(parents=True)
     seconds, files = finish(job, whole, resume=False)
     done, faults, chains = 0, [], itertools.count(1)
+    reached: set[str] = set()
     while done < kills:
         out = folder / f"chain{next(chains)}" / "run"
         out.parent.mkdir()
@@ -52,6 +54,7 @@ def kill(job: Job, folder: Path, kills: int, rng: np.random.Generator) -> tuple[
                     position, when = int(rng.integers(len(files))), str(rng.choice(["before", "after"]))
                     count = 1 if resume else files[: position + 1].count(files[position])
                     killed = kill_at_write(job, out, files[position], count, when, resume=resume)
+                    reached |= {files[position]} if killed else set()
                 done += killed
                 if not killed:
                     break
@@ -60,7 +63,7 @@ def kill(job: Job, folder: Path, kills: int, rng: np.random.Generator) -> tuple[
             faults.append(str(error))
         else:
             faults += differences(whole, out)
-    return done, faults
+    return done, reached, faults
 
 
 def main() -> int:
@@ -76,8 +79,11 @@ def main() -> int:
     for i, ((name, backend), kills) in enumerate(zip(jobs, shares, strict=True)):
         job = Job("movielens" if name == "search" else name, JOBS[name], backend)
         with tempfile.TemporaryDirectory() as folder:
-            done, faults = kill(job, Path(folder), int(kills), np.random.default_rng((args.seed, i)))
+            # A kill leaves half an entry there, of which JAX warns from then on.
+            os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{folder}/jax"
+            done, reached, faults = kill(job, Path(folder), int(kills), np.random.default_rng((args.seed, i)))
         print(f"{name} on {backend}: {done} kills, {len(faults)} differences", flush=True)
+        print(f"    at {', '.join(sorted(reached))}", flush=True)
         for fault in faults:
             print(f"    {fault}", flush=True)
         failed += len(faults)

@@ -24,6 +24,7 @@ def test_a_run_killed_in_training_and_before_its_report_ends_as_the_one_left_alo
     for folder in (whole, out):
         folder.parent.mkdir()
     _, files = finish(job, whole, resume=False)
+    assert {"model.keras", "encoders.json", "metrics.json", "report.html", "MODEL_CARD.md"} <= set(files)
     assert kill_at_write(job, out, "checkpoint.npz", 2, "after", resume=False)
     assert len(pd.read_csv(out / "history.csv")) == 1  # the second epoch is in the checkpoint alone
     assert kill_at_write(job, out, "report.html", 1, "before", resume=True)
