@@ -19,20 +19,19 @@ from functools import partial
 import keras
 import numpy as np
 
-from kmodels import files, models, serving, training, workflow
+from kmodels import models, training, workflow
 from kmodels.datasets import movielens, ratings
 from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError
-from kmodels.evaluation import recommender
 from kmodels.evaluation.recommender import lenient_ranking as lenient
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import Category, Number, Tags, earlier_surplus, splits
-from kmodels.report import figures
+from kmodels.workflow import rankers, rating
 
 # Of the models of histories; `tuning.neumf_space` says what each is. With --tune they are searched for.
 SETTINGS = {"learning_rate": 2e-3, "dim": 32, "hidden": (32,), "dropout": 0.3, "vector_dropout": 0.2, "l2": 1e-4}
 HEADLINE = ("rmse", "mae", "r2", "ndcg_at_10", "catalogue_ndcg_at_10")
-EPOCHS = {"history": 13, "session": 13, "enhanced": 30}
+EPOCHS = {"history": 13, "session": 13, "enhanced": 30, "none": 1}
 # The columns of MovieLens's users and items; of other tables all are used. The numbers are as NeuMF-Enhanced has them.
 GENRES = {"genres": Tags("|", flag_missing=False)}
 LABELS = {"gender_id": Category(of="gender"), "age_band": Category(), "occupation_id": Category(of="occupation")}
@@ -43,6 +42,8 @@ COLUMNS = {"history": (LABELS, GENRES | {"decade": Category()}), "enhanced": (NU
 def main(args: argparse.Namespace) -> None:
     if (args.model == "enhanced" and (args.tune or args.refit)) or (args.tune and args.weight_decay != "l2"):
         raise ConfigurationError("--tune and --refit are not for --model enhanced; --tune needs --weight-decay l2")
+    if args.model == "none" and (args.tune or args.refit or args.ranker == "none"):
+        raise ConfigurationError("--model none leaves nothing for --tune and --refit, and needs a --ranker")
     run = workflow.Run(args, __file__)
     with run.timed("load_s"):
         own = {"columns": parse_columns(args.columns, ratings.COLUMNS), "users": args.users, "items": args.items}
@@ -56,27 +57,23 @@ def main(args: argparse.Namespace) -> None:
         encoded = encode(args.model, data, split)
     run.open(data.sha256)
     encoded.save(run.folder)
-    settings = search(run, encoded) if args.tune else SETTINGS
-    fitted = fit(run, encoded, settings)
-    model, unit = fitted.model, "" if data.format == "table" else "stars"
-    users, items = encoded.user_batches(model), encoded.item_batches(model)
-    files.write_arrays(run.folder / "vectors.npz", serving.vectors_of(model, users, items))
-    with run.timed("evaluate_s"):
-        predicted = {part: predict(encoded, model, part) for part in ("validation", "test")}
-        scores = serving.catalogue_scores(model, users, items)
-        found, per_user = recommender.evaluate(**encoded.arrays(), predicted=predicted, scores=scores, more=lenient)
     kept = f"users and items with at least 5 ratings{' outside the test, and all test rows' if given else ''}"
-    facts = {"kept": kept, "unit": unit, "split_name": args.split}
-    record = run.record(
-        data=ratings.summary(data) | facts | {"split": split.sizes},
-        model=run.variant(fitted, test=found["test"], validation=found["validation"]),
-        baselines=found["baselines"],
-        **({"refit": refit(run, data, split, settings, fitted)} if args.refit else {}),
-    )
-    drawn = figures.regression_figures(record, encoded.rating[split.test], predicted["test"], history=fitted.history)
-    ndcg, name = {name: users["ndcg_at_10"] for name, users in per_user.items()}, "matrix_factorization"
-    drawn["users"] = figures.user_ranking(ndcg["model"], ndcg[name], per_user["model"]["n_items"], name=name)
-    run.write(record, {model.name: fitted}, figures=drawn, headline=HEADLINE)
+    unit = "" if data.format == "table" else "stars"
+    facts = ratings.summary(data) | {"kept": kept, "unit": unit, "split_name": args.split, "split": split.sizes}
+    rated = ranked = None
+    more = {}
+    if args.model != "none":
+        settings = search(run, encoded) if args.tune else SETTINGS
+        rated = rating.evaluate(run, fit(run, encoded, settings), encoded, lenient)
+        more |= {"refit": refit(run, data, split, settings, rated.fitted)} if args.refit else {}
+    if args.ranker != "none":
+        ranked = rankers.rank(run, args.ranker, encoded)
+        more |= {"ranking": ranked.to_dict()}
+    first = rated or ranked
+    record = run.record(data=facts, model=first.record, baselines=first.baselines, **more)
+    drawn = rating.draw(record, encoded, rated) if rated else {}
+    lines = ["\nRanking all items:", ranked.table.to_string(float_format="{:.4f}".format)] if ranked else []
+    run.write(record, {first.fitted.name: first.fitted}, figures=drawn, headline=HEADLINE, lines=lines, ranked=ranked)
 
 
 def encode(kind: str, data: ratings.RatingTables, split: splits.Split) -> Ratings:
@@ -114,21 +111,14 @@ def fit(run, encoded: Ratings, settings: dict, folder=".", seed=None, epochs=Non
     return fitted
 
 
-def predict(encoded: Ratings, model: keras.Model, part: str) -> np.ndarray:
-    return encoded.in_units(training.predict(model, encoded.batches(model, getattr(encoded.split, part))))
-
-
-def rate(encoded: Ratings, model: keras.Model, part: str) -> dict[str, float]:
-    return recommender.rate(**encoded.arrays(part), predicted=predict(encoded, model, part), more=lenient)[0]
-
-
 def refit(run, data: ratings.RatingTables, split: splits.Split, settings: dict, fitted: workflow.Fitted) -> dict:
     """The same settings on training and validation rows together, for the best number of epochs; kept in `refit`."""
     encoded = encode(run.args.model, data, split._replace(train=np.union1d(split.train, split.validation)))
     epochs = int(fitted.history["val_rmse"].argmin()) + 1
     again = fit(run, encoded, settings, "refit", epochs=epochs)
     encoded.save(again.folder)
-    return {"rows": len(encoded.split.train), "epochs": epochs, "test": rate(encoded, again.model, "test")}
+    test = rating.rate(encoded, again.model, "test", lenient)
+    return {"rows": len(encoded.split.train), "epochs": epochs, "test": test}
 
 
 def search(run, encoded: Ratings) -> dict:
@@ -136,7 +126,7 @@ def search(run, encoded: Ratings) -> dict:
 
     def score(settings: dict, seed: int, folder) -> dict[str, dict[str, float]]:
         model = fit(run, encoded, settings, folder, seed).model
-        return {part: rate(encoded, model, part) for part in ("validation", "test")}
+        return {part: rating.rate(encoded, model, part, lenient) for part in ("validation", "test")}
 
     options = {"default": SETTINGS, "score": score, "metrics": ("rmse", "mae", "r2"), "objective": "val_rmse"}
     rows = encoded.split_batches(build(run.args, encoded, SETTINGS), batch_size=run.args.batch_size, seed=run.args.seed)
@@ -149,7 +139,8 @@ if __name__ == "__main__":
     add("--columns", default="", help="the table's names for ours, such as user_id=reader,item_id=isbn,rating=score")
     add("--users", metavar="FILE", help="a table with a row for each user of a file of ratings, any columns")
     add("--items", metavar="FILE", help="likewise for items")
-    add("--model", choices=tuple(EPOCHS), default="history", help="of the ratings; default: %(default)s")
+    add("--model", choices=tuple(EPOCHS), default="history", help="predicts ratings; default: %(default)s")
+    add("--ranker", choices=(*rankers.METHODS, "none"), default="ease", help="ranks all items; default: %(default)s")
     add("--split", choices=splits.METHODS, default="random", help="which test rows each user has; default: %(default)s")
     add("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")
     add("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help="in the loss or AdamW's; default: l2")

@@ -82,6 +82,9 @@ def test_metrics_keep_the_contract(metrics, finished, backend_name):
     assert ERRORS | RANKS | {f"catalogue_{name}" for name in RANKS} <= set(metrics["test"])
     assert set(metrics["validation"]) >= ERRORS | RANKS
     assert set(metrics["baselines"]) == {"global_mean", "biases", "matrix_factorization", "popularity"}
+    ranker = metrics["ranking"]
+    assert ranker["model"]["name"] == "ease"
+    assert {f"catalogue_{name}" for name in RANKS} <= set(ranker["test"]) & set(ranker["validation"])
     timing = {"load_s", "prepare_s", "fit_s", "epochs", "samples_per_s", "evaluate_s"}
     assert timing <= set(metrics["timing"])
     assert all(metrics["timing"][name] > 0 for name in timing)

@@ -1,0 +1,142 @@
+"""Rankers of a catalogue: fitted with settings chosen on the validation rows, and evaluated on all items."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kmodels import models, training
+from kmodels.evaluation import ranking, recommender
+from kmodels.pipelines import Batches, Ratings
+from kmodels.report import comparisons
+from kmodels.report.record import Metrics, VariantRecord
+from kmodels.workflow.run import Run
+from kmodels.workflow.variants import Fitted
+
+Settings = dict[str, Any]
+Scores = Callable[[npt.NDArray[np.int64]], npt.ArrayLike]
+
+#: Metrics of a page's table.
+SHOWN = tuple(f"catalogue_{name}_at_10" for name in ("ndcg", "recall", "hit_rate", "precision"))
+#: Setting -> its values; the first ones are where the choice starts.
+EASE: Mapping[str, Sequence[Any]] = {
+    "half_life": (None, 7.0, 20.0, 100.0),
+    "l2": (100.0, 10.0, 30.0, 300.0, 1000.0),
+    "dropout": (0.3, 0.0, 0.5),
+    "feature_weight": (2.0, 0.0, 4.0),
+    "power": (2.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A fitted ranker and its figures.
+
+    Attributes:
+        fitted: The model and its training.
+        settings: What was chosen; `power` and `half_life` are those of `pipelines.Ratings.interactions`.
+        record: Its figures on the whole catalogue.
+        baselines: Baseline -> its test metrics.
+    """
+
+    fitted: Fitted
+    settings: Settings
+    record: VariantRecord
+    baselines: Mapping[str, Metrics]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The figures as a page shows them: ranker and baselines on the test rows, and the ranker on validation."""
+        name, record = self.fitted.name, self.record
+        parts = {"test": {name: record.test, **self.baselines}, "validation": {name: record.validation}}
+        return comparisons.by_part(parts, SHOWN)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as `metrics.json` holds them under `ranking`."""
+        return self.record.to_dict() | {"baselines": self.baselines}
+
+
+def rank(run: Run, method: str, ratings: Ratings) -> Ranking:
+    """Fits a ranker and evaluates it and its baselines on the whole catalogue.
+
+    Weights are fitted to the training rows and settings chosen on the validation rows. For the test, a user's history
+    holds training and validation rows: what is known by then, and no candidate.
+
+    Args:
+        run: The run; the ranker's checkpoint is in its folder `ranker`.
+        method: One of `METHODS`.
+        ratings: The encoded ratings.
+
+    Returns:
+        The ranker.
+    """
+    fitted, settings, scores = METHODS[method](run, ratings)
+    with run.timed("evaluate_s"):
+        found = {part: measure(ratings, scores(known), part) for part, known in known_rows(ratings).items()}
+    record = run.variant(fitted, test=found["test"], validation=found["validation"], settings=settings)
+    return Ranking(fitted, settings, record, {})
+
+
+def known_rows(ratings: Ratings) -> dict[str, npt.NDArray[np.int64]]:
+    """Part of the split -> the rows that are known when it is ranked."""
+    train, validation, _ = ratings.split
+    return {"validation": train, "test": np.concatenate([train, validation])}
+
+
+def measure(ratings: Ratings, scores: Scores, part: str) -> dict[str, float]:
+    """The mean metrics of one part of the split."""
+    arrays = {name: value for name, value in ratings.arrays().items() if name not in ("raters", "n_users")}
+    return ranking.mean_ranking(recommender.rank(**arrays, scores=scores, part=part))
+
+
+def choose(grid: Mapping[str, Sequence[Any]], quality: Callable[[Settings], float]) -> Settings:
+    """Settings of the best quality, found one after the other from the first value of each."""
+    best = {name: values[0] for name, values in grid.items()}
+    most = quality(best)
+    for name, values in grid.items():
+        for value in values[1:]:
+            if (found := quality(trial := best | {name: value})) > most:
+                best, most = trial, found
+    return best
+
+
+def _ease(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, Callable[[npt.NDArray[np.int64]], Scores]]:
+    """EASE with dropout and item features; each setting by catalogue NDCG@10 on the validation rows."""
+    started, features = time.perf_counter(), ratings.item_features()
+    model = models.ease(ratings.n_items)
+    usable = {"half_life": ratings.timestamp is not None, "feature_weight": features.shape[1] > 0}
+    grid = {name: values if usable.get(name, True) else (None,) for name, values in EASE.items()}
+    weights: dict[tuple[Any, ...], Any] = {}
+
+    def solve(settings: Settings) -> None:
+        key = tuple(settings[name] for name in EASE if name != "half_life")
+        if key not in weights:
+            weights.clear()  # of the last settings alone: a table of items by items is large
+            histories = ratings.interactions(power=settings["power"])
+            extra = features * settings["feature_weight"] if settings["feature_weight"] else None
+            options = {"l2": settings["l2"], "dropout": settings["dropout"], "item_features": extra}
+            weights[key] = training.fit_ease(model, histories, **options).get_weights()
+        model.set_weights(weights[key])
+
+    def quality(settings: Settings) -> float:
+        solve(settings)
+        return measure(ratings, scores(settings, ratings.split.train), "validation")["catalogue_ndcg_at_10"]
+
+    def scores(settings: Settings, known: npt.NDArray[np.int64]) -> Scores:
+        table = ratings.interactions(known, power=settings["power"], half_life=settings["half_life"])
+        return lambda ids: training.predict(model, Batches({"history": table[ids]}))
+
+    settings = choose(grid, quality)
+    solve(settings)
+    history = pd.DataFrame({"epoch": [1], "seconds": [time.perf_counter() - started]})
+    fitted = Fitted(model.name, model, history, len(ratings.split.train), run.folder)
+    return fitted, settings, lambda known: scores(settings, known)
+
+
+METHODS = {"ease": _ease}

@@ -1,0 +1,75 @@
+"""Models of ratings in a recipe: predictions, metrics and figures of the parts of the split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kmodels import files, serving, training
+from kmodels.evaluation import recommender
+from kmodels.pipelines import Ratings
+from kmodels.report import figures
+from kmodels.report.record import Metrics, RunRecord, VariantRecord
+from kmodels.workflow.run import Run
+from kmodels.workflow.variants import Fitted
+
+_BASELINE = "matrix_factorization"  # with which users are compared one by one
+
+
+@dataclass(frozen=True)
+class Rating:
+    """A fitted model of ratings and its figures.
+
+    Attributes:
+        fitted: The model and its training.
+        record: Its figures.
+        baselines: Baseline -> its test metrics.
+        predicted: float (test rows,), in the unit of the ratings.
+        per_user: "model" and baseline -> one row per user of the test, as `evaluation.recommender.evaluate` gives them.
+    """
+
+    fitted: Fitted
+    record: VariantRecord
+    baselines: Mapping[str, Metrics]
+    predicted: npt.NDArray[np.floating]
+    per_user: Mapping[str, pd.DataFrame]
+
+
+def predict(ratings: Ratings, model: keras.Model, part: str) -> npt.NDArray[np.floating]:
+    """Predicted ratings of a part of the split, in the ratings' unit."""
+    return ratings.in_units(training.predict(model, ratings.batches(model, getattr(ratings.split, part))))
+
+
+def rate(
+    ratings: Ratings, model: keras.Model, part: str, more: recommender.MoreMetrics | None = None
+) -> dict[str, float]:
+    """The metrics of a part of the split, `more` being as `evaluation.recommender.rate` takes it."""
+    return recommender.rate(**ratings.arrays(part), predicted=predict(ratings, model, part), more=more)[0]
+
+
+def evaluate(run: Run, fitted: Fitted, ratings: Ratings, more: recommender.MoreMetrics | None = None) -> Rating:
+    """Evaluates a fitted model of `models.neumf` and its baselines, and writes its vectors, `vectors.npz`."""
+    model = fitted.model
+    users, items = ratings.user_batches(model), ratings.item_batches(model)
+    files.write_arrays(run.folder / "vectors.npz", serving.vectors_of(model, users, items))
+    with run.timed("evaluate_s"):
+        predicted = {part: predict(ratings, model, part) for part in ("validation", "test")}
+        scores = serving.catalogue_scores(model, users, items)
+        found, per_user = recommender.evaluate(**ratings.arrays(), predicted=predicted, scores=scores, more=more)
+    record = run.variant(fitted, test=found["test"], validation=found["validation"])
+    return Rating(fitted, record, found["baselines"], predicted["test"], per_user)
+
+
+def draw(record: RunRecord, ratings: Ratings, rating: Rating) -> dict[str, Figure]:
+    """The figures of a page: those of errors, and the ranking of each user's rated items."""
+    true, history = ratings.rating[ratings.split.test], rating.fitted.history
+    drawn = figures.regression_figures(record, true, rating.predicted, history=history)
+    ndcg = {name: users["ndcg_at_10"] for name, users in rating.per_user.items()}
+    rated = rating.per_user["model"]["n_items"]
+    return drawn | {"users": figures.user_ranking(ndcg["model"], ndcg[_BASELINE], rated, name=_BASELINE)}

@@ -1,0 +1,63 @@
+"""Rankers of a run: how settings are chosen, what is known when, and that an order that is there is learnt."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kmodels import cli
+from kmodels.evaluation.item_weights import solve_ease
+from kmodels.pipelines import Ratings
+from kmodels.preprocessing import splits
+from kmodels.workflow import Run, rankers
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    """Sixty users of two groups, each of which rates its own half of forty items alone."""
+    rng = np.random.default_rng(0)
+    rows = [(user, item) for user in range(60) for item in rng.permutation(20)[:14] + 20 * (user % 2)]
+    table = pd.DataFrame(rows, columns=["user_id", "item_id"])
+    table["rating"] = rng.integers(3, 6, len(table)).astype(float)
+    split = splits.random_per_user(table["user_id"], table["item_id"], seed=0)
+    return Ratings.fit(table, split, items=pd.DataFrame({"item_id": range(40), "half": ["a"] * 20 + ["b"] * 20}))
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(cli.parser("rank", "Ranks.").parse_args(["--out", str(tmp_path), "--epochs", "30"]), "rank.py")
+
+
+def test_each_setting_is_chosen_given_those_before():
+    asked = []
+
+    def quality(settings):
+        asked.append(dict(settings))
+        return -2 * abs(settings["a"] - 3) - abs(settings["b"] - settings["a"])
+
+    assert rankers.choose({"a": (1, 3, 5), "b": (0, 2, 3)}, quality) == {"a": 3, "b": 3}
+    assert len(asked) == 5
+    assert rankers.choose({"a": (1, 3)}, lambda settings: float("nan")) == {"a": 1}  # nothing to choose by
+
+
+def test_the_ranker_scores_the_histories_known_by_then(ratings, run):
+    _, settings, scores = rankers.METHODS["ease"](run, ratings)
+    features = ratings.item_features() * settings["feature_weight"] if settings["feature_weight"] else None
+    histories = ratings.interactions(power=settings["power"])
+    weights = solve_ease(histories, settings["l2"], settings["dropout"], features)
+    train, validation, _ = ratings.split
+    for known, rows in (("validation", train), ("test", np.concatenate([train, validation]))):
+        np.testing.assert_array_equal(rankers.known_rows(ratings)[known], rows)
+        expected = ratings.interactions(rows, power=settings["power"]).toarray() @ weights
+        np.testing.assert_allclose(scores(rows)(np.arange(ratings.n_users)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", rankers.METHODS)
+def test_the_order_of_the_groups_is_learnt(ratings, run, method):
+    found = rankers.rank(run, method, ratings)
+    popularity = np.bincount(ratings.item_id[ratings.split.train], minlength=ratings.n_items)
+    by_popularity = rankers.measure(ratings, lambda ids: np.tile(popularity, (len(ids), 1)), "test")
+    # Of 40 items a user's own half is 20, of which 12 are known: the other 8 are right, and about two are liked.
+    assert found.record.test["catalogue_recall_at_10"] == pytest.approx(1, abs=0.05)
+    assert by_popularity["catalogue_recall_at_10"] < 0.6
+    assert found.to_dict()["test"] == found.record.test
+    assert found.table.loc[found.fitted.name].notna().all()
