@@ -8,7 +8,15 @@ Example:
 
 from __future__ import annotations
 
-from kmodels.evaluation import baselines, classification, ranking, recommender, regression, selection
+from kmodels.evaluation import (
+    baselines,
+    classification,
+    ranking,
+    ranking_baselines,
+    recommender,
+    regression,
+    selection,
+)
 from kmodels.evaluation.images import image_baselines
 from kmodels.evaluation.tabular import tabular_baselines
 
@@ -17,6 +25,7 @@ __all__ = [
     "classification",
     "image_baselines",
     "ranking",
+    "ranking_baselines",
     "recommender",
     "regression",
     "selection",

@@ -23,7 +23,7 @@ scikit-learn's `ndcg_score` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,10 +36,13 @@ from tqdm import tqdm
 from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 
-__all__ = ["catalogue_ranking", "rated_ranking"]
+__all__ = ["catalogue_ranking", "rated_ranking", "sampled_ranking"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+#: From user ids (n,) to scores of all items (n, n_items).
+Score = Callable[[IntArray], npt.ArrayLike]
 
 _BLOCK, _SCORES = 256, 2**26  # the most users, and scores, that are ranked at a time
 
@@ -143,7 +146,7 @@ def mean_ranking(per_user: pd.DataFrame) -> dict[str, float]:
 
 
 def catalogue_ranking(
-    score: Callable[[IntArray], npt.ArrayLike],
+    score: Score,
     users: npt.ArrayLike,
     test_users: npt.ArrayLike,
     test_items: npt.ArrayLike,
@@ -187,24 +190,110 @@ def catalogue_ranking(
     """
     _check_k(k)
     user = checks.ids(users, "users")
-    index = pd.Index(user)
-    if not index.is_unique:
-        raise DataError("a user occurs twice", column="users", received=int(user[index.duplicated()][0]))
+    index = _distinct(user, "users")
     test = _pairs(index, test_users, test_items, n_items, "test")
     if (test.data > 1).any():
         raise DataError("a relevant pair occurs twice", column="test_items", expected="distinct pairs")
     seen = _pairs(index, seen_users, seen_items, n_items, "seen")
-    parts, block = [], max(1, min(_BLOCK, _SCORES // n_items))
-    with tqdm(total=len(user), desc="ranking", unit="user", delay=2, leave=False) as progress:
-        for at in range(0, max(len(user), 1), block):
-            ids = user[at : at + block]
-            scores = _checked_scores(score(ids) if len(ids) else np.zeros((0, n_items)), (len(ids), n_items))
-            parts.append(_rank_block(scores, test[at : at + block].nonzero(), seen[at : at + block].nonzero(), k))
-            progress.update(len(ids))
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return pd.DataFrame(columns, index=index.rename("user_id")).rename(
-        columns=lambda name: name if name.startswith("n_") else f"catalogue_{name}"
-    )
+    parts = [
+        _rank_block(scores, test[block].nonzero(), seen[block].nonzero(), k)
+        for block, scores in _scored_blocks(score, user, n_items)
+    ]
+    return _joined(parts, index, "catalogue")
+
+
+def sampled_ranking(
+    score: Score,
+    test_users: npt.ArrayLike,
+    test_items: npt.ArrayLike,
+    seen_users: npt.ArrayLike,
+    seen_items: npt.ArrayLike,
+    n_items: int,
+    *,
+    negatives: int = 99,
+    k: int = 10,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Ranks, for each user, one held-out item among items drawn at random from those the user has not seen.
+
+    The protocol of He et al. ("Neural Collaborative Filtering", WWW 2017), whose figures are the hit rate and NDCG at
+    10 with 99 negatives, the last item of each user being held out. They are not comparable with those of
+    `catalogue_ranking`, and may even order rankers differently (Krichene & Rendle, "On Sampled Metrics for Item
+    Recommendation", KDD 2020): compare them with published figures of this protocol alone.
+
+    Args:
+        score: As for `catalogue_ranking`.
+        test_users: (users,) integers from 0, each once.
+        test_items: (users,) the held-out item of each, 1 to n_items - 1.
+        seen_users: (rows,) users of the training and validation rows.
+        seen_items: (rows,) items of the training and validation rows, 0 to n_items - 1.
+        n_items: Rows of the item table, row 0 (unknown) included.
+        negatives: Items to draw for each user, without replacement; where fewer are unseen, all of them. Default 99.
+        k: Number of positions that count, 1 or more. Default 10.
+        seed: Seed of the draws, from 0; with it, those of a user depend on the user and what it has seen. Default 0.
+
+    Returns:
+        One row per user in the order of `test_users`, columns as of `rated_ranking` with ``sampled_`` in front of the
+        metrics' names; `n_items` counts the held-out item and those drawn.
+
+    Raises:
+        DataError: Ids out of range, a repeated user, a held-out item that the user has seen, or scores that are not
+            finite or of another shape.
+        ConfigurationError: `k` or `negatives` below 1.
+
+    Example:
+        >>> table = sampled_ranking(lambda users: [[0.0, 0.9, 0.1, 0.5]], [7], [3], [7], [1], 4, negatives=1)
+        >>> table[["n_items", "sampled_hit_rate_at_10", "sampled_ndcg_at_10"]]
+                 n_items  sampled_hit_rate_at_10  sampled_ndcg_at_10
+        user_id
+        7              2                     1.0                 1.0
+    """
+    _check_k(k)
+    if negatives < 1:
+        raise ConfigurationError(f"negatives must be 1 or more; received {negatives}")
+    user, item = checks.ids(test_users, "test_users"), checks.ids(test_items, "test_items", n_items)
+    checks.refuse_rows(user < 0, "a user is below 0", "test_users", values=user)
+    index = _distinct(user, "test_users")
+    checks.same_length(0, test_users=user, test_items=item)
+    seen = _pairs(index, seen_users, seen_items, n_items, "seen")
+    # For each user 0, the held-out item and those drawn; 0 again where fewer are unseen.
+    compared = np.zeros((len(user), 2 + negatives), np.int64)
+    compared[:, 1] = item
+    for row, (own, held_out) in enumerate(zip(user, item, strict=True)):
+        unseen = np.ones(n_items, bool)
+        unseen[0] = unseen[seen.indices[seen.indptr[row] : seen.indptr[row + 1]]] = False
+        if not unseen[held_out]:
+            raise _not_a_candidate(held_out)
+        unseen[held_out] = False
+        others = np.flatnonzero(unseen)
+        rng = np.random.default_rng([seed, own])
+        drawn = rng.choice(others, min(negatives, len(others)), replace=False)
+        compared[row, 2 : 2 + len(drawn)] = drawn
+    parts = []
+    for block, scores in _scored_blocks(score, user, n_items):
+        some = compared[block]
+        first = np.arange(len(some)), np.ones(len(some), np.int64)
+        parts.append(_rank_block(np.take_along_axis(scores, some, axis=1), first, (some == 0).nonzero(), k))
+    return _joined(parts, index, "sampled")
+
+
+def rank_liked(
+    score: Score,
+    users: npt.NDArray[Any],
+    items: npt.NDArray[Any],
+    ratings: npt.NDArray[Any],
+    *,
+    rows: IntArray,
+    seen: IntArray,
+    n_items: int,
+    scale: tuple[float, float],
+) -> pd.DataFrame:
+    """The table of `catalogue_ranking` for the users who liked an item in `rows`; rows of `seen` are no candidates."""
+    # An item without training rows is not in the catalogue, and unknown users share one id.
+    known = rows[(items[rows] > 0) & (users[rows] > 0)]
+    liked = known[ratings[known] >= relevant_from(scale)]
+    pairs = users[liked], items[liked], users[seen], items[seen]
+    return catalogue_ranking(score, np.unique(users[liked]), *pairs, n_items)
 
 
 def _rank_block(
@@ -216,12 +305,7 @@ def _rank_block(
     scores[seen] = -np.inf
     row, mine = test[0], scores[test]
     if np.isneginf(mine).any():
-        raise DataError(
-            "a relevant item is unknown or has been seen by its user",
-            column="test_items",
-            expected="an item that is a candidate",
-            received=int(test[1][np.argmax(np.isneginf(mine))]),
-        )
+        raise _not_a_candidate(test[1][np.argmax(np.isneginf(mine))])
     positions = min(k, n_items)
     top = np.sort(np.partition(scores, n_items - positions, axis=1)[:, n_items - positions :], axis=1)[:, ::-1]
     rank = np.broadcast_to(np.arange(1, positions + 1), top.shape)
@@ -286,9 +370,22 @@ def _or_nan(count: npt.NDArray[Any]) -> FloatArray:
     return np.where(count > 0, count, np.nan)
 
 
+def _not_a_candidate(item: np.int64) -> DataError:
+    message = "a relevant item is unknown or has been seen by its user"
+    return DataError(message, column="test_items", expected="an item that is a candidate", received=int(item))
+
+
 def _check_k(k: int) -> None:
     if k < 1:
         raise ConfigurationError(f"k must be 1 or more; received {k}")
+
+
+def _distinct(user: IntArray, name: str) -> pd.Index:
+    """The users as an index."""
+    index = pd.Index(user, name="user_id")
+    if not index.is_unique:
+        raise DataError("a user occurs twice", column=name, received=int(user[index.duplicated()][0]))
+    return index
 
 
 def _pairs(index: pd.Index, users: npt.ArrayLike, items: npt.ArrayLike, n_items: int, name: str) -> sparse.csr_array:
@@ -299,6 +396,24 @@ def _pairs(index: pd.Index, users: npt.ArrayLike, items: npt.ArrayLike, n_items:
     known = position >= 0
     pairs = (position[known], item[known])
     return sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=(len(index), n_items)).tocsr()
+
+
+def _scored_blocks(score: Score, user: IntArray, n_items: int) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+    """The scores of some users at a time, at least one block."""
+    step = max(1, min(_BLOCK, _SCORES // n_items))
+    with tqdm(total=len(user), desc="ranking", unit="user", delay=2, leave=False) as progress:
+        for at in range(0, max(len(user), 1), step):
+            ids = user[at : at + step]
+            scores = score(ids) if len(ids) else np.zeros((0, n_items))
+            yield slice(at, at + step), _checked_scores(scores, (len(ids), n_items))
+            progress.update(len(ids))
+
+
+def _joined(parts: Sequence[Mapping[str, npt.NDArray[Any]]], index: pd.Index, prefix: str) -> pd.DataFrame:
+    """The metrics of blocks as one table, their names with the prefix."""
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    table = pd.DataFrame(columns, index=index)
+    return table.rename(columns=lambda name: name if name.startswith("n_") else f"{prefix}_{name}")
 
 
 def _checked_scores(values: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[Any]:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.evaluation import baselines, ranking, regression
+from kmodels.evaluation.ranking_baselines import fit_ranking_baselines
 
-__all__ = ["evaluate", "rank", "rate"]
+__all__ = ["evaluate", "evaluate_ranking", "rank", "rate"]
 
 Metrics = dict[str, float]
-Scores = Callable[[npt.NDArray[np.int64]], npt.ArrayLike]
 #: From the users, the ratings, the predictions of some rows and their table of `ranking.rated_ranking` to metrics.
 MoreMetrics = Callable[[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, pd.DataFrame], Metrics]
 
@@ -25,7 +25,7 @@ def evaluate(
     ratings: npt.NDArray[np.float32],
     split: Sequence[npt.NDArray[np.int64]],
     predicted: Mapping[str, npt.ArrayLike],
-    scores: Scores,
+    scores: ranking.Score,
     *,
     n_users: int,
     n_items: int,
@@ -77,7 +77,7 @@ def evaluate(
     def of_rows(rows: npt.NDArray[np.int64], values: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
         return rate(owners[rows], ratings[rows], values, scale=scale, more=more)
 
-    def ranked(score: Scores) -> Metrics:
+    def ranked(score: ranking.Score) -> Metrics:
         return ranking.mean_ranking(rank(users, items, ratings, split, score, n_items=n_items, scale=scale))
 
     of_test, of_model = of_rows(test, predicted["test"])
@@ -96,12 +96,76 @@ def evaluate(
     return results, per_user
 
 
+def evaluate_ranking(
+    users: npt.NDArray[np.int32],
+    items: npt.NDArray[np.int32],
+    ratings: npt.NDArray[np.float32],
+    split: Sequence[npt.NDArray[np.int64]],
+    scores: ranking.Score,
+    *,
+    n_users: int,
+    n_items: int,
+    scale: tuple[float, float] = (1.0, 5.0),
+    timestamps: npt.NDArray[Any] | None = None,
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Ranks the whole catalogue for the held-out rows by a ranker, and for the test rows by each baseline.
+
+    The rankings are those of `rank`, the baselines those of `ranking_baselines.fit_ranking_baselines`.
+
+    Args:
+        users: (rows,) user ids, 0 (unknown) to n_users - 1.
+        items: (rows,) item ids, 0 (unknown) to n_items - 1.
+        ratings: (rows,) in any unit.
+        split: Positions of the training, validation and test rows.
+        scores: User ids (n,) -> scores (n, n_items), higher ranks first.
+        n_users: Rows of the users' table, row 0 included.
+        n_items: Rows of the items' table, row 0 included.
+        scale: Lowest and highest possible rating; relevant are ratings from three quarters up. Default (1.0, 5.0).
+        timestamps: (rows,) seconds, for the popularity of the last weeks. Default None.
+
+    Returns:
+        First {"test": metrics, "validation": metrics, "baselines": {name: metrics on the test}, "baseline_settings":
+        {name: what was chosen}, "left_out": {name of a baseline: why it cannot be had}}; metrics are means over users.
+        Second, the tables of `rank` on the test rows, of "model" and of each baseline.
+
+    Raises:
+        DataError: If arrays differ in length, an id is out of range, a rating is missing or a score is not finite.
+
+    Example:
+        >>> users, items = np.repeat([1, 2, 3], 4), np.tile([1, 2, 3, 4], 3)
+        >>> ratings = np.array([5, 4, 1, 5, 4, 5, 2, 4, 5, 5, 1, 4], "float32")
+        >>> split = np.array([0, 2, 5, 6, 8, 10]), np.array([1, 4, 9]), np.array([3, 7, 11])
+        >>> scores = lambda ids: np.tile([0.0, 1.0, 2.0, 0.0, 3.0], (len(ids), 1))
+        >>> results, per_user = evaluate_ranking(users, items, ratings, split, scores, n_users=4, n_items=5)
+        >>> results["test"]["catalogue_mrr_at_10"], per_user["ease"]["n_items"].tolist()
+        (1.0, [1, 1, 1])
+    """
+    sizes: dict[str, Any] = {"n_items": n_items, "scale": scale}
+    fitted, left_out = fit_ranking_baselines(
+        users, items, ratings, split, n_users=n_users, timestamps=timestamps, **sizes
+    )
+
+    def ranked(score: ranking.Score, part: str = "test") -> pd.DataFrame:
+        return rank(users, items, ratings, split, score, part=part, **sizes)
+
+    per_user = {"model": ranked(scores)} | {name: ranked(each.scores) for name, each in fitted.items()}
+    metrics = {name: ranking.mean_ranking(table) for name, table in per_user.items()}
+    results = {
+        "test": metrics.pop("model"),
+        "validation": ranking.mean_ranking(ranked(scores, "validation")),
+        "baselines": metrics,
+        "baseline_settings": {name: each.settings for name, each in fitted.items()},
+        "left_out": left_out,
+    }
+    return results, per_user
+
+
 def rank(
     users: npt.NDArray[np.int32],
     items: npt.NDArray[np.int32],
     ratings: npt.NDArray[np.float32],
     split: Sequence[npt.NDArray[np.int64]],
-    scores: Scores,
+    scores: ranking.Score,
     *,
     n_items: int,
     scale: tuple[float, float] = (1.0, 5.0),
@@ -133,11 +197,7 @@ def rank(
     """
     train, validation, test = split
     rows, seen = (test, np.concatenate([train, validation])) if part == "test" else (validation, train)
-    # An item without training rows is not in the catalogue, and unknown users share one id.
-    known = rows[(items[rows] > 0) & (users[rows] > 0)]
-    relevant = known[ratings[known] >= ranking.relevant_from(scale)]
-    pairs = users[relevant], items[relevant], users[seen], items[seen]
-    return ranking.catalogue_ranking(scores, np.unique(users[relevant]), *pairs, n_items)
+    return ranking.rank_liked(scores, users, items, ratings, rows=rows, seen=seen, n_items=n_items, scale=scale)
 
 
 def rate(

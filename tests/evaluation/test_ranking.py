@@ -8,11 +8,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import hypergeom
 from sklearn.metrics import average_precision_score, ndcg_score
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import ranking
-from kmodels.evaluation.ranking import catalogue_ranking, mean_ranking, rated_ranking
+from kmodels.evaluation.ranking import catalogue_ranking, mean_ranking, rated_ranking, sampled_ranking
 
 NAN = float("nan")
 
@@ -283,3 +284,84 @@ def test_bad_catalogues_are_refused(change, message):
     }
     with pytest.raises(DataError, match=message):
         catalogue_ranking(**(arguments | change))
+
+
+def sampled_case(seed, n_users, n_items, levels):
+    """Scores, users that are no row numbers, the held-out item of each and what it has seen."""
+    rng = np.random.default_rng(seed)
+    users = rng.permutation(2 * n_users)[:n_users]
+    scores = rng.integers(0, levels, (2 * n_users, n_items)) / levels
+    seen = rng.random((2 * n_users, n_items)) < 0.3
+    seen[:, 0] = False
+    held_out = np.array([rng.choice(np.flatnonzero(~seen[user])[1:]) for user in users])
+    return scores, users, held_out, seen
+
+
+@pytest.mark.parametrize("levels", [6, 10**9])
+def test_sampled_ranking_is_that_of_a_loop_over_users(levels, monkeypatch):
+    monkeypatch.setattr(ranking, "_BLOCK", 7)
+    scores, users, held_out, seen = sampled_case(0, 30, 80, levels)
+    table = sampled_ranking(lambda ids: scores[ids], users, held_out, *np.nonzero(seen), 80, negatives=20, k=5, seed=3)
+    assert table.index.tolist() == users.tolist()
+    discount = 1 / np.log2(np.arange(2, 7))
+    for user, item in zip(users, held_out, strict=True):
+        others = [other for other in range(1, 80) if other != item and not seen[user, other]]
+        drawn = np.random.default_rng([3, user]).choice(others, 20, replace=False)
+        above = sum(scores[user, other] > scores[user, item] for other in drawn)
+        tied = sum(scores[user, other] == scores[user, item] for other in drawn)
+        places = np.arange(above, above + tied + 1)  # each as likely
+        assert table.loc[user, "sampled_hit_rate_at_5"] == pytest.approx(np.mean(places < 5))
+        gains = [discount[place] if place < 5 else 0 for place in places]
+        assert table.loc[user, "sampled_ndcg_at_5"] == pytest.approx(np.mean(gains))
+        assert table.loc[user, ["n_items", "n_relevant"]].tolist() == [21, 1]
+
+
+def test_negatives_are_drawn_evenly_from_the_unseen():
+    scores, users, held_out, seen = sampled_case(1, 150, 60, 10**9)
+    found = [
+        sampled_ranking(lambda ids: scores[ids], users, held_out, *np.nonzero(seen), 60, negatives=15, k=3, seed=seed)
+        for seed in range(12)
+    ]
+    expected = []
+    for user, item in zip(users, held_out, strict=True):
+        unseen = scores[user, 1:][~seen[user, 1:]]
+        above = (unseen > scores[user, item]).sum()
+        expected.append(hypergeom.cdf(2, len(unseen) - 1, above, 15))
+    rates = np.mean([table["sampled_hit_rate_at_3"] for table in found], axis=0)
+    spread = np.sqrt(np.mean(np.multiply(expected, np.subtract(1, expected))) / (12 * 150))
+    assert abs(np.mean(rates) - np.mean(expected)) < 4 * spread
+    assert not found[0].equals(found[1])
+
+
+def test_where_few_items_are_unseen_all_of_them_are_ranked():
+    scores, users, held_out, seen = sampled_case(2, 20, 30, 5)
+    pairs = users, held_out, *np.nonzero(seen)
+    table = sampled_ranking(lambda ids: scores[ids], *pairs, 30)
+    whole = catalogue_ranking(lambda ids: scores[ids], users, *pairs, 30)
+    pd.testing.assert_frame_equal(table.rename(columns=lambda name: name.replace("sampled", "catalogue")), whole)
+
+
+def test_a_users_negatives_do_not_depend_on_the_other_users():
+    scores, users, held_out, seen = sampled_case(4, 20, 300, 10**9)
+    options = {"seen_users": np.nonzero(seen)[0], "seen_items": np.nonzero(seen)[1], "n_items": 300}
+    everyone = sampled_ranking(lambda ids: scores[ids], users, held_out, **options)
+    some = sampled_ranking(lambda ids: scores[ids], users[5:9], held_out[5:9], **options)
+    pd.testing.assert_frame_equal(some, everyone.iloc[5:9])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test_users": [1, 1], "test_items": [2, 2]}, "column 'test_users': a user occurs twice; received 1"),
+        ({"test_users": [-1]}, "a user is below 0"),
+        ({"test_items": [3]}, "has been seen by its user; .* received 3"),
+        ({"test_items": [0]}, "a relevant item is unknown"),
+        ({"test_items": [2, 1]}, "differ in length"),
+        ({"negatives": 0}, "negatives must be 1 or more; received 0"),
+        ({"k": 0}, "k must be 1 or more"),
+    ],
+)
+def test_bad_held_out_items_are_refused(change, message):
+    arguments = {"test_users": [1], "test_items": [2], "seen_users": [1], "seen_items": [3], "n_items": 4}
+    with pytest.raises((ConfigurationError, DataError), match=message):
+        sampled_ranking(lambda ids: np.zeros((len(ids), 4)), **(arguments | change))

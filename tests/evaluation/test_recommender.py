@@ -231,3 +231,37 @@ def test_unknown_users_that_are_told_apart_are_ranked_apart():
     assert per_user["biases"]["n_items"].to_dict() == {3: 2, 4: 2}
     assert found["test"]["ndcg_at_10"] == 1  # within either user the order is right, over both it is not
     assert recommender.evaluate(*arguments, n_users=3, n_items=3)[0]["test"]["ndcg_at_10"] < 1
+
+
+BASELINES = {"popularity", "recent_popularity", "item_knn", "ease", "implicit_als"}
+
+
+def test_a_ranker_is_evaluated_with_its_baselines(data):
+    users, items, ratings, split = data
+    table, sizes = np.random.default_rng(6).normal(size=(N_USERS, N_ITEMS)), {"n_users": N_USERS, "n_items": N_ITEMS}
+    times = np.random.default_rng(7).integers(0, 10**8, len(users))
+    results, per_user = recommender.evaluate_ranking(
+        users, items, ratings, split, lambda ids: table[ids], timestamps=times, **sizes
+    )
+    assert results["test"]["catalogue_ndcg_at_10"] == pytest.approx(slow_catalogue_ndcg(data, table), rel=1e-9)
+    validated = slow_catalogue_ndcg(data, table, "validation")
+    assert results["validation"]["catalogue_ndcg_at_10"] == pytest.approx(validated, rel=1e-9)
+    counts = np.bincount(items[split[0]], minlength=N_ITEMS)
+    counted = slow_catalogue_ndcg(data, np.tile(counts, (N_USERS, 1)))
+    assert results["baselines"]["popularity"]["catalogue_ndcg_at_10"] == pytest.approx(counted, rel=1e-9)
+    assert set(results["baselines"]) == set(results["baseline_settings"]) == BASELINES
+    assert set(per_user) == BASELINES | {"model"}
+    assert not results["left_out"]
+    for name, found in (results["baselines"] | {"model": results["test"]}).items():
+        assert found == ranking.mean_ranking(per_user[name])
+    assert set(results["baseline_settings"]["recent_popularity"]) == {"weeks"}
+
+
+def test_both_evaluations_rank_alike(data):
+    users, items, ratings, split = data
+    table, sizes = np.random.default_rng(8).normal(size=(N_USERS, N_ITEMS)), {"n_users": N_USERS, "n_items": N_ITEMS}
+    of_ratings, _, _ = evaluate(data, scores=lambda ids: table[ids])
+    found, _ = recommender.evaluate_ranking(users, items, ratings, split, lambda ids: table[ids], **sizes)
+    assert found["test"].items() <= of_ratings["test"].items()
+    assert found["baselines"]["popularity"] == of_ratings["baselines"]["popularity"]
+    assert set(found["left_out"]) == {"recent_popularity"}
