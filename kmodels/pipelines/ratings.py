@@ -218,7 +218,12 @@ class Ratings:
         return SplitBatches(self.batches(model, self.split.train, **order), *others)
 
     def new_batches(
-        self, model: keras.Model, pairs: pd.DataFrame, *, context: Mapping[str, npt.ArrayLike] | None = None
+        self,
+        model: keras.Model,
+        pairs: pd.DataFrame,
+        *,
+        context: Mapping[str, npt.ArrayLike] | None = None,
+        known: sparse.csr_array | None = None,
     ) -> Batches:
         """Makes batches of new pairs, to predict their ratings.
 
@@ -227,6 +232,8 @@ class Ratings:
             pairs: Columns user_id and item_id, raw ids; those without training rows are known by their side tables
                 alone.
             context: As for `fit`, of these pairs; neutral zeros where it is not given. Default None.
+            known: What the user of each pair has rated, sparse (pairs, n_items) in the data's unit, for the histories
+                of users. None, the default, takes the training rows.
 
         Returns:
             The batches, in the order of the pairs, without targets.
@@ -237,7 +244,7 @@ class Ratings:
         rows = {name: side.rows_of(columns[name]) for name, side in self._sides.items()}
         given = {name: _context(name, values, len(pairs)) for name, values in (context or {}).items()}
         inputs = {"user_id": ids["user"], "item_id": ids["item"]} | self._neutral(model, len(pairs)) | given
-        return Batches(inputs, parts=self._parts(model, ids, rows), batch_size=4096)
+        return Batches(inputs, parts=self._parts(model, ids, rows, known), batch_size=4096)
 
     def interactions(
         self, rows: npt.NDArray[np.int64] | None = None, *, power: float = 1.0, half_life: float | None = None
@@ -258,16 +265,19 @@ class Ratings:
         """
         rows = self.split.train if rows is None else rows
         rows = rows[(self.user_id[rows] > 0) & (self.item_id[rows] > 0)]
-        weights = self.weights(self.rating[rows], power=power)
-        if half_life is not None:
-            weights *= np.exp2(-self._later(rows) / half_life, dtype=np.float32)
+        later = 0 if half_life is None else self._later(rows)
+        weights = self.weights(self.rating[rows], later, power=power, half_life=half_life)
         pairs = self.user_id[rows], self.item_id[rows]
         return history_table(*pairs, weights, n_owners=self.n_users, n_members=self.n_items)
 
-    def weights(self, ratings: npt.ArrayLike, *, power: float = 1.0) -> npt.NDArray[np.float32]:
-        """The entries of `interactions` for ratings in the data's unit, float32."""
+    def weights(
+        self, ratings: npt.ArrayLike, later: npt.ArrayLike = 0, *, power: float = 1.0, half_life: float | None = None
+    ) -> npt.NDArray[np.float32]:
+        """The entries of `interactions`, float32, for ratings in the data's unit after which came so many `later`."""
         low, high = self.scale
-        return np.power(0.2 + 0.8 * (np.asarray(ratings, np.float32) - low) / (high - low), power, dtype=np.float32)
+        share = 0.2 + 0.8 * (np.asarray(ratings, np.float32) - low) / (high - low)
+        age = 0 if half_life is None else np.asarray(later) / half_life
+        return np.power(share, power, dtype=np.float32) * np.exp2(-age, dtype=np.float32)
 
     def _later(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """How many of these rows are of the same user and later; rows of one second are in the order of the table."""
@@ -279,13 +289,22 @@ class Ratings:
         later[order] = np.searchsorted(users, users, side="right") - 1 - np.arange(len(rows))
         return later
 
-    def user_batches(self, model: keras.Model) -> Batches:
-        """Makes one row for each user id from 0 on, with neutral context."""
-        return self._entity_batches(model, "user", self._neutral(model, self.n_users))
+    def user_batches(
+        self, model: keras.Model, users: npt.ArrayLike | None = None, known: sparse.csr_array | None = None
+    ) -> Batches:
+        """Makes one row for each user id from 0 on, with neutral context.
+
+        Args:
+            model: The model to feed, or its tower of users.
+            users: Raw ids of the users to make a row for, None for one without an id. By default all ids from 0 on.
+            known: What each of them has rated, as for `new_batches`. Default None.
+        """
+        users = self._sides["user"].vocabulary.inverse(np.arange(self.n_users)) if users is None else users
+        return self._entity_batches(model, "user", np.asarray(users, object), known)
 
     def item_batches(self, model: keras.Model) -> Batches:
         """Makes one row for each item id from 0 on."""
-        return self._entity_batches(model, "item", {})
+        return self._entity_batches(model, "item", self._sides["item"].vocabulary.inverse(np.arange(self.n_items)))
 
     def save(self, folder: str | Path) -> None:
         """Writes what `load` needs to feed a model in a new process: `encoders.json` and `ratings.npz`.
@@ -367,11 +386,15 @@ class Ratings:
     def _history(
         self, owners: npt.NDArray[np.int32], members: npt.NDArray[np.int32], n_owners: int, n_members: int
     ) -> sparse.csr_array:
-        """Each owner's training ratings less the mean of all, on a scale whose highest value is 5."""
+        """Each owner's training ratings less the mean of all."""
         train = self.split.train
-        values = self.rating[train] * np.float32(FULL / self.highest)
-        above = values - values.mean()
+        above = self._above(self.rating[train])
         return history_table(owners[train], members[train], above, n_owners=n_owners, n_members=n_members)
+
+    def _above(self, ratings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Ratings less the mean of the training rows, on a scale whose highest value is 5."""
+        factor = np.float32(FULL / self.highest)
+        return ratings * factor - (self.rating[self.split.train] * factor).mean()
 
     def _check(self, model: keras.Model) -> None:
         """Refuses a model with inputs that are not made here."""
@@ -387,6 +410,7 @@ class Ratings:
         model: keras.Model,
         ids: Mapping[str, npt.NDArray[np.int32]],
         rows: Mapping[str, npt.NDArray[np.int64]],
+        known: sparse.csr_array | None = None,
     ) -> list[Part]:
         """Side features and histories of users, items or both: a pair's own rating is in neither of its histories."""
         names, parts = _names(model), list[Part]()
@@ -397,14 +421,19 @@ class Ratings:
                 parts.append(Lookup(rows[name], encoded))
             if (history := f"{name}_history") in names:
                 table = self._user_history if name == "user" else self._item_history
+                if name == "user" and known is not None:
+                    table = sparse.csr_array((self._above(known.data), known.indices, known.indptr), shape=known.shape)
+                    owners = np.arange(len(owners), dtype=np.int32)
                 parts.append(HistoryRows(history, table, owners, ids.get("item" if name == "user" else "user")))
         return parts
 
-    def _entity_batches(self, model: keras.Model, name: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Batches:
-        side = self._sides[name]
-        ids = np.arange(side.vocabulary.size, dtype=np.int32)
-        parts = self._parts(model, {name: ids}, {name: side.rows_of_vocabulary()})
-        return Batches({f"{name}_id": ids, **inputs}, parts=parts)
+    def _entity_batches(
+        self, model: keras.Model, name: str, values: npt.NDArray[np.object_], known: sparse.csr_array | None = None
+    ) -> Batches:
+        side, column = self._sides[name], pd.Series(values)
+        ids = side.vocabulary.transform(column)
+        parts = self._parts(model, {name: ids}, {name: side.rows_of(column)}, known)
+        return Batches({f"{name}_id": ids, **(self._neutral(model, len(ids)) if name == "user" else {})}, parts=parts)
 
     def _neutral(self, model: keras.Model, rows: int) -> dict[str, npt.NDArray[np.float32]]:
         """Context of nothing known."""

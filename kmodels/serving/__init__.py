@@ -3,11 +3,13 @@
 from kmodels.serving.catalogue import catalogue_scores, vectors_of
 from kmodels.serving.neighbours import embedding_table, side_by_side, similar
 from kmodels.serving.predictor import TablePredictor
+from kmodels.serving.rankers import ranker_scores
 
 __all__ = [
     "TablePredictor",
     "catalogue_scores",
     "embedding_table",
+    "ranker_scores",
     "side_by_side",
     "similar",
     "vectors_of",

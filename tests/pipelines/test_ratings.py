@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from kmodels import files, models
 from kmodels.errors import ConfigurationError, DataError
@@ -179,6 +180,27 @@ def test_held_out_rows_have_the_histories_of_their_user_and_item(ratings, model)
     for place, row in enumerate(REST):
         np.testing.assert_array_equal(rows["user_history"][place], users["user_history"][ratings.user_id[row]])
         np.testing.assert_array_equal(rows["item_history"][place], items["item_history"][ratings.item_id[row]])
+
+
+def test_what_is_known_of_users_replaces_their_training_rows(ratings, model):
+    own = [[0, 0, 0, 0], [0, 10, 6, 0], [0, 4, 0, 0], [0, 0, 8, 2]]
+    expected, users = everything(ratings.user_batches(model)), [None, "u7", "u8", "u9"]
+    found = everything(ratings.user_batches(model, users, sparse.csr_array(np.array(own, "float32"))))
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-6)
+    # Somebody without training rows who rated as user u7 did: that history, and the features of their own.
+    known = sparse.csr_array(np.array([own[1], own[1], own[2]], "float32"))
+    found = everything(ratings.user_batches(model, ["u5", None, "u9"], known))
+    assert found["user_id"].tolist() == [0, 0, 3]
+    np.testing.assert_allclose(found["user_history"], expected["user_history"][[1, 1, 2]], rtol=1e-6)
+    assert found["job"].tolist() == [expected["job"][2], 0, expected["job"][3]]
+    pairs = pd.DataFrame({"user_id": ["u5", "u7"], "item_id": [2, 2]})
+    of_pairs = everything(ratings.new_batches(model, pairs, known=known[[0, 0]]))
+    np.testing.assert_allclose(
+        of_pairs["user_history"][1], everything(ratings.new_batches(model, pairs))["user_history"][1]
+    )
+    assert of_pairs["user_history"][0].nonzero()[0].tolist() == [1, 5]  # without the rating of item 2
 
 
 @pytest.mark.parametrize("rows", [None, np.arange(7)])

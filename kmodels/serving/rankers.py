@@ -1,0 +1,137 @@
+"""Rankers at work: what a model makes of people, and the scores of the whole catalogue that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from kmodels import training
+from kmodels.errors import ConfigurationError
+from kmodels.pipelines import Batches, Ratings
+from kmodels.preprocessing import Vocabulary
+from kmodels.serving import catalogue
+
+# People whose histories are dense at a time.
+_PEOPLE = 64
+
+
+class People(NamedTuple):
+    """Who asks.
+
+    Attributes:
+        users: (n,) raw ids, None for somebody without one.
+        ratings: Sparse (n, n_items), what each has rated in the data's unit, oldest first; None for the training rows.
+        weights: The same entries as `pipelines.Ratings.interactions` weighs them.
+    """
+
+    users: npt.NDArray[np.object_]
+    ratings: sparse.csr_array | None
+    weights: sparse.csr_array
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """A model cut in two: what it makes of people, and what it does with that.
+
+    Attributes:
+        encode: From people to rows, one for each.
+        score: From such rows to the scores of all items, float32 (n, n_items).
+        vectors: From people to float32 or sparse (n, dim), whose cosines say who is like whom.
+        items: (n_items, dim), whose cosines say which items are alike.
+    """
+
+    encode: Callable[[People], Any]
+    score: Callable[[Any], npt.NDArray[np.float32]]
+    vectors: Callable[[People], Any]
+    items: npt.NDArray[np.float32]
+
+
+def ranker_scores(
+    model: keras.Model, ratings: Ratings, known: sparse.csr_array | None = None
+) -> Callable[[npt.NDArray[np.integer]], npt.NDArray[np.float32]]:
+    """Prepares a fitted ranker to score all items for any user, by what its inputs are called.
+
+    | inputs | models | a user is |
+    |---|---|---|
+    | `history` | `models.ease`, `models.item_autoencoder` | a row of `known` |
+    | `user_id`, `item_id` and features | `models.neumf` | a row of `Ratings.user_batches` |
+
+    Args:
+        model: The ranker.
+        ratings: What it was trained on.
+        known: What each user has, sparse (n_users, n_items), as `Ratings.interactions` gives it, weighed as in
+            training. None, the default, takes the training rows.
+
+    Returns:
+        A function from user ids, (n,) integers, to scores, float32 (n, n_items); a higher score ranks first, and row 0
+        of the items, the unknown, has a score without meaning.
+
+    Raises:
+        ConfigurationError: If the model has other inputs.
+
+    Example:
+        >>> from kmodels import models
+        >>> from kmodels.preprocessing import splits
+        >>> import pandas as pd
+        >>> user, item = np.divmod(np.arange(40), 10)
+        >>> table = pd.DataFrame({"user_id": user, "item_id": item, "rating": 1.0 + item % 5})
+        >>> ratings = Ratings.fit(table, splits.random_per_user(user, item, seed=0))
+        >>> model = training.fit_ease(models.ease(ratings.n_items), ratings.interactions(), l2=1.0)
+        >>> ranker_scores(model, ratings)(np.array([1, 2, 4])).shape
+        (3, 11)
+    """
+    ranker = open_ranker(model, ratings)
+    table, users = ratings.interactions() if known is None else known, vocabulary(ratings, "user_id")
+    return lambda ids: ranker.score(ranker.encode(People(users.inverse(ids), None, table[ids])))
+
+
+def vocabulary(ratings: Ratings, name: str) -> Vocabulary:
+    """The encoder of `user_id` or `item_id`."""
+    return cast(Vocabulary, ratings.encoders[name])
+
+
+def open_ranker(model: keras.Model, ratings: Ratings) -> Ranker:
+    """Cuts a ranker by what its inputs are called, as `ranker_scores` says."""
+    names = {tensor.name for tensor in model.inputs}
+    if names == {"history"}:
+        return _of_histories(model)
+    if {"user_id", "item_id"} <= names:
+        return _of_pairs(model, ratings)
+    raise ConfigurationError(
+        f"a ranker's inputs are `history`, or `user_id`, `item_id` and features. Received: {', '.join(sorted(names))}"
+    )
+
+
+def _of_histories(model: keras.Model) -> Ranker:
+    """Up to the last layer a history becomes a vector; the last layer's kernel has the vectors of the items."""
+    last = model.layers[-1]
+    kernel, *bias = last.get_weights()
+
+    def score(rows: Any) -> npt.NDArray[np.float32]:
+        return rows @ kernel + bias[0] if bias else rows @ kernel
+
+    def encode(people: People) -> npt.NDArray[np.float32]:
+        batches = Batches({"history": people.weights}, batch_size=_PEOPLE)
+        return training.predict(inner, batches).reshape(-1, len(kernel))
+
+    if last.input is model.inputs[0]:
+        return Ranker(lambda people: people.weights, score, lambda people: people.weights, kernel.T)
+    inner = keras.Model(model.inputs, last.input)
+    return Ranker(encode, score, encode, kernel.T)
+
+
+def _of_pairs(model: keras.Model, ratings: Ratings) -> Ranker:
+    """A model of users and items whose last layers see both."""
+    cut = catalogue.cut(model, ratings.item_batches(model))
+
+    def encode(people: People) -> npt.NDArray[np.float32]:
+        return cut.encode(ratings.user_batches(model, people.users, people.ratings))
+
+    width = cut.items.shape[1]
+    return Ranker(encode, cut.score, lambda people: encode(people)[:, :width], cut.items)

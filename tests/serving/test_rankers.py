@@ -1,0 +1,69 @@
+"""A ranker's scores are the model's own for every user, whatever shape the model takes users in."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from kmodels import models, training
+from kmodels.errors import ConfigurationError
+from kmodels.pipelines import Ratings
+from kmodels.preprocessing import splits
+from kmodels.serving import ranker_scores
+
+RNG = np.random.default_rng(0)
+USER, ITEM = np.nonzero(RNG.random((130, 12)) < 0.5)
+TABLE = pd.DataFrame({"user_id": USER, "item_id": ITEM, "rating": RNG.integers(1, 6, len(USER)).astype(float)})
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    return Ratings.fit(TABLE, splits.random(len(TABLE), seed=0), scale=(1, 5))
+
+
+def ranker(name, ratings):
+    n_items = ratings.n_items
+    if name == "ease":
+        return training.fit_ease(models.ease(n_items), ratings.interactions(power=2), l2=3.0)
+    if name == "deep":
+        return training.initialize(models.item_autoencoder(n_items, hidden=(5, 4)))
+    if name == "shallow":
+        return training.initialize(models.item_autoencoder(n_items, hidden=()))
+    preset = models.presets.NEUMF["history"] | {"dim": 3, "hidden": (4,)}
+    return training.initialize(models.neumf(ratings.n_users, n_items, **ratings.features(), **preset))
+
+
+def inputs_of(model, ratings, user, known):
+    """All pairs of a user, or the user's history, as the model takes them."""
+    if len(model.inputs) == 1:
+        return {"history": known[[user]].toarray()}
+    users, items = ratings.user_batches(model), ratings.item_batches(model)
+    of_user, of_items = (
+        {name: np.concatenate([each[i][0][name] for i in range(len(each))]) for name in each[0][0]}
+        for each in (users, items)
+    )
+    return {name: np.repeat(rows[[user]], ratings.n_items, axis=0) for name, rows in of_user.items()} | of_items
+
+
+@pytest.mark.parametrize("name", ["ease", "deep", "shallow", "neumf"])
+def test_the_scores_are_the_models_own(name, ratings):
+    model, asked = ranker(name, ratings), np.r_[3, 0, 3, 1 : ratings.n_users]
+    known = ratings.interactions(np.arange(len(TABLE)), power=2)
+    found = ranker_scores(model, ratings, known)(asked)
+    assert (found.shape, found.dtype) == ((len(asked), ratings.n_items), np.float32)
+    for place in (0, 1, 2, 70, -1):
+        predicted = model(inputs_of(model, ratings, asked[place], known))
+        np.testing.assert_allclose(found[place], keras.ops.convert_to_numpy(predicted).ravel(), atol=1e-5)
+
+
+def test_training_rows_are_known_where_nothing_else_is_said(ratings):
+    model, ids = ranker("deep", ratings), np.arange(ratings.n_users)
+    found, expected = ranker_scores(model, ratings), ranker_scores(model, ratings, ratings.interactions())
+    np.testing.assert_array_equal(found(ids), expected(ids))
+    assert ranker_scores(ranker("ease", ratings), ratings)(ids[:0]).shape == (0, ratings.n_items)
+
+
+def test_a_model_of_other_inputs_is_refused(ratings):
+    x = keras.Input((3,), name="price")
+    with pytest.raises(ConfigurationError, match=r"a ranker's inputs are .* Received: price"):
+        ranker_scores(keras.Model({"price": x}, keras.layers.Dense(1)(x)), ratings)
