@@ -450,7 +450,7 @@ def _open_parquet(path: Path) -> TableFile:
         return [words[place] for place in places]
 
     def chunks(labels: Sequence[str], numbers: Sequence[NumberColumn]) -> Iterator[pd.DataFrame]:
-        row = 1
+        row, size = 1, 0
         with _parquet_errors(path):
             for batch in file.iter_batches(BATCH_ROWS, columns=[*labels, *(column.name for column in numbers)]):
                 quick = {column.name: numeric(batch.column(column.name), column) for column in numbers}
@@ -458,6 +458,8 @@ def _open_parquet(path: Path) -> TableFile:
                 others = [column for column in numbers if quick[column.name] is None]
                 wanted = (*labels, *(column.name for column in others))
                 texts = {name: textual(batch.column(name)) for name in wanted}
+                size += sum(sum(map(len, column)) for column in texts.values())
+                refuse_bomb(path, size)  # written out, as columns of text are later
                 frame = as_frame(path, texts, range(row, row + len(batch)), others)
                 yield frame.assign(**{name: values for name, values in quick.items() if values is not None})
                 row += len(batch)

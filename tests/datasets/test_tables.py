@@ -227,6 +227,8 @@ def test_parquet_that_unpacks_to_far_more_is_refused(parquet, monkeypatch):
     assert path.stat().st_size < 2**16
     with pytest.raises(DataError, match="unpacks to too much; expected at most"):
         open_table(path)
+    with pytest.raises(DataError, match="unpacks to too much; expected at most"):
+        read(parquet(id=["a" * 2**10] * 2**10, paid=[1.0] * 2**10))
 
 
 def test_parquet_of_words_for_numbers_is_refused(parquet):
