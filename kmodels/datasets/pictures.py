@@ -122,13 +122,14 @@ def read_picture(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint
     try:
         with Image.open(_opened(path), formats=_FORMATS) as image:
             least = 2 * max(height, width)
-            whole = image.width * image.height
+            whole = image.size
             if min(image.size) >= 2 * least:
                 image.draft(None, (least, least))  # which takes its time also where there is nothing to leave out
             # A progressive JPEG is read whole before it is made smaller.
-            pixels = whole if image.info.get("progressive") else image.width * image.height
+            columns, rows = whole if image.info.get("progressive") else image.size
+            pixels = columns * rows
             if pixels > MAX_PIXELS:
-                raise Image.DecompressionBombError(f"{image.width} x {image.height}")
+                raise Image.DecompressionBombError(f"{columns} x {rows}")
             if pixels <= _SMALL:
                 return _decode(image, height, width)
             with _ROOM.of(pixels):

@@ -391,3 +391,14 @@ def test_separators_of_windows(tmp_path):
     for name in ("..\\a.png", "images\\..\\..\\a.png"):
         with pytest.raises(DataError, match="leaves the data folder"):
             find_picture(name, tmp_path)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_progressive_jpeg_counts_with_all_its_pixels(tmp_path, monkeypatch, progressive):
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 1000)
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.jpg", progressive=progressive)
+    if progressive:
+        with pytest.raises(DataError, match="too large to unpack; expected at most 1000 pixels; received '64 x 64'"):
+            pictures.read_picture(tmp_path / "a.jpg", (4, 4))
+    else:
+        assert pictures.read_picture(tmp_path / "a.jpg", (4, 4)).shape == (4, 4, 3)
