@@ -11,6 +11,7 @@ from kmodels.models.item_autoencoder import item_autoencoder
 from kmodels.models.matrix_factorization import matrix_factorization
 from kmodels.models.neumf import neumf
 from kmodels.models.resnet import resnet
+from kmodels.models.sasrec import sasrec
 
 __all__ = [
     "Embedded",
@@ -29,4 +30,5 @@ __all__ = [
     "neumf",
     "presets",
     "resnet",
+    "sasrec",
 ]

@@ -5,6 +5,7 @@ from kmodels.pipelines.histories import HistoryBags, HistoryRows
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.ratings import Ratings
+from kmodels.pipelines.sequences import item_sequences, next_item_batches
 from kmodels.pipelines.split_batches import split_batches
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Lookup",
     "Pictures",
     "Ratings",
+    "item_sequences",
+    "next_item_batches",
     "picture_statistics",
     "split_batches",
 ]

@@ -62,11 +62,15 @@ def initialize(model: keras.Model, seed: int = 0) -> keras.Model:
         >>> model.get_weights()[0].shape
         (3, 2)
     """
-    for layer in backend.flat_layers(model):
+    layers = backend.flat_layers(model)
+    parts = {id(part) for each in layers if not isinstance(each, keras.Model) for part in backend.flat_layers(each)}
+    for layer in layers:
         for variable in layer.variables:
-            rng = np.random.default_rng((seed, zlib.crc32(f"{layer.name}/{variable.name}".encode())))
+            # The parts of a layer, such as the projections of an attention, have the same names in each such layer.
+            names = variable.path.split("/")[-3:] if id(layer) in parts else (layer.name, variable.name)
+            rng = np.random.default_rng((seed, zlib.crc32("/".join(names).encode())))
             initializer = getattr(layer, f"{variable.name}_initializer", None)
-            if variable.name == "seed_generator_state":
+            if variable.name == "seed_generator_state" and id(layer) not in parts:  # else drawn for the whole layer
                 variable.assign(rng.integers(2**31, size=variable.shape).astype(variable.dtype))
             elif initializer is not None:
                 variable.assign(_draw(initializer, tuple(variable.shape), rng).astype(variable.dtype))

@@ -15,6 +15,7 @@ from kmodels import models, training
 RANKERS = {
     "ease": lambda: models.ease(5),
     "item_autoencoder": lambda: models.item_autoencoder(5, hidden=(3,)),
+    "sasrec": lambda: models.sasrec(5, 4, dim=6),
 }
 # To compile a training takes longest here: of the networks of ratings, the one with most kinds of layers is trained.
 TRAINED = ("enhanced", *RANKERS)

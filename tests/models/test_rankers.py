@@ -10,7 +10,8 @@ from scipy import sparse
 from kmodels import models, training
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation.ranking import catalogue_ranking
-from kmodels.pipelines import Batches
+from kmodels.pipelines import Batches, item_sequences, next_item_batches
+from tests.reference import sasrec
 
 USERS, ITEMS, TASTES = 121, 41, 4  # row 0 of each is the unknown
 
@@ -103,6 +104,111 @@ def test_a_trained_autoencoder_ranks_better_than_popularity(tmp_path):
     assert ndcg(by_history(model)) > POPULARITY + 0.1
 
 
+# --- SASRec
+
+SEQUENCES = np.array([[0, 0, 3, 1, 3], [2, 4, 4, 1, 5], [0, 0, 0, 0, 0]], "int32")
+
+
+def some_sasrec(**settings):
+    """A model with weights that all take part, and these by Keras's paths."""
+    model = training.initialize(models.sasrec(6, 5, **{"dim": 4, "dropout": 0.0} | settings), seed=2)
+    rng = np.random.default_rng(1)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(1 if "gamma" in weight.path else 0, 0.4, weight.shape))
+    return model, {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights}
+
+
+@pytest.mark.parametrize(("length", "dim", "blocks"), [(5, 4, 2), (7, 6, 1)])
+def test_sasrec_has_the_size_of_its_formula(length, dim, blocks):
+    a_block = 4 * (dim**2 + dim) + 2 * (dim**2 + dim) + 2 * 2 * dim
+    expected = (11 + length) * dim + blocks * a_block + 2 * dim
+    assert parameters(models.sasrec(11, length, dim=dim, blocks=blocks)) == expected
+
+
+# Keras computes attention in another way where it has no dropout.
+@pytest.mark.parametrize(("heads", "blocks", "dropout"), [(1, 1, 0.5), (2, 2, 0.0)])
+def test_sasrec_is_the_network_of_the_reference(heads, blocks, dropout):
+    model, weights = some_sasrec(heads=heads, blocks=blocks, dropout=dropout)
+    found = outputs(model, {"sequence": SEQUENCES})
+    assert np.isfinite(found).all()
+    for row, sequence in zip(found, SEQUENCES, strict=True):
+        expected = sasrec.logits(weights, sequence, blocks=blocks)
+        np.testing.assert_allclose(row[sequence > 0], expected[sequence > 0], rtol=1e-4, atol=1e-5)
+
+
+def test_sasrec_learns_by_the_gradient_of_the_reference():
+    model, weights = some_sasrec(blocks=1)
+    batch = next_item_batches(np.hstack([SEQUENCES, [[5], [4], [0]]]).astype("int32"))[0]
+    training.compile_model(model, keras.optimizers.SGD(1.0), loss="log_loss", metrics=())
+    found = model.train_on_batch(*batch)
+    inputs, target, known = batch
+    arguments = inputs["sequence"], target, known
+    assert float(found) == pytest.approx(sasrec.loss(weights, *arguments, blocks=1), rel=1e-5)
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_weights:
+        moved = weights[weight.path] - keras.ops.convert_to_numpy(weight)
+        for at in zip(*(rng.integers(0, size, 3) for size in weight.shape), strict=True):
+            changed = {name: value.astype(np.float64) for name, value in weights.items()}
+            ends = []
+            for step in (1e-5, -2e-5):
+                changed[weight.path][at] += step
+                ends.append(sasrec.loss(changed, *arguments, blocks=1))
+            assert moved[at] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-3, abs=2e-5), (weight.path, at)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_sasrec_does_not_look_ahead(dropout):
+    model, _ = some_sasrec(dropout=dropout)
+    later = SEQUENCES.copy()
+    later[:, 3:] = [[5, 2], [0, 1], [1, 4]]
+    before, after = (outputs(model, {"sequence": each}) for each in (SEQUENCES, later))
+    np.testing.assert_array_equal(before[:, :3], after[:, :3])
+    assert (before[:, 3:] != after[:, 3:]).any(axis=2).all()
+
+
+def test_sasrec_does_not_look_at_padding():
+    model, _ = some_sasrec()
+    before = outputs(model, {"sequence": SEQUENCES})
+    for name, row in (("items", 0), ("positions", 0), ("positions", 1)):
+        table = model.get_layer(name).get_weights()[0]
+        table[row, 0] += 3
+        model.get_layer(name).set_weights([table])
+    after = outputs(model, {"sequence": SEQUENCES})
+    np.testing.assert_array_equal(before[0, 2:, 1:], after[0, 2:, 1:])
+    assert (np.abs(before[0, :2, 1:] - after[0, :2, 1:]) > 1e-3).all()
+
+
+def test_blocks_start_with_different_weights():
+    model = training.initialize(models.sasrec(6, 5, dim=4))
+    weights = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights}
+    for part in ("query", "key", "value", "attention_output"):
+        assert (weights[f"attention_1/{part}/kernel"] != weights[f"attention_2/{part}/kernel"]).all()
+    assert (weights["attention_1/query/kernel"] != weights["attention_1/key/kernel"]).all()
+    first = [keras.ops.convert_to_numpy(v) for v in model.variables if v.name == "seed_generator_state"]
+    again = training.initialize(models.sasrec(6, 5, dim=4))
+    second = [keras.ops.convert_to_numpy(v) for v in again.variables if v.name == "seed_generator_state"]
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(np.reshape(first, (-1, 2)), axis=0)) == len(first)
+
+
+def test_a_trained_sasrec_finds_what_comes_next(tmp_path):
+    # Each item is followed by the one with the next number, but for one time in five.
+    rng = np.random.default_rng(0)
+    users, items = np.repeat(np.arange(1, USERS), 12), []
+    for _ in range(1, USERS):
+        items.append(rng.integers(1, ITEMS))
+        for _ in range(11):
+            items.append(items[-1] % (ITEMS - 1) + 1 if rng.random() < 0.8 else rng.integers(1, ITEMS))
+    sequences = item_sequences(users, np.array(items), np.tile(np.arange(12), USERS - 1), n_users=USERS, length=12)
+    model = training.initialize(models.sasrec(ITEMS, 10, dim=16, blocks=1, dropout=0.1))
+    training.compile_model(model, keras.optimizers.Adam(0.02), loss="log_loss", metrics=())
+    training.fit(
+        model, next_item_batches(sequences[:, :-1], batch_size=30), None, epochs=12, folder=tmp_path, progress=False
+    )
+    scores = model.predict_on_batch({"sequence": sequences[1:, 1:-1]})[:, -1]
+    assert (scores.argmax(axis=1) == sequences[1:, -1]).mean() > 0.6
+
+
 # --- all
 
 
@@ -112,6 +218,9 @@ def test_a_trained_autoencoder_ranks_better_than_popularity(tmp_path):
         (lambda: models.ease(0), "n_items must be at least 1. Received"),
         (lambda: models.item_autoencoder(5, hidden=(4, 0)), "hidden must be at least 1"),
         (lambda: models.item_autoencoder(5, dropout=1.0), "dropout must be at least 0 and below 1"),
+        (lambda: models.sasrec(5, 0), "length must be at least 1"),
+        (lambda: models.sasrec(5, 4, dropout=-0.1), "dropout must be at least 0 and below 1"),
+        (lambda: models.sasrec(5, 4, dim=9), "dim must be a multiple of heads. Received: dim=9, heads=2"),
     ],
 )
 def test_wrong_arguments_are_named(build, message):

@@ -1,10 +1,10 @@
-"""Parts of batches: histories against a slow loop; ids left out at random, the same wherever a batch is made."""
+"""Parts of batches: histories and sequences against slow loops; ids left out, the same wherever a batch is made."""
 
 import numpy as np
 import pytest
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.pipelines import Batches, HistoryBags, HistoryRows, IdDropout
+from kmodels.pipelines import Batches, HistoryBags, HistoryRows, IdDropout, item_sequences, next_item_batches
 from kmodels.pipelines.histories import history_table
 
 N_OWNERS, N_MEMBERS = 6, 9
@@ -148,3 +148,47 @@ def test_each_epoch_leaves_out_others():
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(ConfigurationError, match="rate must be from 0 to below 1"):
         IdDropout({"user_id": IDS}, rate)
+
+
+# --- sequences
+
+
+@pytest.mark.parametrize("length", [1, 3, 40])
+def test_sequences_are_those_of_a_slow_loop(length):
+    rng = np.random.default_rng(0)
+    users, items, times = rng.integers(0, 6, 60), rng.integers(0, 9, 60), rng.integers(0, 10, 60)
+    found = item_sequences(users, items, times, n_users=7, length=length)
+    assert (found.shape, found.dtype) == ((7, length), np.int32)
+    for user in range(7):
+        rows = [row for row in range(60) if users[row] == user > 0 and items[row] > 0]
+        history = [items[row] for row in sorted(rows, key=lambda row: times[row])][-length:]
+        assert found[user].tolist() == [0] * (length - len(history)) + history
+
+
+def test_the_target_at_each_place_is_the_next_item():
+    sequences = np.array([[0, 0, 0, 0], [0, 0, 0, 7], [0, 0, 5, 7], [1, 2, 3, 4]], "int32")
+    batches = next_item_batches(sequences, batch_size=1, seed=3)
+    assert len(batches) == 2
+    seen = []
+    for i in range(2):
+        inputs, target, weight = batches[i]
+        sequence = inputs["sequence"][0]
+        assert (target.dtype, weight.dtype) == (np.int32, np.float32)
+        np.testing.assert_array_equal(sequence[1:], target[0, :-1])
+        np.testing.assert_array_equal(weight[0], sequence > 0)
+        seen.append(target[0, -1])
+    assert sorted(seen) == [4, 7]
+    with pytest.raises(DataError, match="no sequence has two items; received '2 sequences'"):
+        next_item_batches(sequences[:2])
+
+
+def test_wrong_columns_of_sequences_are_refused():
+    one = np.array([1])
+    for users, items, times, message in (
+        (one, np.array([-1]), [0.0], "column 'items': an id is out of range; expected 0 or more"),
+        (np.array([2]), one, [0.0], "column 'users': an id is out of range; expected 0 to 1"),
+        (one, one, [np.nan], "column 'times': a value is missing"),
+        (one, one, [0.0, 1.0], "the columns differ in length"),
+    ):
+        with pytest.raises(DataError, match=message):
+            item_sequences(users, items, times, n_users=2, length=3)
