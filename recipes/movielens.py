@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
     first = rated or ranked
     record = run.record(data=facts, model=first.record, baselines=first.baselines, **more)
     drawn = rating.draw(record, encoded, rated) if rated else {}
-    lines = ["\nRanking all items:", ranked.table.to_string(float_format="{:.4f}".format)] if ranked else []
+    lines = ["\nRanking all items:", ranked.table.iloc[:, :3].to_string(float_format="{:.4f}".format)] if ranked else []
     run.write(record, {first.fitted.name: first.fitted}, figures=drawn, headline=HEADLINE, lines=lines, ranked=ranked)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -21,6 +22,8 @@ from kmodels.workflow.variants import Fitted
 
 Settings = dict[str, Any]
 Scores = Callable[[npt.NDArray[np.int64]], npt.ArrayLike]
+#: From the positions of the known rows to the scores of users' items.
+ScoresOf = Callable[[npt.NDArray[np.int64]], Scores]
 
 #: Metrics of a page's table.
 SHOWN = tuple(f"catalogue_{name}_at_10" for name in ("ndcg", "recall", "hit_rate", "precision"))
@@ -77,6 +80,7 @@ def rank(run: Run, method: str, ratings: Ratings) -> Ranking:
         The ranker.
     """
     fitted, settings, scores = METHODS[method](run, ratings)
+    fitted = replace(fitted, name=fitted.model.name)
     with run.timed("evaluate_s"):
         found = {part: measure(ratings, scores(known), part) for part, known in known_rows(ratings).items()}
     record = run.variant(fitted, test=found["test"], validation=found["validation"], settings=settings)
@@ -106,7 +110,7 @@ def choose(grid: Mapping[str, Sequence[Any]], quality: Callable[[Settings], floa
     return best
 
 
-def _ease(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, Callable[[npt.NDArray[np.int64]], Scores]]:
+def _ease(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
     """EASE with dropout and item features; each setting by catalogue NDCG@10 on the validation rows."""
     started, features = time.perf_counter(), ratings.item_features()
     model = models.ease(ratings.n_items)
@@ -126,17 +130,44 @@ def _ease(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, Callable[[npt.N
 
     def quality(settings: Settings) -> float:
         solve(settings)
-        return measure(ratings, scores(settings, ratings.split.train), "validation")["catalogue_ndcg_at_10"]
-
-    def scores(settings: Settings, known: npt.NDArray[np.int64]) -> Scores:
-        table = ratings.interactions(known, power=settings["power"], half_life=settings["half_life"])
-        return lambda ids: training.predict(model, Batches({"history": table[ids]}))
+        scores = _by_history(model, ratings, settings)(ratings.split.train)
+        return measure(ratings, scores, "validation")["catalogue_ndcg_at_10"]
 
     settings = choose(grid, quality)
     solve(settings)
     history = pd.DataFrame({"epoch": [1], "seconds": [time.perf_counter() - started]})
     fitted = Fitted(model.name, model, history, len(ratings.split.train), run.folder)
-    return fitted, settings, lambda known: scores(settings, known)
+    return fitted, settings, _by_history(model, ratings, settings)
 
 
-METHODS = {"ease": _ease}
+def _autoencoder(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
+    """Mult-DAE; the best epoch by its loss on the validation rows, given the training rows."""
+    settings: Settings = {"power": 1.0, "half_life": None, "hidden": (200,), "dropout": 0.5, "batch_size": 64}
+    model = models.item_autoencoder(ratings.n_items, hidden=settings["hidden"], dropout=settings["dropout"])
+    training.compile_model(model, keras.optimizers.Adam(1e-3), loss="multinomial", metrics=())
+    # Row 0 is of no user.
+    histories = {"history": ratings.interactions(power=settings["power"])[1:]}
+    ones, later = (ratings.interactions(rows, power=0.0)[1:] for rows in (None, ratings.split.validation))
+    order = {"batch_size": settings["batch_size"], "shuffle": True, "seed": run.args.seed, "drop_remainder": True}
+    fitted = run.fit(
+        "ranker",
+        model,
+        Batches(histories, ones, **order),
+        Batches(histories, later),
+        epochs=200,
+        callbacks=[training.best_weights("val_loss", stop=20)],
+    )
+    return fitted, settings, _by_history(model, ratings, settings)
+
+
+def _by_history(model: keras.Model, ratings: Ratings, settings: Settings) -> ScoresOf:
+    """What a model whose input is `history` makes of known rows."""
+
+    def scores_of(known: npt.NDArray[np.int64]) -> Scores:
+        table = ratings.interactions(known, power=settings["power"], half_life=settings["half_life"])
+        return lambda ids: training.predict(model, Batches({"history": table[ids]}))
+
+    return scores_of
+
+
+METHODS = {"ease": _ease, "autoencoder": _autoencoder}
