@@ -68,7 +68,7 @@ def main(args: argparse.Namespace) -> None:
         more |= {"refit": refit(run, data, split, settings, rated.fitted)} if args.refit else {}
     if args.ranker != "none":
         ranked = rankers.rank(run, args.ranker, encoded)
-        more |= {"ranking": ranked.to_dict()}
+        more |= {"ranking": ranked.record.to_dict()}
     first = rated or ranked
     record = run.record(data=facts, model=first.record, baselines=first.baselines, **more)
     drawn = rating.draw(record, encoded, rated) if rated else {}
@@ -140,7 +140,7 @@ if __name__ == "__main__":
     add("--users", metavar="FILE", help="a table with a row for each user of a file of ratings, any columns")
     add("--items", metavar="FILE", help="likewise for items")
     add("--model", choices=tuple(EPOCHS), default="history", help="predicts ratings; default: %(default)s")
-    add("--ranker", choices=(*rankers.METHODS, "none"), default="ease", help="ranks all items; default: %(default)s")
+    add("--ranker", choices=(*rankers.METHODS, "none"), default="edlae", help="ranks all items; default: %(default)s")
     add("--split", choices=splits.METHODS, default="random", help="which test rows each user has; default: %(default)s")
     add("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")
     add("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help="in the loss or AdamW's; default: l2")

@@ -7,9 +7,9 @@ chosen on validation rows alone: by the mean NDCG@10 over the catalogue, where t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -51,10 +51,19 @@ class RankingBaseline:
     n_users: int
     score: Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]  # of ids that are in range
     settings: Settings  # what was chosen, such as {"weeks": 4}
+    score_histories: Callable[[sparse.csr_array], npt.NDArray[Any]] | None = None  # (n, n_items) -> (n, n_items)
 
     def scores(self, users: npt.ArrayLike) -> npt.NDArray[Any]:
         """Scores (n, n_items) of all items given user ids (n,), 0 to n_users - 1."""
         return self.score(checks.ids(users, "users", self.n_users))
+
+    def with_histories(self, tables: Mapping[str, sparse.csr_array]) -> Self:
+        """The same weights for other histories, by the weight of their rows."""
+        score = self.score_histories
+        if score is None:
+            return self
+        histories = tables[self.settings["weight"]]
+        return replace(self, score=lambda ids: score(histories[ids]))
 
 
 Quality = Callable[[RankingBaseline], float]
@@ -72,6 +81,9 @@ def fit_ranking_baselines(
     timestamps: npt.NDArray[Any] | None = None,
 ) -> tuple[dict[str, RankingBaseline], dict[str, str]]:
     """Fits the baselines of a ranker to the training rows, with settings chosen on the validation rows.
+
+    Once all is fitted and chosen, the histories that are scored hold training and validation rows: what is known by the
+    time of the test.
 
     The settings of a baseline are searched one after the other. One of them is the weight of a training row: "rated"
     is 1; "liked" is 1 for a rating from three quarters up the scale and 0 for others; "rating" goes from 0.2 for the
@@ -116,11 +128,11 @@ def fit_ranking_baselines(
     """
     train, validation = split[:2]
     user, item = checks.ids(users[train], "users", n_users), checks.ids(items[train], "items", n_items)
-    rating, known = checks.numbers(ratings[train], "ratings"), (user > 0) & (item > 0)
+    rating, shape = checks.numbers(ratings[train], "ratings"), (n_users, n_items)
     checks.same_length(users=user, items=item, ratings=rating)
+    known = (user > 0) & (item > 0)
     time = None if timestamps is None else checks.numbers(timestamps[train], "timestamps")[known]
-    user, item, rating, shape = user[known], item[known], rating[known], (n_users, n_items)
-    tables = {name: _table(user, item, weight, shape) for name, weight in training_weights(rating, scale).items()}
+    tables, item = tables_of(user, item, rating, scale, shape), item[known]
     held_out: dict[str, Any] = {"rows": validation, "seen": train, "n_items": n_items, "scale": scale}
 
     def quality(fitted: RankingBaseline) -> float:
@@ -140,7 +152,9 @@ def fit_ranking_baselines(
             fitted[name] = tune(fit, grid, quality)
         except ConfigurationError as error:
             left_out[name] = str(error)
-    return fitted, left_out
+    later = np.concatenate([train, validation])
+    histories = tables_of(users[later], items[later], ratings[later], scale, shape)
+    return {name: each.with_histories(histories) for name, each in fitted.items()}, left_out
 
 
 def tune(fit: Callable[..., RankingBaseline], grid: Grid, quality: Quality) -> RankingBaseline:
@@ -165,13 +179,20 @@ def training_weights(ratings: npt.NDArray[np.float64], scale: tuple[float, float
     return weights | {"liked": ratings >= ranking.relevant_from(scale)}
 
 
-def _table(
-    user: npt.NDArray[np.int64], item: npt.NDArray[np.int64], weight: npt.NDArray[Any], shape: tuple[int, int]
-) -> sparse.csr_array:
-    """Weights above 0 as histories, float32 (n_users, n_items)."""
-    counts = weight > 0
-    pairs = user[counts], item[counts]
-    return sparse.coo_array((weight[counts].astype(np.float32), pairs), shape=shape).tocsr()
+def tables_of(
+    users: npt.NDArray[Any],
+    items: npt.NDArray[Any],
+    ratings: npt.NDArray[Any],
+    scale: tuple[float, float],
+    shape: tuple[int, int],
+) -> dict[str, sparse.csr_array]:
+    """Histories of rows without unknown ids, float32 (n_users, n_items), by the weight of the rows."""
+    tables = {}
+    for name, weight in training_weights(np.asarray(ratings, np.float64), scale).items():
+        counts = (weight > 0) & (users > 0) & (items > 0)
+        pairs = users[counts], items[counts]
+        tables[name] = sparse.coo_array((weight[counts].astype(np.float32), pairs), shape=shape).tocsr()
+    return tables
 
 
 def fit_popularity(
@@ -202,7 +223,11 @@ def fit_item_knn(
     """Sums, over a user's items that are among the neighbours of an item, of weight · similarity."""
     histories, similar = tables[weight], nearest_items(co_occurrence(weight), neighbours, shrinkage)
     settings = {"weight": weight, "neighbours": neighbours, "shrinkage": shrinkage}
-    return RankingBaseline(histories.shape[0], lambda ids: (histories[ids] @ similar).toarray(), settings)
+
+    def score(some: sparse.csr_array) -> npt.NDArray[Any]:
+        return (some @ similar).toarray()
+
+    return RankingBaseline(histories.shape[0], lambda ids: score(histories[ids]), settings, score)
 
 
 def co_occurrence(histories: sparse.csr_array) -> Float32:
@@ -240,7 +265,12 @@ def fit_ease(tables: Mapping[str, sparse.csr_array], *, weight: str, l2: float) 
     histories = tables[weight]
     _check_size(histories.shape[1], 12)
     weights = solve_ease(histories, l2)
-    return RankingBaseline(histories.shape[0], lambda ids: histories[ids] @ weights, {"weight": weight, "l2": l2})
+
+    def score(some: sparse.csr_array) -> npt.NDArray[Any]:
+        return some @ weights
+
+    settings = {"weight": weight, "l2": l2}
+    return RankingBaseline(histories.shape[0], lambda ids: score(histories[ids]), settings, score)
 
 
 def fit_implicit_als(
@@ -257,7 +287,8 @@ def fit_implicit_als(
     sweeps = alternate(tables[weight], dimension, regularisation, alpha)
     best, highest = None, 0.0
     for sweep, (users, items) in zip(range(1, _SWEEPS + 1), sweeps, strict=False):
-        fitted = RankingBaseline(len(users), partial(_products, users, items), settings | {"sweeps": sweep})
+        chosen, fold_in = settings | {"sweeps": sweep}, partial(_fold_in, items, regularisation, alpha)
+        fitted = RankingBaseline(len(users), partial(_products, users, items), chosen, fold_in)
         reached = quality(fitted)
         if best is None or reached > highest:
             best, highest = fitted, reached
@@ -269,6 +300,10 @@ def fit_implicit_als(
 
 def _products(users: Float32, items: Float32, ids: npt.NDArray[np.int64]) -> Float32:
     return users[ids] @ items.T
+
+
+def _fold_in(items: Float32, regularisation: float, alpha: float, histories: sparse.csr_array) -> Float32:
+    return solve_factors(histories, items, regularisation, alpha) @ items.T
 
 
 def alternate(

@@ -101,7 +101,7 @@ def evaluate_ranking(
     items: npt.NDArray[np.int32],
     ratings: npt.NDArray[np.float32],
     split: Sequence[npt.NDArray[np.int64]],
-    scores: ranking.Score,
+    scores: Mapping[str, ranking.Score],
     *,
     n_users: int,
     n_items: int,
@@ -110,14 +110,16 @@ def evaluate_ranking(
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """Ranks the whole catalogue for the held-out rows by a ranker, and for the test rows by each baseline.
 
-    The rankings are those of `rank`, the baselines those of `ranking_baselines.fit_ranking_baselines`.
+    The rankings are those of `rank`, the baselines those of `ranking_baselines.fit_ranking_baselines`. For the test, a
+    user's history may hold training and validation rows: what is known by then, and no candidate.
 
     Args:
         users: (rows,) user ids, 0 (unknown) to n_users - 1.
         items: (rows,) item ids, 0 (unknown) to n_items - 1.
         ratings: (rows,) in any unit.
         split: Positions of the training, validation and test rows.
-        scores: User ids (n,) -> scores (n, n_items), higher ranks first.
+        scores: "validation" and "test" -> a function from user ids (n,) to scores (n, n_items), higher ranks first,
+            that knows the rows before that part.
         n_users: Rows of the users' table, row 0 included.
         n_items: Rows of the items' table, row 0 included.
         scale: Lowest and highest possible rating; relevant are ratings from three quarters up. Default (1.0, 5.0).
@@ -136,7 +138,8 @@ def evaluate_ranking(
         >>> ratings = np.array([5, 4, 1, 5, 4, 5, 2, 4, 5, 5, 1, 4], "float32")
         >>> split = np.array([0, 2, 5, 6, 8, 10]), np.array([1, 4, 9]), np.array([3, 7, 11])
         >>> scores = lambda ids: np.tile([0.0, 1.0, 2.0, 0.0, 3.0], (len(ids), 1))
-        >>> results, per_user = evaluate_ranking(users, items, ratings, split, scores, n_users=4, n_items=5)
+        >>> both = {"validation": scores, "test": scores}
+        >>> results, per_user = evaluate_ranking(users, items, ratings, split, both, n_users=4, n_items=5)
         >>> results["test"]["catalogue_mrr_at_10"], per_user["ease"]["n_items"].tolist()
         (1.0, [1, 1, 1])
     """
@@ -148,11 +151,11 @@ def evaluate_ranking(
     def ranked(score: ranking.Score, part: str = "test") -> pd.DataFrame:
         return rank(users, items, ratings, split, score, part=part, **sizes)
 
-    per_user = {"model": ranked(scores)} | {name: ranked(each.scores) for name, each in fitted.items()}
+    per_user = {"model": ranked(scores["test"])} | {name: ranked(each.scores) for name, each in fitted.items()}
     metrics = {name: ranking.mean_ranking(table) for name, table in per_user.items()}
     results = {
         "test": metrics.pop("model"),
-        "validation": ranking.mean_ranking(ranked(scores, "validation")),
+        "validation": ranking.mean_ranking(ranked(scores["validation"], "validation")),
         "baselines": metrics,
         "baseline_settings": {name: each.settings for name, each in fitted.items()},
         "left_out": left_out,

@@ -28,7 +28,7 @@ ScoresOf = Callable[[npt.NDArray[np.int64]], Scores]
 #: Metrics of a page's table.
 SHOWN = tuple(f"catalogue_{name}_at_10" for name in ("ndcg", "recall", "hit_rate", "precision"))
 #: Setting -> its values; the first ones are where the choice starts.
-EASE: Mapping[str, Sequence[Any]] = {
+EDLAE: Mapping[str, Sequence[Any]] = {
     "half_life": (None, 7.0, 20.0, 100.0),
     "l2": (100.0, 10.0, 30.0, 300.0, 1000.0),
     "dropout": (0.3, 0.0, 0.5),
@@ -60,10 +60,6 @@ class Ranking:
         parts = {"test": {name: record.test, **self.baselines}, "validation": {name: record.validation}}
         return comparisons.by_part(parts, SHOWN)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The figures as `metrics.json` holds them under `ranking`."""
-        return self.record.to_dict() | {"baselines": self.baselines}
-
 
 def rank(run: Run, method: str, ratings: Ratings) -> Ranking:
     """Fits a ranker and evaluates it and its baselines on the whole catalogue.
@@ -81,10 +77,13 @@ def rank(run: Run, method: str, ratings: Ratings) -> Ranking:
     """
     fitted, settings, scores = METHODS[method](run, ratings)
     fitted = replace(fitted, name=fitted.model.name)
+    arrays = {name: value for name, value in ratings.arrays().items() if name != "raters"}
     with run.timed("evaluate_s"):
-        found = {part: measure(ratings, scores(known), part) for part, known in known_rows(ratings).items()}
-    record = run.variant(fitted, test=found["test"], validation=found["validation"], settings=settings)
-    return Ranking(fitted, settings, record, {})
+        known = {part: scores(rows) for part, rows in known_rows(ratings).items()}
+        found, _ = recommender.evaluate_ranking(**arrays, scores=known, timestamps=ratings.timestamp)
+    more = {name: found[name] for name in ("baselines", "baseline_settings", "left_out")}
+    record = run.variant(fitted, test=found["test"], validation=found["validation"], settings=settings, **more)
+    return Ranking(fitted, settings, record, found["baselines"])
 
 
 def known_rows(ratings: Ratings) -> dict[str, npt.NDArray[np.int64]]:
@@ -110,16 +109,16 @@ def choose(grid: Mapping[str, Sequence[Any]], quality: Callable[[Settings], floa
     return best
 
 
-def _ease(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
-    """EASE with dropout and item features; each setting by catalogue NDCG@10 on the validation rows."""
+def _edlae(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
+    """EASE with dropout (EDLAE) and item features; each setting by catalogue NDCG@10 on the validation rows."""
     started, features = time.perf_counter(), ratings.item_features()
-    model = models.ease(ratings.n_items)
+    model = models.ease(ratings.n_items, name="edlae")
     usable = {"half_life": ratings.timestamp is not None, "feature_weight": features.shape[1] > 0}
-    grid = {name: values if usable.get(name, True) else (None,) for name, values in EASE.items()}
+    grid = {name: values if usable.get(name, True) else (None,) for name, values in EDLAE.items()}
     weights: dict[tuple[Any, ...], Any] = {}
 
     def solve(settings: Settings) -> None:
-        key = tuple(settings[name] for name in EASE if name != "half_life")
+        key = tuple(settings[name] for name in EDLAE if name != "half_life")
         if key not in weights:
             weights.clear()  # of the last settings alone: a table of items by items is large
             histories = ratings.interactions(power=settings["power"])
@@ -170,4 +169,4 @@ def _by_history(model: keras.Model, ratings: Ratings, settings: Settings) -> Sco
     return scores_of
 
 
-METHODS = {"ease": _ease, "autoencoder": _autoencoder}
+METHODS = {"edlae": _edlae, "autoencoder": _autoencoder}

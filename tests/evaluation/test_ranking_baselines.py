@@ -56,11 +56,11 @@ def as_sparse(table):
     return sparse.csr_array(table.astype(np.float32))
 
 
-def dense_weights(data, weight):
-    """The training rows of known ids as a table of weights, one after the other."""
-    users, items, ratings, (train, *_), _ = data
+def dense_weights(data, weight, parts=1):
+    """The rows of known ids of the first parts as a table of weights, one after the other."""
+    users, items, ratings, split, _ = data
     table = np.zeros((N_USERS, N_ITEMS))
-    for row in train:
+    for row in np.concatenate(split[:parts]):
         level = 0.2 + 0.2 * (ratings[row] - 1)
         value = {"rated": 1.0, "rating": level, "rating_squared": level**2, "liked": float(ratings[row] >= 4)}[weight]
         if users[row] and items[row]:
@@ -134,7 +134,8 @@ def test_shrinkage_adds_to_the_product_of_the_norms():
 
 
 def test_item_knn_sums_over_the_users_items(data, fitted):
-    table, knn = dense_weights(data, fitted["item_knn"].settings["weight"]), fitted["item_knn"]
+    knn = fitted["item_knn"]
+    table, known = (dense_weights(data, knn.settings["weight"], parts) for parts in (1, 2))
     products = table.T @ table
     norms = np.sqrt(np.diag(products))
     similar = products / np.maximum(np.outer(norms, norms) + knn.settings["shrinkage"], 1e-9)
@@ -143,16 +144,17 @@ def test_item_knn_sums_over_the_users_items(data, fitted):
     for item in range(N_ITEMS):
         near = np.argsort(-similar[:, item])[: knn.settings["neighbours"]]
         for user in range(N_USERS):
-            expected[user, item] = sum(table[user, other] * similar[other, item] for other in near)
+            expected[user, item] = sum(known[user, other] * similar[other, item] for other in near)
     np.testing.assert_allclose(knn.scores(np.arange(N_USERS)), expected, atol=1e-5)
 
 
 def test_ease_is_its_published_closed_form(data, fitted):
-    x, l2 = dense_weights(data, fitted["ease"].settings["weight"]), fitted["ease"].settings["l2"]
+    l2 = fitted["ease"].settings["l2"]
+    x, known = (dense_weights(data, fitted["ease"].settings["weight"], parts) for parts in (1, 2))
     p = np.linalg.inv(x.T @ x + l2 * np.eye(N_ITEMS))
     b = p / -np.diag(p)
     np.fill_diagonal(b, 0)
-    np.testing.assert_allclose(fitted["ease"].scores(np.arange(N_USERS)), x @ b, atol=1e-5)
+    np.testing.assert_allclose(fitted["ease"].scores(np.arange(N_USERS)), known @ b, atol=1e-5)
 
 
 @pytest.mark.parametrize("block", [2**24, 7 * 16])
@@ -186,11 +188,16 @@ def test_each_sweep_lowers_the_loss_and_the_last_ones_leave_no_gradient():
     np.testing.assert_allclose(weighted.T @ users, 1.5 * items, atol=2e-3)
 
 
-def test_implicit_als_keeps_the_sweep_it_names(data, fitted):
+def test_implicit_als_keeps_the_sweep_it_names_and_folds_in_what_is_known(data, fitted):
     settings = dict(fitted["implicit_als"].settings)
-    table, sweeps = as_sparse(dense_weights(data, settings.pop("weight"))), settings.pop("sweeps")
-    users, items = next(islice(baselines.alternate(table, **settings), sweeps - 1, None))
-    np.testing.assert_allclose(fitted["implicit_als"].scores([5, 7]), users[[5, 7]] @ items.T, atol=1e-4)
+    weight, sweeps = settings.pop("weight"), settings.pop("sweeps")
+    table, known = (dense_weights(data, weight, parts) for parts in (1, 2))
+    _, items = next(islice(baselines.alternate(as_sparse(table), **settings), sweeps - 1, None))
+    for user in (5, 7):
+        confidence, preference = 1 + settings["alpha"] * known[user], (known[user] > 0).astype(float)
+        normal = items.T @ (confidence[:, None] * items) + settings["regularisation"] * np.eye(items.shape[1])
+        expected = items @ np.linalg.solve(normal, items.T @ (confidence * preference))
+        np.testing.assert_allclose(fitted["implicit_als"].scores([user])[0], expected, atol=1e-4)
 
 
 def test_implicit_als_stops_three_sweeps_after_its_best():

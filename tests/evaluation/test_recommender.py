@@ -240,11 +240,11 @@ def test_a_ranker_is_evaluated_with_its_baselines(data):
     users, items, ratings, split = data
     table, sizes = np.random.default_rng(6).normal(size=(N_USERS, N_ITEMS)), {"n_users": N_USERS, "n_items": N_ITEMS}
     times = np.random.default_rng(7).integers(0, 10**8, len(users))
-    results, per_user = recommender.evaluate_ranking(
-        users, items, ratings, split, lambda ids: table[ids], timestamps=times, **sizes
-    )
+    other = np.random.default_rng(9).normal(size=(N_USERS, N_ITEMS))
+    scores = {"validation": lambda ids: other[ids], "test": lambda ids: table[ids]}
+    results, per_user = recommender.evaluate_ranking(users, items, ratings, split, scores, timestamps=times, **sizes)
     assert results["test"]["catalogue_ndcg_at_10"] == pytest.approx(slow_catalogue_ndcg(data, table), rel=1e-9)
-    validated = slow_catalogue_ndcg(data, table, "validation")
+    validated = slow_catalogue_ndcg(data, other, "validation")
     assert results["validation"]["catalogue_ndcg_at_10"] == pytest.approx(validated, rel=1e-9)
     counts = np.bincount(items[split[0]], minlength=N_ITEMS)
     counted = slow_catalogue_ndcg(data, np.tile(counts, (N_USERS, 1)))
@@ -261,7 +261,9 @@ def test_both_evaluations_rank_alike(data):
     users, items, ratings, split = data
     table, sizes = np.random.default_rng(8).normal(size=(N_USERS, N_ITEMS)), {"n_users": N_USERS, "n_items": N_ITEMS}
     of_ratings, _, _ = evaluate(data, scores=lambda ids: table[ids])
-    found, _ = recommender.evaluate_ranking(users, items, ratings, split, lambda ids: table[ids], **sizes)
+    found, _ = recommender.evaluate_ranking(
+        users, items, ratings, split, dict.fromkeys(("validation", "test"), lambda ids: table[ids]), **sizes
+    )
     assert found["test"].items() <= of_ratings["test"].items()
     assert found["baselines"]["popularity"] == of_ratings["baselines"]["popularity"]
     assert set(found["left_out"]) == {"recent_popularity"}

@@ -83,7 +83,7 @@ def test_metrics_keep_the_contract(metrics, finished, backend_name):
     assert set(metrics["validation"]) >= ERRORS | RANKS
     assert set(metrics["baselines"]) == {"global_mean", "biases", "matrix_factorization", "popularity"}
     ranker = metrics["ranking"]
-    assert ranker["model"]["name"] == "ease"
+    assert ranker["model"]["name"] == "edlae"
     assert {f"catalogue_{name}" for name in RANKS} <= set(ranker["test"]) & set(ranker["validation"])
     timing = {"load_s", "prepare_s", "fit_s", "epochs", "samples_per_s", "evaluate_s"}
     assert timing <= set(metrics["timing"])
