@@ -148,7 +148,8 @@ def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
     """Splits a NeuMF into the users' tower, the items' tower and the head that joins them; the weights are shared."""
     # A tower gives a list of float32 (batch, n), of which the first is the vector; the head takes both lists.
     names = {layer.name for layer in model.layers}
-    frontier = [*model.get_layer("joined").input]
+    # A factorisation without an MLP joins nothing but the product.
+    frontier = [*model.get_layer("joined" if "joined" in names else "product").input]
     if "rating" in names:
         frontier += model.get_layer("rating").input
     sides: dict[str, list[blocks.Tensor]] = {"user_id": [], "item_id": []}

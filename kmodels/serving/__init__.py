@@ -4,8 +4,10 @@ from kmodels.serving.catalogue import catalogue_scores, vectors_of
 from kmodels.serving.neighbours import embedding_table, side_by_side, similar
 from kmodels.serving.predictor import TablePredictor
 from kmodels.serving.rankers import ranker_scores
+from kmodels.serving.recommender import Recommender
 
 __all__ = [
+    "Recommender",
     "TablePredictor",
     "catalogue_scores",
     "embedding_table",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from kmodels import training
-from kmodels.errors import ConfigurationError
+from kmodels.errors import ConfigurationError, DataError
 from kmodels.pipelines import Batches, Ratings
 from kmodels.preprocessing import Vocabulary
 from kmodels.serving import catalogue
@@ -60,13 +60,14 @@ def ranker_scores(
     | inputs | models | a user is |
     |---|---|---|
     | `history` | `models.ease`, `models.item_autoencoder` | a row of `known` |
+    | `sequence` | `models.sasrec` | the items of a row of `known`, in the order of its entries |
     | `user_id`, `item_id` and features | `models.neumf` | a row of `Ratings.user_batches` |
 
     Args:
         model: The ranker.
         ratings: What it was trained on.
         known: What each user has, sparse (n_users, n_items), as `Ratings.interactions` gives it, weighed as in
-            training. None, the default, takes the training rows.
+            training; for sequences of rows in the order of time. None, the default, takes the training rows.
 
     Returns:
         A function from user ids, (n,) integers, to scores, float32 (n, n_items); a higher score ranks first, and row 0
@@ -101,11 +102,12 @@ def open_ranker(model: keras.Model, ratings: Ratings) -> Ranker:
     names = {tensor.name for tensor in model.inputs}
     if names == {"history"}:
         return _of_histories(model)
+    if names == {"sequence"}:
+        return _of_sequences(model)
     if {"user_id", "item_id"} <= names:
         return _of_pairs(model, ratings)
-    raise ConfigurationError(
-        f"a ranker's inputs are `history`, or `user_id`, `item_id` and features. Received: {', '.join(sorted(names))}"
-    )
+    expected = "`history`, `sequence`, or `user_id`, `item_id` and features"
+    raise ConfigurationError(f"a ranker's inputs are {expected}. Received: {', '.join(sorted(names))}")
 
 
 def _of_histories(model: keras.Model) -> Ranker:
@@ -126,6 +128,27 @@ def _of_histories(model: keras.Model) -> Ranker:
     return Ranker(encode, score, encode, kernel.T)
 
 
+def _of_sequences(model: keras.Model) -> Ranker:
+    """What the last item of a sequence has become is multiplied by the vectors of the items."""
+    (table,), length = model.get_layer("items").get_weights(), model.inputs[0].shape[1]
+    states = keras.Model(model.inputs, model.get_layer("norm").output[:, -1])
+
+    def encode(people: People) -> npt.NDArray[np.float32]:
+        batches = Batches({"sequence": _last_items(people.weights, length)}, batch_size=_PEOPLE)
+        return training.predict(states, batches).reshape(-1, table.shape[1])
+
+    return Ranker(encode, lambda rows: rows @ table.T, encode, table)
+
+
+def _last_items(table: sparse.csr_array, length: int) -> npt.NDArray[np.int32]:
+    """The last entries of each row, (n, length), padded with 0 at the left."""
+    entry = table.indptr[1:, None] - np.arange(length, 0, -1)
+    found = entry >= table.indptr[:-1, None]
+    result = np.zeros(entry.shape, np.int32)
+    result[found] = table.indices[entry[found]]
+    return result
+
+
 def _of_pairs(model: keras.Model, ratings: Ratings) -> Ranker:
     """A model of users and items whose last layers see both."""
     cut = catalogue.cut(model, ratings.item_batches(model))
@@ -135,3 +158,24 @@ def _of_pairs(model: keras.Model, ratings: Ratings) -> Ranker:
 
     width = cut.items.shape[1]
     return Ranker(encode, cut.score, lambda people: encode(people)[:, :width], cut.items)
+
+
+def best(scores: npt.NDArray[np.float32], k: int, counts: npt.NDArray[np.integer]) -> tuple[npt.NDArray[Any], ...]:
+    """The k highest scores of each row, apart from -inf: row, rank from 1, column and score of each.
+
+    Of equal scores the column of the higher count comes first, of equal counts the earlier one.
+    """
+    width = scores.shape[1]
+    highest = np.partition(scores, max(width - k, 0), axis=1)[:, max(width - k, 0) :]
+    if np.isnan(highest).any():
+        raise DataError("a score is not a number")
+    least = np.maximum(highest[:, 0], np.finfo(scores.dtype).min)
+    chosen = scores >= least[:, None]
+    spare = np.count_nonzero(chosen, axis=1) - k
+    for i in np.flatnonzero(spare > 0):
+        tied = np.flatnonzero(scores[i] == least[i])
+        chosen[i, tied[np.argsort(-counts[tied], kind="stable")[-spare[i] :]]] = False
+    row, column = np.divmod(np.flatnonzero(chosen), width)
+    found = scores[row, column]
+    order = np.lexsort((column, -counts[column], -found, row))
+    return row, np.arange(1, len(row) + 1) - np.searchsorted(row, row), column[order], found[order]

@@ -14,6 +14,7 @@ from kmodels.serving import ranker_scores
 RNG = np.random.default_rng(0)
 USER, ITEM = np.nonzero(RNG.random((130, 12)) < 0.5)
 TABLE = pd.DataFrame({"user_id": USER, "item_id": ITEM, "rating": RNG.integers(1, 6, len(USER)).astype(float)})
+TABLE["timestamp"] = RNG.permutation(len(TABLE))
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +30,20 @@ def ranker(name, ratings):
         return training.initialize(models.item_autoencoder(n_items, hidden=(5, 4)))
     if name == "shallow":
         return training.initialize(models.item_autoencoder(n_items, hidden=()))
+    if name == "sasrec":
+        return training.initialize(models.sasrec(n_items, 4, dim=4))
+    if name == "factorization":
+        return training.initialize(models.matrix_factorization(ratings.n_users, n_items, dim=3))
     preset = models.presets.NEUMF["history"] | {"dim": 3, "hidden": (4,)}
     return training.initialize(models.neumf(ratings.n_users, n_items, **ratings.features(), **preset))
 
 
 def inputs_of(model, ratings, user, known):
     """All pairs of a user, or the user's history, as the model takes them."""
+    if model.name == "sasrec":
+        own = TABLE[TABLE["user_id"] == ratings.encoders["user_id"].inverse(user)]
+        last = ratings.encoders["item_id"].transform(own.sort_values("timestamp")["item_id"])[-4:]
+        return {"sequence": np.r_[np.zeros(4 - len(last), int), last][None].astype("int32")}
     if len(model.inputs) == 1:
         return {"history": known[[user]].toarray()}
     users, items = ratings.user_batches(model), ratings.item_batches(model)
@@ -45,15 +54,16 @@ def inputs_of(model, ratings, user, known):
     return {name: np.repeat(rows[[user]], ratings.n_items, axis=0) for name, rows in of_user.items()} | of_items
 
 
-@pytest.mark.parametrize("name", ["ease", "deep", "shallow", "neumf"])
+@pytest.mark.parametrize("name", ["ease", "deep", "shallow", "sasrec", "neumf", "factorization"])
 def test_the_scores_are_the_models_own(name, ratings):
     model, asked = ranker(name, ratings), np.r_[3, 0, 3, 1 : ratings.n_users]
-    known = ratings.interactions(np.arange(len(TABLE)), power=2)
+    known = ratings.interactions(np.argsort(TABLE["timestamp"].to_numpy()), power=2)
     found = ranker_scores(model, ratings, known)(asked)
     assert (found.shape, found.dtype) == ((len(asked), ratings.n_items), np.float32)
     for place in (0, 1, 2, 70, -1):
-        predicted = model(inputs_of(model, ratings, asked[place], known))
-        np.testing.assert_allclose(found[place], keras.ops.convert_to_numpy(predicted).ravel(), atol=1e-5)
+        predicted = keras.ops.convert_to_numpy(model(inputs_of(model, ratings, asked[place], known)))
+        expected = predicted[0, -1] if name == "sasrec" else predicted.ravel()
+        np.testing.assert_allclose(found[place], expected, atol=1e-5)
 
 
 def test_training_rows_are_known_where_nothing_else_is_said(ratings):
