@@ -1,6 +1,7 @@
 """Feeds damaged files to the readers of `kmodels.datasets` and prints what became of them, by reader.
 
     python -m tests.fuzz --inputs 10000 --seed 0
+    python -m tests.fuzz --bombs
     python -m tests.fuzz --reader 'movies, CSV' --seed 0 --number 17     # one input, its files kept
 
 Exit code 1 if an input was not refused by a `DataError` and its table is not that of an independent reader.
@@ -14,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz import campaign
+from tests.fuzz import bombs, campaign
 
 
 def main() -> int:
@@ -24,7 +25,11 @@ def main() -> int:
     flags.add_argument("--reader", default="", help="the start of a reader's name")
     flags.add_argument("--number", type=int, help="one input of one reader")
     flags.add_argument("--most", type=int, default=20, help="wrong inputs listed for each reader")
+    flags.add_argument("--bombs", action="store_true", help="instead, the memory of small files that claim to be large")
     args = flags.parse_args()
+    if args.bombs:
+        peaks = {name: bombs.measure(name) for name in bombs.BOMBS if name.startswith(args.reader)}
+        return int(max(peaks.values()) > bombs.MOST_MIB)
     if args.number is not None:
         folder = Path(tempfile.mkdtemp())
         outcome, why = campaign.judge(campaign.write_input(args.reader, args.seed, args.number, folder), folder)
