@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels import models, training
+from kmodels.errors import ConfigurationError
 from kmodels.evaluation import ranking, recommender
-from kmodels.pipelines import Batches, Ratings
+from kmodels.pipelines import Batches, Ratings, item_sequences, next_item_batches
 from kmodels.report import comparisons
 from kmodels.report.record import Metrics, VariantRecord
 from kmodels.workflow.run import Run
@@ -169,4 +170,37 @@ def _by_history(model: keras.Model, ratings: Ratings, settings: Settings) -> Sco
     return scores_of
 
 
-METHODS = {"edlae": _edlae, "autoencoder": _autoencoder}
+def _sasrec(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
+    """SASRec; the best epoch by its loss at the validation rows, given all rows before each."""
+    times = ratings.timestamp
+    if times is None:
+        raise ConfigurationError("--ranker sasrec needs timestamps, which the ratings do not have")
+    settings: Settings = {"length": 50, "dim": 64, "dropout": 0.5, "batch_size": 64}
+    train, validation, _ = ratings.split
+
+    def sequences(rows: npt.NDArray[np.int64], length: int, values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+        return item_sequences(ratings.user_id[rows], values[rows], times[rows], n_users=ratings.n_users, length=length)
+
+    def scores_of(known: npt.NDArray[np.int64]) -> Scores:
+        table = sequences(known, settings["length"], ratings.item_id)
+        return lambda ids: training.predict(model, Batches({"sequence": table[ids]}))[:, -1]
+
+    model = models.sasrec(ratings.n_items, settings["length"], dim=settings["dim"], dropout=settings["dropout"])
+    training.compile_model(model, keras.optimizers.Adam(1e-3), loss="log_loss", metrics=())
+    longer, both = settings["length"] + 1, np.concatenate([train, validation])
+    part = np.where(ratings.item_id > 0, 1 + np.isin(np.arange(len(ratings.item_id)), validation), 0)
+    items, is_validation = sequences(both, longer, ratings.item_id), sequences(both, longer, part)[:, 1:] == 2
+    fitted = run.fit(
+        "ranker",
+        model,
+        next_item_batches(
+            sequences(train, longer, ratings.item_id), batch_size=settings["batch_size"], seed=run.args.seed
+        ),
+        Batches({"sequence": items[:, :-1]}, items[:, 1:], sample_weight=is_validation.astype(np.float32)),
+        epochs=200,
+        callbacks=[training.best_weights("val_loss", stop=10)],
+    )
+    return fitted, settings, scores_of
+
+
+METHODS = {"edlae": _edlae, "autoencoder": _autoencoder, "sasrec": _sasrec}

@@ -289,7 +289,10 @@ def test_bad_input_from_the_shell(data, tmp_path):
 def test_the_other_models_run_through(name, small, tmp_path, here):
     import keras
 
-    assert here("--out", tmp_path, "--data", small, "--epochs", 1, "--model", name, "--split", "time") == 0
+    assert (
+        here("--out", tmp_path, "--data", small, "--epochs", 1, "--model", name, "--split", "time", "--ranker", "none")
+        == 0
+    )
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["model"]["name"] == f"neumf_{name}"
     assert metrics["data"]["split_name"] == "time"
@@ -301,7 +304,7 @@ def test_the_other_models_run_through(name, small, tmp_path, here):
 
 def test_a_csv_release_runs_through(csv_release, tmp_path, here):
     flags = ["--split", "leave-last-out", "--weight-decay", "decoupled", "--engine", "pydataset"]
-    assert here("--out", tmp_path, "--data", csv_release, "--epochs", 1, *flags) == 0
+    assert here("--out", tmp_path, "--data", csv_release, "--epochs", 1, "--ranker", "none", *flags) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["data"]["split"]["test"] == metrics["data"]["users"]
 
@@ -390,7 +393,10 @@ def test_session_needs_times(books, tmp_path, refused, here):
 def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default(small, tmp_path, here):
     import keras
 
-    assert here("--out", tmp_path, "--data", small, "--epochs", 1, "--tune", "random", "--trials", 2) == 0
+    assert (
+        here("--out", tmp_path, "--data", small, "--epochs", 1, "--tune", "random", "--trials", 2, "--ranker", "none")
+        == 0
+    )
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     found = metrics["search"]
     assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 2, 2)
