@@ -28,6 +28,8 @@ ScoresOf = Callable[[npt.NDArray[np.int64]], Scores]
 
 #: Metrics of a page's table.
 SHOWN = tuple(f"catalogue_{name}_at_10" for name in ("ndcg", "recall", "hit_rate", "precision"))
+#: Of the networks, unless validation stops them before.
+EPOCHS = 200
 #: Setting -> its values; the first ones are where the choice starts.
 EDLAE: Mapping[str, Sequence[Any]] = {
     "half_life": (None, 7.0, 20.0, 100.0),
@@ -154,7 +156,7 @@ def _autoencoder(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf
         model,
         Batches(histories, ones, **order),
         Batches(histories, later),
-        epochs=200,
+        epochs=EPOCHS,
         callbacks=[training.best_weights("val_loss", stop=20)],
     )
     return fitted, settings, _by_history(model, ratings, settings)
@@ -197,7 +199,7 @@ def _sasrec(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
             sequences(train, longer, ratings.item_id), batch_size=settings["batch_size"], seed=run.args.seed
         ),
         Batches({"sequence": items[:, :-1]}, items[:, 1:], sample_weight=is_validation.astype(np.float32)),
-        epochs=200,
+        epochs=EPOCHS,
         callbacks=[training.best_weights("val_loss", stop=10)],
     )
     return fitted, settings, scores_of

@@ -17,7 +17,7 @@ def ratings():
     rng = np.random.default_rng(0)
     rows = [(user, item) for user in range(60) for item in rng.permutation(20)[:14] + 20 * (user % 2)]
     table = pd.DataFrame(rows, columns=["user_id", "item_id"])
-    table["rating"] = rng.integers(3, 6, len(table)).astype(float)
+    table = table.assign(rating=rng.integers(3, 6, len(table)).astype(float), timestamp=np.arange(len(table)))
     split = splits.random_per_user(table["user_id"], table["item_id"], seed=0)
     return Ratings.fit(table, split, items=pd.DataFrame({"item_id": range(40), "half": ["a"] * 20 + ["b"] * 20}))
 
@@ -42,17 +42,19 @@ def test_each_setting_is_chosen_given_those_before():
 def test_the_ranker_scores_the_histories_known_by_then(ratings, run):
     _, settings, scores = rankers.METHODS["edlae"](run, ratings)
     features = ratings.item_features() * settings["feature_weight"] if settings["feature_weight"] else None
+    weighed = {name: settings[name] for name in ("power", "half_life")}
     histories = ratings.interactions(power=settings["power"])
     weights = solve_ease(histories, settings["l2"], settings["dropout"], features)
     train, validation, _ = ratings.split
     for known, rows in (("validation", train), ("test", np.concatenate([train, validation]))):
         np.testing.assert_array_equal(rankers.known_rows(ratings)[known], rows)
-        expected = ratings.interactions(rows, power=settings["power"]).toarray() @ weights
+        expected = ratings.interactions(rows, **weighed).toarray() @ weights
         np.testing.assert_allclose(scores(rows)(np.arange(ratings.n_users)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", rankers.METHODS)
-def test_the_order_of_the_groups_is_learnt(ratings, run, method):
+def test_the_order_of_the_groups_is_learnt(ratings, run, method, monkeypatch):
+    monkeypatch.setattr(rankers, "EPOCHS", 60)
     found = rankers.rank(run, method, ratings)
     popularity = np.bincount(ratings.item_id[ratings.split.train], minlength=ratings.n_items)
     by_popularity = rankers.measure(ratings, lambda ids: np.tile(popularity, (len(ids), 1)), "test")
