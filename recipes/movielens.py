@@ -19,7 +19,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from kmodels import models, training, workflow
+from kmodels import models, serving, training, workflow
 from kmodels.datasets import movielens, ratings
 from kmodels.datasets.tables import parse_columns
 from kmodels.errors import ConfigurationError
@@ -56,7 +56,6 @@ def main(args: argparse.Namespace) -> None:
         split = splits.make(args.split, *pairs, seed=args.seed, in_test=in_test)
         encoded = encode(args.model, data, split)
     run.open(data.sha256)
-    encoded.save(run.folder)
     kept = f"users and items with at least 5 ratings{' outside the test, and all test rows' if given else ''}"
     unit = "" if data.format == "table" else "stars"
     facts = ratings.summary(data) | {"kept": kept, "unit": unit, "split_name": args.split, "split": split.sizes}
@@ -72,8 +71,13 @@ def main(args: argparse.Namespace) -> None:
     first = rated or ranked
     record = run.record(data=facts, model=first.record, baselines=first.baselines, **more)
     drawn = rating.draw(record, encoded, rated) if rated else {}
+    both = {"model": rated and rated.fitted.model, "ranker": ranked and ranked.fitted.model}
+    titles = data.items[["item_id", "title"]] if "title" in data.items else None
+    settings = ranked.settings if ranked else {}
+    known = serving.Recommender(encoded, **both, known=data.ratings, items=titles, settings=settings).save(run.folder)
+    shown = {"ranked": ranked, "examples": rankers.examples(known, data.ratings, titles) if ranked else []}
     lines = ["\nRanking all items:", ranked.table.iloc[:, :3].to_string(float_format="{:.4f}".format)] if ranked else []
-    run.write(record, {first.fitted.name: first.fitted}, figures=drawn, headline=HEADLINE, lines=lines, ranked=ranked)
+    run.write(record, {first.fitted.name: first.fitted}, figures=drawn, headline=HEADLINE, lines=lines, **shown)
 
 
 def encode(kind: str, data: ratings.RatingTables, split: splits.Split) -> Ratings:

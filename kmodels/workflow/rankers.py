@@ -18,6 +18,7 @@ from kmodels.evaluation import ranking, recommender
 from kmodels.pipelines import Batches, Ratings, item_sequences, next_item_batches
 from kmodels.report import comparisons
 from kmodels.report.record import Metrics, VariantRecord
+from kmodels.serving import Recommender
 from kmodels.workflow.run import Run
 from kmodels.workflow.variants import Fitted
 
@@ -99,6 +100,25 @@ def measure(ratings: Ratings, scores: Scores, part: str) -> dict[str, float]:
     """The mean metrics of one part of the split."""
     arrays = {name: value for name, value in ratings.arrays().items() if name not in ("raters", "n_users")}
     return ranking.mean_ranking(recommender.rank(**arrays, scores=scores, part=part))
+
+
+def examples(
+    recommender: Recommender, ratings: pd.DataFrame, titles: pd.DataFrame | None = None, k: int = 5
+) -> list[tuple[Any, pd.DataFrame]]:
+    """Three users of few, some and many ratings: what each rated highest, and what is recommended to each.
+
+    `titles` has a column item_id and another one, which is shown; without it ids are.
+    """
+    counts = ratings["user_id"].value_counts(sort=False).sort_values(kind="stable")
+    names = None if titles is None else titles.set_index("item_id").iloc[:, 0]
+    found = []
+    for user in counts.index[[len(counts) // 4, len(counts) // 2, 3 * len(counts) // 4]]:
+        own = ratings[ratings["user_id"] == user].sort_values("rating", ascending=False, kind="stable").head(k)
+        columns = {"rated highest": own["item_id"], "recommended": recommender.recommend(user, k)["item_id"]}
+        table = {name: (ids if names is None else names.reindex(ids)).tolist() for name, ids in columns.items()}
+        table = {"rating": own["rating"].tolist(), **table}
+        found.append((user, pd.DataFrame.from_dict(table, orient="index").T.set_axis(range(1, k + 1))))
+    return found
 
 
 def choose(grid: Mapping[str, Sequence[Any]], quality: Callable[[Settings], float]) -> Settings:

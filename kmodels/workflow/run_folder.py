@@ -26,6 +26,7 @@ MARKER = ".kmodels"
 _FILES = {
     *(CONFIG, METRICS, "history.csv", "report.html", "MODEL_CARD.md"),
     *("model.keras", "encoders.json", "ratings.npz", "vectors.npz", "checkpoint.npz"),
+    *("ranker.keras", "recommender.json", "known.npz"),
     *("search.json", "journal.jsonl"),
 }
 _TEMPORARY = re.compile(r"\.\d+\.tmp(?=\.\w+$)")  # in the name of what was being written when the process was killed
