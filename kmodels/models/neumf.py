@@ -30,6 +30,7 @@ def neumf(
     user_side_dim: int | None = None,
     item_side_dim: int | None = None,
     product: bool = False,
+    gmf_dim: int | None = None,
     biases: bool = False,
     hidden: Sequence[int] = (128, 64),
     batch_norm: bool = False,
@@ -62,6 +63,8 @@ def neumf(
         user_side_dim: Width of the users' side projection in the MLP's input, or None to add it into p. Default None.
         item_side_dim: Width of the items' side projection in the MLP's input, or None to add it into q. Default None.
         product: Whether the vectors' product takes part. Default False.
+        gmf_dim: Width of two further vectors, whose product u ⊙ v joins the MLP's last layer before the output (the
+            published network's generalised matrix factorisation), or None for none. Default None.
         biases: Whether users and items have a bias each. Default False.
         hidden: Widths of the MLP; empty for none. Default (128, 64).
         batch_norm: Whether the MLP normalises before each activation. Default False.
@@ -97,7 +100,7 @@ def neumf(
     user, item = Categorical("user_id", n_users), Categorical("item_id", n_items)
     tensors = blocks.inputs([user, item, *user_features, *item_features, *context_features])
 
-    vectors, sides, terms = [], [], []
+    vectors, sides, factors, terms = [], [], [], []
     for prefix, entity, features, side_dim in (
         ("user", user, user_features, user_side_dim),
         ("item", item, item_features, item_side_dim),
@@ -118,6 +121,9 @@ def neumf(
         if vector_dropout:
             vector = layers.Dropout(vector_dropout, name=f"{prefix}_dropout")(vector)
         vectors.append(vector)
+        if gmf_dim is not None:
+            blocks.check_sizes(gmf_dim=gmf_dim)
+            factors.append(blocks.embedding(ids, entity.size, gmf_dim, stddev=stddev, l2=l2, name=f"{prefix}_gmf"))
         if biases:
             terms.append(blocks.embedding(ids, entity.size, 1, stddev=0.0, l2=l2, name=f"{prefix}_bias"))
 
@@ -139,6 +145,8 @@ def neumf(
         initializer=initializer,
         l2=l2,
     )
+    if factors:
+        x = blocks.concatenate([layers.Multiply(name="gmf")(factors), x], name="last")
     start = keras.initializers.Constant(mean)
     terms.append(blocks.dense(x, 1, initializer=initializer, l2=l2, bias_initializer=start, name="output"))
     return keras.Model(tensors, blocks.add(terms, name="rating"), name=name)
@@ -150,8 +158,8 @@ def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
     names = {layer.name for layer in model.layers}
     # A factorisation without an MLP joins nothing but the product.
     frontier = [*model.get_layer("joined" if "joined" in names else "product").input]
-    if "rating" in names:
-        frontier += model.get_layer("rating").input
+    for name in ("gmf", "rating"):
+        frontier += model.get_layer(name).input if name in names else []
     sides: dict[str, list[blocks.Tensor]] = {"user_id": [], "item_id": []}
     sources: dict[str, set[str]] = {"user_id": set(), "item_id": set()}
     for tensor in frontier:

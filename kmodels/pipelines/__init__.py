@@ -3,6 +3,7 @@
 from kmodels.pipelines.batches import Batches, Lookup
 from kmodels.pipelines.histories import HistoryBags, HistoryRows
 from kmodels.pipelines.id_dropout import IdDropout
+from kmodels.pipelines.negatives import NegativeSampling
 from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.ratings import Ratings
 from kmodels.pipelines.sequences import item_sequences, next_item_batches
@@ -14,6 +15,7 @@ __all__ = [
     "HistoryRows",
     "IdDropout",
     "Lookup",
+    "NegativeSampling",
     "Pictures",
     "Ratings",
     "item_sequences",

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import keras
 import numpy as np
 import pytest
@@ -31,6 +33,25 @@ def test_enhanced_is_the_published_network_layer_by_layer():
     assert model.get_layer("joined").output.shape == (None, 112)
     order = [layer.name for layer in model.layers if layer.name.startswith("mlp_1")]
     assert order == ["mlp_1", "mlp_1_bn", "mlp_1_relu", "mlp_1_dropout"]
+
+
+def test_the_published_network_joins_a_product_and_an_mlp_of_other_vectors():
+    model = training.initialize(models.neumf(6041, 3707, **NEUMF["published"]))
+    widths = [2 * 16, 32, 16, 8]
+    dense = sum(a * b + b for a, b in pairwise(widths)) + (8 + 8) + 1
+    assert trainable(model) == (6041 + 3707) * (16 + 8) + dense == 235_689
+    user, item = np.array([1, 6040], "int32"), np.array([3706, 2], "int32")
+    table = {name: model.get_layer(name).get_weights()[0] for name in ("user_gmf", "item_gmf")}
+    x = np.hstack(
+        [model.get_layer(f"{side}_embedding").get_weights()[0][ids] for side, ids in (("user", user), ("item", item))]
+    )
+    for i in (1, 2, 3):
+        kernel, bias = model.get_layer(f"mlp_{i}").get_weights()
+        x = np.maximum(x @ kernel + bias, 0)
+    kernel, bias = model.get_layer("output").get_weights()
+    expected = np.hstack([table["user_gmf"][user] * table["item_gmf"][item], x]) @ kernel + bias
+    found = keras.ops.convert_to_numpy(model({"user_id": user, "item_id": item}))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
 
 
 def test_models_are_functional_and_made_of_kerass_own_layers():
@@ -91,6 +112,7 @@ def test_towers_and_head_together_are_the_model():
         ),
         models.neumf(5, 6, context_features=[Numeric("session", 2), Categorical("weekday", 3)], **NEUMF["session"]),
         models.neumf(5, 6, context_features=[Numeric("session", 2)]),
+        models.neumf(5, 6, **NEUMF["published"] | {"stddev": 0.5}),
         enhanced(5, 6, labels=4),
     ):
         training.initialize(model, 1)
@@ -122,6 +144,7 @@ def test_towers_and_head_together_are_the_model():
         ({"dim": 0}, "dim must be at least 1. Received: dim=0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1. Received: dropout=1.0"),
         ({"vector_dropout": -0.1}, "vector_dropout must be at least 0 and below 1"),
+        ({"gmf_dim": 0}, "gmf_dim must be at least 1"),
         ({"user_side_dim": 8}, "number of user_features must be at least 1"),
         ({"user_features": [Numeric("user_id")]}, "Received twice: 'user_id'"),
     ],

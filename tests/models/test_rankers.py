@@ -10,7 +10,7 @@ from scipy import sparse
 from kmodels import models, training
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation.ranking import catalogue_ranking
-from kmodels.pipelines import Batches, item_sequences, next_item_batches
+from kmodels.pipelines import Batches, NegativeSampling, item_sequences, next_item_batches
 from tests.reference import sasrec
 
 USERS, ITEMS, TASTES = 121, 41, 4  # row 0 of each is the unknown
@@ -207,6 +207,22 @@ def test_a_trained_sasrec_finds_what_comes_next(tmp_path):
     )
     scores = model.predict_on_batch({"sequence": sequences[1:, 1:-1]})[:, -1]
     assert (scores.argmax(axis=1) == sequences[1:, -1]).mean() > 0.6
+
+
+# --- NeuMF on sampled negatives
+
+
+def test_the_published_neumf_ranks_better_than_popularity(tmp_path):
+    pairs = NegativeSampling(*TRAIN, HISTORIES, negatives=4)
+    batches = Batches({}, pairs.target, parts=[pairs], batch_size=256, shuffle=True)
+    model = training.initialize(models.neumf(USERS, ITEMS, **models.presets.NEUMF["published"]))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    training.compile_model(model, keras.optimizers.Adam(0.01), loss=loss, metrics=())
+    training.fit(model, batches, None, epochs=8, folder=tmp_path, progress=False)
+    inputs = {"user_id": np.repeat(np.arange(USERS), ITEMS), "item_id": np.tile(np.arange(ITEMS), USERS)}
+    inputs = {name: ids.astype("int32") for name, ids in inputs.items()}
+    scores = training.predict(model, Batches(inputs)).reshape(USERS, ITEMS)
+    assert ndcg(lambda users: scores[users]) > POPULARITY + 0.1
 
 
 # --- all

@@ -1,10 +1,19 @@
-"""Parts of batches: histories and sequences against slow loops; ids left out, the same wherever a batch is made."""
+"""Parts of batches: histories and sequences against slow loops; what is drawn, the same wherever a batch is made."""
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.pipelines import Batches, HistoryBags, HistoryRows, IdDropout, item_sequences, next_item_batches
+from kmodels.pipelines import (
+    Batches,
+    HistoryBags,
+    HistoryRows,
+    IdDropout,
+    NegativeSampling,
+    item_sequences,
+    next_item_batches,
+)
 from kmodels.pipelines.histories import history_table
 
 N_OWNERS, N_MEMBERS = 6, 9
@@ -192,3 +201,79 @@ def test_wrong_columns_of_sequences_are_refused():
     ):
         with pytest.raises(DataError, match=message):
             item_sequences(users, items, times, n_users=2, length=3)
+
+
+# --- negatives
+
+
+def some_pairs(n_users=5, n_items=8, seed=0):
+    """Observed pairs, and a table of these and others; user 3 lacks a single item."""
+    rng = np.random.default_rng(seed)
+    observed = rng.random((n_users, n_items)) < 0.4
+    observed[:, 0] = observed[0] = False
+    observed[3, 1:-2] = True
+    seen = observed.copy()
+    seen[3, -1] = True
+    return (*np.nonzero(observed), sparse.csr_array(seen.astype("float32")))
+
+
+def drawn_of(part, rows):
+    made, target = part(rows), part.target[rows]
+    return made["user_id"], made["item_id"], target
+
+
+def test_negatives_are_unseen_items_of_the_same_user_each_as_often():
+    users, items, seen = some_pairs()
+    part = NegativeSampling(users, items, seen, negatives=400, seed=1)
+    user, item, target = drawn_of(part, np.arange(401 * len(users)))
+    assert (user.dtype, item.dtype, target.dtype) == (np.int32, np.int32, np.float32)
+    np.testing.assert_array_equal(user, np.repeat(users, 401))
+    np.testing.assert_array_equal(np.flatnonzero(target), np.arange(len(users)) * 401)
+    np.testing.assert_array_equal(item[target > 0], items)
+    for each in np.unique(users):
+        drawn = item[(user == each) & (target == 0)]
+        unseen = np.setdiff1d(np.arange(1, 8), seen[[each]].indices)
+        found, counts = np.unique(drawn, return_counts=True)
+        np.testing.assert_array_equal(found, unseen)
+        np.testing.assert_allclose(counts / len(drawn), 1 / len(unseen), atol=0.05)
+
+
+def test_observed_pairs_that_the_table_lacks_are_not_drawn_either():
+    part = NegativeSampling(np.array([1, 0]), np.array([2, 0]), sparse.csr_array((2, 4)), negatives=200)
+    user, item, target = drawn_of(part, np.arange(402))
+    assert set(item[(user == 1) & (target == 0)]) == {1, 3}
+    assert set(item[(user == 0) & (target == 0)]) == {1, 2, 3}
+
+
+def test_negatives_depend_on_seed_and_rows_alone():
+    users, items, seen = some_pairs()
+    rows = np.random.default_rng(0).permutation(5 * len(users))
+    first = NegativeSampling(users, items, seen, seed=1)
+    first(rows[::-1])
+    same, other = NegativeSampling(users, items, seen, seed=1)(rows), NegativeSampling(users, items, seen, seed=2)(rows)
+    np.testing.assert_array_equal(first(rows)["item_id"], same["item_id"])
+    assert (same["item_id"] != other["item_id"]).any()
+
+
+def test_each_epoch_draws_other_negatives():
+    users, items, seen = some_pairs()
+    part = NegativeSampling(users, items, seen)
+    batches = Batches({}, part.target, parts=[part], batch_size=10**6, shuffle=True)
+    epochs = []
+    for epoch in (0, 1, 0):
+        batches.set_epoch(epoch)
+        inputs, target = batches[0]
+        assert target.mean() == pytest.approx(0.2)
+        epochs.append(sorted(zip(inputs["user_id"].tolist(), inputs["item_id"].tolist(), target.tolist(), strict=True)))
+    assert epochs[0] == epochs[2] != epochs[1]
+    assert [pair for pair in epochs[0] if pair[2]] == [pair for pair in epochs[1] if pair[2]]
+
+
+def test_pairs_without_negatives_are_refused():
+    users, items, seen = some_pairs()
+    with pytest.raises(ConfigurationError, match="negatives must be at least 1"):
+        NegativeSampling(users, items, seen, negatives=0)
+    with pytest.raises(DataError, match=r"row 2, column 'users': the user has all items.* received 3"):
+        NegativeSampling(np.array([2, 3]), np.array([1, 6]), seen)
+    with pytest.raises(DataError, match="column 'items': an id is out of range; expected 0 to 7"):
+        NegativeSampling(users, items + 1, seen)
