@@ -76,7 +76,7 @@ def main(args: argparse.Namespace) -> None:
     settings = ranked.settings if ranked else {}
     known = serving.Recommender(encoded, **both, known=data.ratings, items=titles, settings=settings).save(run.folder)
     shown = {"ranked": ranked, "examples": rankers.examples(known, data.ratings, titles) if ranked else []}
-    lines = ["\nRanking all items:", ranked.table.iloc[:, :3].to_string(float_format="{:.4f}".format)] if ranked else []
+    lines = ranked.lines if ranked else []
     run.write(record, {first.fitted.name: first.fitted}, figures=drawn, headline=HEADLINE, lines=lines, **shown)
 
 

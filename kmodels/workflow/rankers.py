@@ -17,7 +17,7 @@ from kmodels.errors import ConfigurationError
 from kmodels.evaluation import ranking, recommender
 from kmodels.pipelines import Batches, Ratings, item_sequences, next_item_batches
 from kmodels.report import comparisons
-from kmodels.report.record import Metrics, VariantRecord
+from kmodels.report.record import Metrics, RunRecord, VariantRecord
 from kmodels.serving import Recommender
 from kmodels.workflow.run import Run
 from kmodels.workflow.variants import Fitted
@@ -27,8 +27,8 @@ Scores = Callable[[npt.NDArray[np.int64]], npt.ArrayLike]
 #: From the positions of the known rows to the scores of users' items.
 ScoresOf = Callable[[npt.NDArray[np.int64]], Scores]
 
-#: Metrics of a page's table.
-SHOWN = tuple(f"catalogue_{name}_at_10" for name in ("ndcg", "recall", "hit_rate", "precision"))
+#: Metrics in the terminal.
+SHOWN = tuple(f"catalogue_{name}_at_10" for name in ("ndcg", "recall", "hit_rate"))
 #: Of the networks, unless validation stops them before.
 EPOCHS = 200
 #: Setting -> its values; the first ones are where the choice starts.
@@ -57,12 +57,16 @@ class Ranking:
     record: VariantRecord
     baselines: Mapping[str, Metrics]
 
+    def tables(self, record: RunRecord) -> list[comparisons.Table]:
+        """The figures as a page shows them, given the record of the run."""
+        return comparisons.contests(replace(record, model=self.record, baselines=self.baselines), "test")
+
     @property
-    def table(self) -> pd.DataFrame:
-        """The figures as a page shows them: ranker and baselines on the test rows, and the ranker on validation."""
-        name, record = self.fitted.name, self.record
-        parts = {"test": {name: record.test, **self.baselines}, "validation": {name: record.validation}}
-        return comparisons.by_part(parts, SHOWN)
+    def lines(self) -> list[str]:
+        """The figures as a terminal shows them."""
+        rows = {self.fitted.name: self.record.test, **self.baselines}
+        table = comparisons.by_part({"test": rows}, SHOWN)
+        return ["\nRanking all items:", table.to_string(float_format="{:.4f}".format)]
 
 
 def rank(run: Run, method: str, ratings: Ratings) -> Ranking:
@@ -116,7 +120,7 @@ def examples(
         own = ratings[ratings["user_id"] == user].sort_values("rating", ascending=False, kind="stable").head(k)
         columns = {"rated highest": own["item_id"], "recommended": recommender.recommend(user, k)["item_id"]}
         table = {name: (ids if names is None else names.reindex(ids)).tolist() for name, ids in columns.items()}
-        table = {"rating": own["rating"].tolist(), **table}
+        table = {"rating": own["rating"].map("{:g}".format).tolist(), **table}
         found.append((user, pd.DataFrame.from_dict(table, orient="index").T.set_axis(range(1, k + 1))))
     return found
 
