@@ -116,6 +116,13 @@ def test_popularity_ranks_as_the_sample_states(metrics):
     assert found == pytest.approx(FLOORS["popularity_ranking"], abs=1e-4)
 
 
+def test_the_ranker_finds_what_can_be_found(metrics):
+    """At least two thirds of the way from popularity to the generating model."""
+    popularity, oracle = FLOORS["popularity_ranking"], FLOORS["oracle_ranking"]
+    found = metrics["ranking"]["test"]["catalogue_ndcg_at_10"]
+    assert popularity + (oracle - popularity) * 2 / 3 <= found < oracle
+
+
 def test_the_model_beats_every_baseline(metrics):
     rmse = {name: values["rmse"] for name, values in metrics["baselines"].items() if "rmse" in values}
     assert metrics["test"]["rmse"] < min(rmse.values()), rmse
