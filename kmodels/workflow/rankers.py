@@ -15,10 +15,10 @@ import pandas as pd
 from kmodels import models, training
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import ranking, recommender
-from kmodels.pipelines import Batches, Ratings, item_sequences, next_item_batches
+from kmodels.pipelines import Batches, NegativeSampling, Ratings, item_sequences, next_item_batches
 from kmodels.report import comparisons
 from kmodels.report.record import Metrics, RunRecord, VariantRecord
-from kmodels.serving import Recommender
+from kmodels.serving import Recommender, catalogue_scores
 from kmodels.workflow.run import Run
 from kmodels.workflow.variants import Fitted
 
@@ -229,4 +229,31 @@ def _sasrec(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
     return fitted, settings, scores_of
 
 
-METHODS = {"edlae": _edlae, "autoencoder": _autoencoder, "sasrec": _sasrec}
+def _neumf(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
+    """NeuMF as published in 2017; the best epoch by its loss on the validation rows and negatives of theirs."""
+    settings: Settings = {"negatives": 4, "batch_size": 256}
+    model = models.neumf(ratings.n_users, ratings.n_items, **models.presets.NEUMF["published"])
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    training.compile_model(model, keras.optimizers.Adam(1e-3), loss=loss, metrics=())
+    seen = ratings.interactions()
+
+    def batches(rows: npt.NDArray[np.int64], **order: Any) -> Batches:
+        known = rows[(ratings.user_id[rows] > 0) & (ratings.item_id[rows] > 0)]
+        options = {"negatives": settings["negatives"], "seed": run.args.seed}
+        pairs = NegativeSampling(ratings.user_id[known], ratings.item_id[known], seen, **options)
+        return Batches({}, pairs.target, parts=[pairs], **order)
+
+    order = {"batch_size": settings["batch_size"], "shuffle": True, "seed": run.args.seed, "drop_remainder": True}
+    fitted = run.fit(
+        "ranker",
+        model,
+        batches(ratings.split.train, **order),
+        batches(ratings.split.validation, batch_size=4096),
+        epochs=EPOCHS,
+        callbacks=[training.best_weights("val_loss", stop=10)],
+    )
+    scores = catalogue_scores(model, ratings.user_batches(model), ratings.item_batches(model))
+    return fitted, settings, lambda known: scores
+
+
+METHODS = {"edlae": _edlae, "autoencoder": _autoencoder, "sasrec": _sasrec, "neumf": _neumf}
