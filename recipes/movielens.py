@@ -59,22 +59,22 @@ def main(args: argparse.Namespace) -> None:
     kept = f"users and items with at least 5 ratings{' outside the test, and all test rows' if given else ''}"
     unit = "" if data.format == "table" else "stars"
     facts = ratings.summary(data) | {"kept": kept, "unit": unit, "split_name": args.split, "split": split.sizes}
+    settings = search(run, encoded) if args.tune else SETTINGS
     rated = ranked = None
     more = {}
-    if args.model != "none":
-        settings = search(run, encoded) if args.tune else SETTINGS
-        rated = rating.evaluate(run, fit(run, encoded, settings), encoded, lenient)
-        more |= {"refit": refit(run, data, split, settings, rated.fitted)} if args.refit else {}
     if args.ranker != "none":
         ranked = rankers.rank(run, args.ranker, encoded)
         more |= {"ranking": ranked.record.to_dict()}
+    if args.model != "none":
+        rated = rating.evaluate(run, fit(run, encoded, settings), encoded, lenient)
+        more |= {"refit": refit(run, data, split, settings, rated.fitted)} if args.refit else {}
     first = rated or ranked
     record = run.record(data=facts, model=first.record, baselines=first.baselines, **more)
     drawn = rating.draw(record, encoded, rated) if rated else {}
     both = {"model": rated and rated.fitted.model, "ranker": ranked and ranked.fitted.model}
     titles = data.items[["item_id", "title"]] if "title" in data.items else None
-    settings = ranked.settings if ranked else {}
-    known = serving.Recommender(encoded, **both, known=data.ratings, items=titles, settings=settings).save(run.folder)
+    both |= {"settings": ranked.settings} if ranked else {}
+    known = serving.Recommender(encoded, **both, known=data.ratings, items=titles).save(run.folder)
     shown = {"ranked": ranked, "examples": rankers.examples(known, data.ratings, titles) if ranked else []}
     lines = ranked.lines if ranked else []
     run.write(record, {first.fitted.name: first.fitted}, figures=drawn, headline=HEADLINE, lines=lines, **shown)
