@@ -97,7 +97,9 @@ def _escape_what_has_no_code() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
     def error(self, message: str) -> NoReturn:
         # argparse prints the whole usage before the message: the one line that matters drowns in it.
         _stop(f"{message} (see --help)")
@@ -119,7 +121,7 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
         3
     """
     _escape_what_has_no_code()
-    result = _Parser(prog=f"{name}.py", description=description.partition("\n")[0])
+    result = Parser(prog=f"{name}.py", description=description.partition("\n")[0])
     source = "'sample' (default), synthetic; a known name such as ml-1m, downloaded to a cache; or a folder or file"
     result.add_argument("--data", default="sample", metavar="SOURCE", help=source)
     result.add_argument("--epochs", type=at_least(1), help="epochs of training; default: the model's own")

@@ -44,12 +44,14 @@ class Ranker:
         score: From such rows to the scores of all items, float32 (n, n_items).
         vectors: From people to float32 or sparse (n, dim), whose cosines say who is like whom.
         items: (n_items, dim), whose cosines say which items are alike.
+        newcomers: Whether it knows more of a user than an id that had to be trained.
     """
 
     encode: Callable[[People], Any]
     score: Callable[[Any], npt.NDArray[np.float32]]
     vectors: Callable[[People], Any]
     items: npt.NDArray[np.float32]
+    newcomers: bool = True
 
 
 def ranker_scores(
@@ -156,8 +158,9 @@ def _of_pairs(model: keras.Model, ratings: Ratings) -> Ranker:
     def encode(people: People) -> npt.NDArray[np.float32]:
         return cut.encode(ratings.user_batches(model, people.users, people.ratings))
 
-    width = cut.items.shape[1]
-    return Ranker(encode, cut.score, lambda people: encode(people)[:, :width], cut.items)
+    width, inputs = cut.items.shape[1], set(ratings.user_batches(model)[0][0])
+    newcomers = bool(inputs - {"user_id", *ratings.context})
+    return Ranker(encode, cut.score, lambda people: encode(people)[:, :width], cut.items, newcomers)
 
 
 def best(scores: npt.NDArray[np.float32], k: int, counts: npt.NDArray[np.integer]) -> tuple[npt.NDArray[Any], ...]:

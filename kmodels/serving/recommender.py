@@ -110,7 +110,8 @@ class Recommender:
 
         Raises:
             ConfigurationError: If k is out of range or there is no ranker.
-            DataError: If a user or an item is unknown.
+            DataError: If a user or an item is unknown, or the ranker knows users by their ids alone and one has no
+                training rows.
         """
         ids = self._user_ids(users)
         return self._recommended("user_id", self._people[ids - 1], self._who(ids), k, exclude_seen, candidates)
@@ -137,7 +138,8 @@ class Recommender:
 
         Raises:
             ConfigurationError: If k is out of range or there is no ranker.
-            DataError: If an item is unknown or named twice, or a rating is outside the scale.
+            DataError: If an item is unknown or named twice, a rating is outside the scale, or the ranker knows users
+                by their ids alone.
         """
         given = [ratings] if isinstance(ratings, Mapping) else list(ratings)
         rows = []
@@ -160,15 +162,19 @@ class Recommender:
             block: Users at a time, which bounds the memory: some 12 bytes for each of them and each item. Default 256.
 
         Yields:
-            The table of `recommend` for the users of a block; users ascend.
+            The table of `recommend` for the users of a block; users ascend. Where the ranker knows users by their ids
+            alone, those without training rows are left out.
 
         Raises:
             ConfigurationError: If k or the block is out of range or there is no ranker.
         """
         if block < 1:
             raise ConfigurationError(f"block must be at least 1. Received: block={block}")
-        for start in range(1, self.known.users.size, block):
-            ids = np.arange(start, min(start + block, self.known.users.size))
+        everybody = np.arange(1, self.known.users.size)
+        if self._ranker is not None and not self._ranker.newcomers:
+            everybody = everybody[self._trained(self._people) > 0]
+        for start in range(0, len(everybody), block):
+            ids = everybody[start : start + block]
             yield self._recommended("user_id", self._people[ids - 1], self._who(ids), k, exclude_seen, None)
 
     def rate(self, user: Any, items: Iterable[Any]) -> pd.DataFrame:
@@ -189,13 +195,12 @@ class Recommender:
         if self.model is None:
             raise ConfigurationError("there is no model of ratings: only a ranker")
         (person,), ids = self._user_ids(user), self._item_ids(items)
-        content = {"user_id": np.full(len(ids), user), "item_id": self._items[ids - 1]}
-        if not len(ids):
-            return pd.DataFrame(content | {"rating": np.empty(0)} | self._columns(ids))
-        known = self.known.ratings[np.full(len(ids), person)]
-        rows = self.ratings.new_batches(self.model, pd.DataFrame(content), known=known)
-        predicted = self.ratings.in_units(training.predict(self.model, rows))
-        return pd.DataFrame(content | {"rating": predicted.astype(float)} | self._columns(ids))
+        pairs, predicted = pd.DataFrame({"user_id": user, "item_id": self._items[ids - 1]}), np.empty(0)
+        if len(pairs):
+            known = self.known.ratings[np.full(len(ids), person)]
+            rows = self.ratings.new_batches(self.model, pairs, known=known)
+            predicted = self.ratings.in_units(training.predict(self.model, rows)).astype(float)
+        return pairs.assign(rating=predicted, **self._columns(ids))
 
     def similar_items(self, items: Any, k: int = 10) -> pd.DataFrame:
         """Finds the items most like some.
@@ -338,6 +343,10 @@ class Recommender:
             ids += found
         return np.array(ids, np.int64)
 
+    def _trained(self, users: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
+        """Ids of the training's vocabulary, 0 for users without training rows."""
+        return vocabulary(self.ratings, "user_id").transform(users)
+
     def _who(self, ids: npt.NDArray[np.integer]) -> People:
         """Known users as rankers take them."""
         table = self.known.ratings[ids]
@@ -365,7 +374,12 @@ class Recommender:
             raise ConfigurationError("there is no ranker: only a model of ratings")
         if not 1 <= k <= len(self._items):
             raise ConfigurationError(f"k must be from 1 to {len(self._items)}, the items there are. Received: k={k}")
-        scores = self._ranker.score(self._ranker.encode(people))
+        if not self._ranker.newcomers and (strange := np.flatnonzero(self._trained(people.users) == 0)).size:
+            what = "the ranker knows users by their ids alone, and this one has no training rows"
+            raise DataError(what, received=people.users[strange[0]])
+        scores = np.empty((0, len(self._counts)), np.float32)
+        if len(asked):
+            scores = self._ranker.score(self._ranker.encode(people))
         scores[:, 0] = -np.inf
         if exclude_seen:
             seen = people.weights

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RECIPE, SIMILAR = ROOT / "recipes" / "matrix_factorization.py", ROOT / "recipes" / "similar.py"
+RECIPE, RECOMMEND = ROOT / "recipes" / "matrix_factorization.py", ROOT / "recipes" / "recommend.py"
 SAMPLE = ROOT / "data" / "movielens-sample"
 VARIANTS = ["a_small", "b_medium", "c_wide", "numpy_from_scratch"]
 BASELINES = ["global_mean", "linear_regression", "alternating_least_squares"]
@@ -163,7 +163,7 @@ def test_a_search_adds_a_network_of_its_own_and_a_resumed_one_repeats_nothing(ru
 
 
 def test_neighbours_are_found_in_the_run_folder(run, films, capsys):
-    assert run(SIMILAR, films, "user_id", 7, "--n", 3) == 0
+    assert run(RECOMMEND, films, "--similar-to", 7, "--column", "user_id", "--k", 3) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[-4] == ["rank", "neighbour", "similarity"]
     assert [line[0] for line in lines[-3:]] == ["1", "2", "3"]
@@ -175,39 +175,6 @@ def test_neighbours_are_found_in_the_run_folder(run, films, capsys):
     cosine[[0, vocabulary.index(7) + 1]] = -2
     assert [int(line[1]) for line in lines[-3:]] == [vocabulary[i - 1] for i in np.argsort(-cosine)[:3]]
     assert [float(line[2]) for line in lines[-3:]] == pytest.approx(np.sort(cosine)[:-4:-1], abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["user_id", "70000"], "did not occur in training"),
-        (["film_id", "7"], "the run has the ids user_id, item_id. Received: film_id"),
-        (["user_id", "seven"], "values are not of the learnt kind"),
-        (["user_id", "7", "--n", "0"], "n must be from 1 to"),
-        (["user_id", "7", "--n", "500"], "the number of others there are"),
-    ],
-)
-def test_a_question_that_has_no_answer_ends_with_2_and_one_line(run, films, flags, message, capsys):
-    assert run(SIMILAR, films, *flags) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-
-
-@pytest.mark.parametrize("name", ["model.keras", "vectors.npz"])
-def test_a_damaged_file_of_the_run_is_named(run, films, name, tmp_path, capsys):
-    for file in ("encoders.json", "model.keras"):
-        (tmp_path / file).write_bytes((films / file).read_bytes())
-    (tmp_path / name).write_bytes(b"half a fi")
-    assert run(SIMILAR, tmp_path, "user_id", "7") == 2
-    error = capsys.readouterr().err
-    assert str(tmp_path / name) in error
-    assert error.count("\n") == 1
-
-
-def test_a_folder_without_a_run_is_named(run, tmp_path, capsys):
-    assert run(SIMILAR, tmp_path, "user_id", "7") == 2
-    assert "encoders.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

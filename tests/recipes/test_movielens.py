@@ -139,26 +139,17 @@ def test_the_saved_model_gives_the_reported_error(finished, metrics):
     assert model.count_params() == metrics["model"]["parameters"]
 
 
-def test_films_like_another_are_found_by_the_whole_vectors(finished, run_here, capsys):
-    """Those with histories and features, not the embedding table's rows alone."""
-    import keras
+def test_a_finished_run_recommends_films(finished, run_here, capsys):
+    from kmodels import serving
 
-    from kmodels.preprocessing import load_encoders
-
-    known = load_encoders(finished[0] / "encoders.json")["item_id"]
-    with np.load(finished[0] / "vectors.npz") as tables:
-        assert set(tables) == {"user_id", "item_id"}
-        table = tables["item_id"]
-    own = keras.saving.load_model(finished[0] / "model.keras").get_layer("item_embedding").get_weights()[0]
-    assert table.shape == own.shape == (known.size, 32)
-    nearest = []
-    for rows in (table, own):
-        cosine = (rows @ rows[1]) / np.linalg.norm(rows, axis=1) / np.linalg.norm(rows[1])
-        cosine[:2] = -2  # the unknown film, and the one asked for
-        nearest.append([known.values[i - 1] for i in np.argsort(-cosine)[:4]])
-    assert run_here(RECIPE.with_name("similar.py"), finished[0], "item_id", known.values[0], "--n", 4) == 0
-    found = [int(line.split()[1]) for line in capsys.readouterr().out.splitlines()[-4:]]
-    assert found == nearest[0] != nearest[1]
+    folder, user = finished[0], 42
+    assert run_here(RECIPE.with_name("recommend.py"), folder, "--user", user, "--k", 4, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    rated = pd.read_csv(SAMPLE / "ratings.dat", sep="::", engine="python", header=None)
+    assert not set(rated[rated[0] == user][1]) & {row["item_id"] for row in found}
+    expected = serving.Recommender.load(folder).recommend(user, k=4)
+    assert [row["item_id"] for row in found] == expected["item_id"].tolist()
+    assert [row["title"] for row in found] == expected["title"].tolist()
 
 
 # --- bad input

@@ -125,7 +125,11 @@ def test_only_candidates_are_recommended_and_fewer_than_k_where_few_are_left(lin
     found = linear.recommend(107, k=5, candidates=[*unseen, next(iter(own)), unseen[0]])
     assert sorted(found["item_id"]) == unseen
     assert len(linear.recommend([107, 108], k=5, candidates=unseen[:1], exclude_seen=False)) == 2
-    assert len(linear.recommend([], k=5)) == 0
+
+
+def test_nobody_is_recommended_nothing(each):
+    assert list(each.recommend([], k=5)) == ["user_id", "rank", "item_id", "score", "year", "title"]
+    assert len(each.recommend_for([], k=5)) == 0
 
 
 def test_items_may_be_named_by_their_titles(linear):
@@ -209,6 +213,16 @@ def test_without_a_ranker_the_model_says_who_is_alike_and_nothing_is_recommended
     pd.testing.assert_frame_equal(alone.similar_users(139), rating.similar_users(139))
     with pytest.raises(ConfigurationError, match="there is no ranker"):
         alone.recommend(139)
+
+
+def test_a_ranker_that_knows_ids_alone_is_not_asked_about_newcomers():
+    ratings = fit_ratings()
+    ranker = training.initialize(models.neumf(ratings.n_users, ratings.n_items, dim=3, hidden=()))
+    recommender = make(ranker=ranker)
+    assert pd.concat(recommender.all(2))["user_id"].unique().tolist() == list(range(100, 135))
+    for ask in (lambda: recommender.recommend([101, 136]), lambda: recommender.recommend_for({"b03": 5})):
+        with pytest.raises(DataError, match="knows users by their ids alone"):
+            ask()
 
 
 def test_memory_is_bounded_by_the_block():
