@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import layers, regularizers
 
+from kmodels import backend
 from kmodels.errors import ConfigurationError
 from kmodels.features import Bag, Categorical, Feature, MultiHot, Numeric, check_distinct
 
@@ -167,3 +168,11 @@ def concatenate(tensors: Sequence[Tensor], *, name: str) -> Tensor:
 def add(tensors: Sequence[Tensor], *, name: str) -> Tensor:
     """Sums tensors of one shape; a single one stays as it is."""
     return tensors[0] if len(tensors) == 1 else layers.Add(name=name)(list(tensors))
+
+
+def sources(tensor: Tensor) -> set[str]:
+    """Names of the model's inputs that a tensor depends on."""
+    node = backend.node_of(tensor)
+    if node.is_input:
+        return {tensor.name}
+    return set().union(*(sources(parent) for parent in node.input_tensors))

@@ -163,7 +163,7 @@ def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
     sides: dict[str, list[blocks.Tensor]] = {"user_id": [], "item_id": []}
     sources: dict[str, set[str]] = {"user_id": set(), "item_id": set()}
     for tensor in frontier:
-        above = _sources(tensor)
+        above = blocks.sources(tensor)
         mine = {"user_id", "item_id"} & above
         if len(mine) == 2:
             continue
@@ -176,11 +176,3 @@ def towers(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
         for side, tensors in sides.items()
     )
     return user, item, keras.Model(sides["user_id"] + sides["item_id"], model.outputs[0])
-
-
-def _sources(tensor: blocks.Tensor) -> set[str]:
-    """Names of the model's inputs that a tensor depends on."""
-    node = backend.node_of(tensor)
-    if node.is_input:
-        return {tensor.name}
-    return set().union(*(_sources(parent) for parent in node.input_tensors))

@@ -18,6 +18,7 @@ from kmodels import checks, files
 from kmodels.datasets.ratings import RatingTables
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.features import Categorical, Feature, Numeric
+from kmodels.models.two_tower import FREQUENCY
 from kmodels.pipelines._sides import Side
 from kmodels.pipelines.batches import Batches, Lookup
 from kmodels.pipelines.histories import HistoryRows, history_table
@@ -202,14 +203,23 @@ class Ratings:
         return np.clip(np.asarray(target) * self.highest, *self.scale)
 
     def batches(self, model: keras.Model, rows: npt.NDArray[np.int64], **options: Any) -> Batches:
-        """Makes batches of some rows with their targets; takes the options of `Batches`, batch_size being 4096."""
+        """Makes batches of some rows with their targets; takes the options of `Batches`, batch_size being 4096.
+
+        The target is the rating, for a model with the input `item_log_frequency` the position in the batch: a softmax
+        over the items of a batch, as `models.two_tower` describes it.
+        """
         self._check(model)
         ids = {"user": self.user_id[rows], "item": self.item_id[rows]}
         parts = self._parts(model, ids, {name: at[rows] for name, at in self._rows.items()})
         if context := {name: values for name, values in self.context.items() if name in _names(model)}:
             parts.append(Lookup(rows, context))
-        inputs = {"user_id": ids["user"], "item_id": ids["item"]}
-        return Batches(inputs, self.target(rows), parts=parts, **{"batch_size": 4096, **options})
+        inputs: dict[str, Any] = {"user_id": ids["user"], "item_id": ids["item"]}
+        by_batch = FREQUENCY in _names(model)
+        if by_batch:
+            share = np.bincount(ids["item"])[ids["item"]] / len(rows)
+            inputs[FREQUENCY] = np.log(share, dtype=np.float32)[:, None]
+        target = _position if by_batch else self.target(rows)
+        return Batches(inputs, target, parts=parts, **{"batch_size": 4096, **options})
 
     def split_batches(self, model: keras.Model, *, batch_size: int = 512, seed: int = 0) -> SplitBatches:
         """Makes the batches of the three parts: training rows shuffled in batches of equal size, others in order."""
@@ -373,7 +383,7 @@ class Ratings:
     @property
     def _own(self) -> set[str]:
         """Names of the inputs that are not of side tables."""
-        return {"user_id", "item_id", "user_history", "item_history", *self.context}
+        return {"user_id", "item_id", "user_history", "item_history", FREQUENCY, *self.context}
 
     @cached_property
     def _user_history(self) -> sparse.csr_array:
@@ -440,6 +450,10 @@ class Ratings:
         names = _names(model)
         widths = {name: values.shape[1] for name, values in self.context.items() if name in names}
         return {name: np.zeros((rows, width), np.float32) for name, width in widths.items()}
+
+
+def _position(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.arange(len(rows))
 
 
 def _names(model: keras.Model) -> set[str]:

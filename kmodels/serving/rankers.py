@@ -13,6 +13,7 @@ from scipy import sparse
 
 from kmodels import training
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.models.two_tower import FREQUENCY, towers
 from kmodels.pipelines import Batches, Ratings
 from kmodels.preprocessing import Vocabulary
 from kmodels.serving import catalogue
@@ -63,7 +64,7 @@ def ranker_scores(
     |---|---|---|
     | `history` | `models.ease`, `models.item_autoencoder` | a row of `known` |
     | `sequence` | `models.sasrec` | the items of a row of `known`, in the order of its entries |
-    | `user_id`, `item_id` and features | `models.neumf` | a row of `Ratings.user_batches` |
+    | `user_id`, `item_id` and features | `models.neumf`, `models.two_tower` | a row of `Ratings.user_batches` |
 
     Args:
         model: The ranker.
@@ -106,6 +107,8 @@ def open_ranker(model: keras.Model, ratings: Ratings) -> Ranker:
         return _of_histories(model)
     if names == {"sequence"}:
         return _of_sequences(model)
+    if {"user_id", "item_id", FREQUENCY} <= names:
+        return _of_towers(model, ratings)
     if {"user_id", "item_id"} <= names:
         return _of_pairs(model, ratings)
     expected = "`history`, `sequence`, or `user_id`, `item_id` and features"
@@ -161,6 +164,18 @@ def _of_pairs(model: keras.Model, ratings: Ratings) -> Ranker:
     width, inputs = cut.items.shape[1], set(ratings.user_batches(model)[0][0])
     newcomers = bool(inputs - {"user_id", *ratings.context})
     return Ranker(encode, cut.score, lambda people: encode(people)[:, :width], cut.items, newcomers)
+
+
+def _of_towers(model: keras.Model, ratings: Ratings) -> Ranker:
+    """The vectors of users are multiplied by those of the items."""
+    user_tower, item_tower = towers(model)
+    items = training.predict(item_tower, ratings.item_batches(item_tower)).reshape(ratings.n_items, -1)
+
+    def encode(people: People) -> npt.NDArray[np.float32]:
+        batches = ratings.user_batches(user_tower, people.users, people.ratings)
+        return training.predict(user_tower, batches).reshape(-1, items.shape[1])
+
+    return Ranker(encode, lambda rows: rows @ items.T, encode, items)
 
 
 def best(scores: npt.NDArray[np.float32], k: int, counts: npt.NDArray[np.integer]) -> tuple[npt.NDArray[Any], ...]:

@@ -10,12 +10,14 @@ import keras
 import numpy as np
 
 from kmodels import models, training
+from kmodels.features import MultiHot
 
 # Models that rank five items, row 0 included.
 RANKERS = {
     "ease": lambda: models.ease(5),
     "item_autoencoder": lambda: models.item_autoencoder(5, hidden=(3,)),
     "sasrec": lambda: models.sasrec(5, 4, dim=6),
+    "two_tower": lambda: models.two_tower(5, 5, user_features=[MultiHot("u", 3)], dim=2, hidden=(3,), dropout=0.1),
 }
 # To compile a training takes longest here: of the networks of ratings, the one with most kinds of layers is trained.
 TRAINED = ("enhanced", *RANKERS)

@@ -10,6 +10,8 @@ from scipy import sparse
 from kmodels import models, training
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation.ranking import catalogue_ranking
+from kmodels.features import Categorical, MultiHot, Numeric
+from kmodels.models.two_tower import towers
 from kmodels.pipelines import Batches, NegativeSampling, item_sequences, next_item_batches
 from tests.reference import sasrec
 
@@ -209,6 +211,76 @@ def test_a_trained_sasrec_finds_what_comes_next(tmp_path):
     assert (scores.argmax(axis=1) == sequences[1:, -1]).mean() > 0.6
 
 
+# --- two towers
+
+
+@pytest.mark.parametrize("hidden", [(), (5, 4)])
+def test_two_towers_multiply_their_vectors_less_the_log_frequency(hidden):
+    features = {
+        "user_features": [Numeric("age"), MultiHot("user_history", 3)],
+        "item_features": [Categorical("kind", 4)],
+    }
+    model = training.initialize(models.two_tower(7, 6, **features, dim=2, hidden=hidden, stddev=0.5), seed=1)
+    of_mlp = sum(a * b + b for a, b in pairwise([2, *hidden, 2])) if hidden else 0
+    assert parameters(model) == (7 + 6) * 2 + (1 * 2 + 2 + 3 * 2) + 4 * 2 + 2 * of_mlp
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_weights:  # biases start at zeros
+        weight.assign(rng.normal(size=weight.shape))
+    inputs = {
+        "user_id": np.array([1, 6, 0, 6], "int32"),
+        "item_id": np.array([5, 5, 2, 0], "int32"),
+        "age": rng.normal(size=(4, 1)).astype("float32"),
+        "user_history": rng.random((4, 3)).astype("float32"),
+        "kind": np.array([0, 3, 2, 1], "int32"),
+        "item_log_frequency": rng.normal(size=(4, 1)).astype("float32"),
+    }
+    weights = {layer.name: layer.get_weights() for layer in model.layers}
+    kernel, bias = weights["user_side_numeric"]
+    user = weights["user_embedding"][0][inputs["user_id"]] + inputs["age"] @ kernel + bias
+    user += inputs["user_history"] @ weights["user_side_user_history"][0]
+    item = weights["item_embedding"][0][inputs["item_id"]] + weights["item_side_kind"][0][inputs["kind"]]
+    vectors = []
+    for side, x in (("user", user), ("item", item)):
+        for i in range(1, len(hidden) + 1):
+            kernel, bias = weights[f"{side}_mlp_{i}"]
+            x = np.maximum(x @ kernel + bias, 0)
+        vectors.append(x @ weights[f"{side}_output"][0] + weights[f"{side}_output"][1] if hidden else x)
+    expected = vectors[0] @ vectors[1].T - inputs["item_log_frequency"].T
+    np.testing.assert_allclose(outputs(model, inputs), expected, rtol=1e-4, atol=1e-5)
+    for tower, vector in zip(towers(model), vectors, strict=True):
+        np.testing.assert_allclose(
+            outputs(tower, {tensor.name: inputs[tensor.name] for tensor in tower.inputs}), vector, rtol=1e-4, atol=1e-5
+        )
+
+
+def test_the_softmax_over_a_batch_estimates_the_one_over_all_items():
+    """With all items in a batch as often as they are observed, the loss is that of a softmax over the catalogue."""
+    model = training.initialize(models.two_tower(4, 4, dim=2, stddev=1.0))
+    users, items = np.array([1, 1, 2, 3, 3, 2], "int32"), np.array([1, 3, 2, 1, 2, 1], "int32")
+    share = np.bincount(items)[items] / len(items)
+    inputs = {"user_id": users, "item_id": items, "item_log_frequency": np.log(share, dtype="float32")[:, None]}
+    training.compile_model(model, keras.optimizers.SGD(0.0), loss="log_loss", metrics=())
+    found = model.train_on_batch(inputs, np.arange(6)) - np.log(6)
+    scores = model.get_layer("user_embedding").get_weights()[0] @ model.get_layer("item_embedding").get_weights()[0].T
+    over_all = np.log(np.exp(scores[users, 1:]).sum(axis=1)) - scores[users, items]
+    assert float(found) == pytest.approx((over_all + np.log(share)).mean(), rel=1e-4)
+
+
+def test_trained_towers_rank_better_than_popularity(tmp_path):
+    users, items = TRAIN
+    share = np.bincount(items)[items] / len(items)
+    inputs = {"user_id": users.astype("int32"), "item_id": items.astype("int32")}
+    inputs["item_log_frequency"] = np.log(share, dtype="float32")[:, None]
+    batches = Batches(inputs, lambda rows: np.arange(len(rows)), batch_size=64, shuffle=True, drop_remainder=True)
+    model = training.initialize(models.two_tower(USERS, ITEMS, dim=8, l2=1e-3))
+    training.compile_model(model, keras.optimizers.Adam(0.01), loss="log_loss", metrics=())
+    training.fit(model, batches, None, epochs=15, folder=tmp_path, progress=False)
+    user, item = towers(model)
+    items = training.predict(item, Batches({"item_id": np.arange(ITEMS, dtype="int32")}))
+    scores = training.predict(user, Batches({"user_id": np.arange(USERS, dtype="int32")})) @ items.T
+    assert ndcg(lambda users: scores[users]) > POPULARITY + 0.1
+
+
 # --- NeuMF on sampled negatives
 
 
@@ -236,6 +308,9 @@ def test_the_published_neumf_ranks_better_than_popularity(tmp_path):
         (lambda: models.item_autoencoder(5, dropout=1.0), "dropout must be at least 0 and below 1"),
         (lambda: models.sasrec(5, 0), "length must be at least 1"),
         (lambda: models.sasrec(5, 4, dropout=-0.1), "dropout must be at least 0 and below 1"),
+        (lambda: models.two_tower(5, 4, hidden=(3, 0)), "hidden must be at least 1"),
+        (lambda: models.two_tower(5, 4, dropout=1), "dropout must be at least 0 and below 1"),
+        (lambda: models.two_tower(5, 4, item_features=[Numeric("item_id")]), "Received twice: 'item_id'"),
         (lambda: models.sasrec(5, 4, dim=9), "dim must be a multiple of heads. Received: dim=9, heads=2"),
     ],
 )

@@ -10,6 +10,7 @@ from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation.recommender import rate
 from kmodels.features import Categorical, MultiHot, Numeric
 from kmodels.pipelines import Ratings
+from kmodels.pipelines.checks import check_inputs
 from kmodels.preprocessing import Category, Number, Tags, splits
 from kmodels.preprocessing.splits import Split
 
@@ -233,6 +234,20 @@ def test_targets_are_shares_of_the_scale_and_come_back(ratings):
     assert ratings.mean == pytest.approx(TABLE["rating"][SPLIT.train].mean() / 10)
     np.testing.assert_allclose(ratings.in_units([-1.0, 0.5, 3.0]), [2, 5, 10])
     np.testing.assert_allclose(fit(scale=(0, 20)).in_units([-1.0, 0.5, 3.0]), [0, 10, 20])
+
+
+def test_a_softmax_over_a_batch_gets_positions_and_how_often_each_item_is_among_its_rows(ratings):
+    history = MultiHot("user_history", 2 * ratings.n_items)
+    model = models.two_tower(ratings.n_users, ratings.n_items, user_features=[history], dim=2)
+    rows = np.array([0, 2, 4, 1, 3])
+    batches = ratings.batches(model, rows, batch_size=3, shuffle=True)
+    check_inputs(model, batches)
+    items = ratings.item_id[rows].tolist()
+    for i in range(2):
+        inputs, target = batches[i]
+        assert target.tolist() == list(range(len(inputs["item_id"])))
+        share = [items.count(item) / 5 for item in inputs["item_id"]]
+        np.testing.assert_allclose(np.exp(inputs["item_log_frequency"]), np.array(share)[:, None], rtol=1e-6)
 
 
 def test_batches_of_the_parts_are_ordered_as_split_batches_orders_them():

@@ -7,6 +7,7 @@ import pytest
 
 from kmodels import models, training
 from kmodels.errors import ConfigurationError
+from kmodels.features import MultiHot
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import splits
 from kmodels.serving import ranker_scores
@@ -34,6 +35,10 @@ def ranker(name, ratings):
         return training.initialize(models.sasrec(n_items, 4, dim=4))
     if name == "factorization":
         return training.initialize(models.matrix_factorization(ratings.n_users, n_items, dim=3))
+    if name == "two_tower":
+        features = ratings.features() | {"user_features": [MultiHot("user_history", 2 * n_items)]}
+        features.pop("context_features")
+        return training.initialize(models.two_tower(ratings.n_users, n_items, **features, dim=3, hidden=(4,)))
     preset = models.presets.NEUMF["history"] | {"dim": 3, "hidden": (4,)}
     return training.initialize(models.neumf(ratings.n_users, n_items, **ratings.features(), **preset))
 
@@ -47,14 +52,15 @@ def inputs_of(model, ratings, user, known):
     if len(model.inputs) == 1:
         return {"history": known[[user]].toarray()}
     users, items = ratings.user_batches(model), ratings.item_batches(model)
+    more = {"item_log_frequency": np.zeros((ratings.n_items, 1), "f4")} if model.name == "two_tower" else {}
     of_user, of_items = (
         {name: np.concatenate([each[i][0][name] for i in range(len(each))]) for name in each[0][0]}
         for each in (users, items)
     )
-    return {name: np.repeat(rows[[user]], ratings.n_items, axis=0) for name, rows in of_user.items()} | of_items
+    return {name: np.repeat(rows[[user]], ratings.n_items, axis=0) for name, rows in of_user.items()} | of_items | more
 
 
-@pytest.mark.parametrize("name", ["ease", "deep", "shallow", "sasrec", "neumf", "factorization"])
+@pytest.mark.parametrize("name", ["ease", "deep", "shallow", "sasrec", "neumf", "factorization", "two_tower"])
 def test_the_scores_are_the_models_own(name, ratings):
     model, asked = ranker(name, ratings), np.r_[3, 0, 3, 1 : ratings.n_users]
     known = ratings.interactions(np.argsort(TABLE["timestamp"].to_numpy()), power=2)
@@ -62,7 +68,7 @@ def test_the_scores_are_the_models_own(name, ratings):
     assert (found.shape, found.dtype) == ((len(asked), ratings.n_items), np.float32)
     for place in (0, 1, 2, 70, -1):
         predicted = keras.ops.convert_to_numpy(model(inputs_of(model, ratings, asked[place], known)))
-        expected = predicted[0, -1] if name == "sasrec" else predicted.ravel()
+        expected = {"sasrec": predicted[0, -1], "two_tower": predicted[0]}.get(name, predicted.ravel())
         np.testing.assert_allclose(found[place], expected, atol=1e-5)
 
 
