@@ -104,3 +104,8 @@ def shown_columns(
         else:
             shown[str(name)] = column.astype(str).astype(object).where(column.notna(), None).to_numpy()
     return shown
+
+
+def raw_ids(known: Vocabulary) -> npt.NDArray[Any]:
+    """The values of a vocabulary."""
+    return np.array(known.values, object if isinstance(known.values[0], str) else np.int64)

@@ -175,7 +175,7 @@ def _of_towers(model: keras.Model, ratings: Ratings) -> Ranker:
         batches = ratings.user_batches(user_tower, people.users, people.ratings)
         return training.predict(user_tower, batches).reshape(-1, items.shape[1])
 
-    return Ranker(encode, lambda rows: rows @ items.T, encode, items)
+    return Ranker(encode, lambda rows: rows @ items.T, encode, items, newcomers=len(user_tower.inputs) > 1)
 
 
 def best(scores: npt.NDArray[np.float32], k: int, counts: npt.NDArray[np.integer]) -> tuple[npt.NDArray[Any], ...]:
@@ -189,10 +189,11 @@ def best(scores: npt.NDArray[np.float32], k: int, counts: npt.NDArray[np.integer
         raise DataError("a score is not a number")
     least = np.maximum(highest[:, 0], np.finfo(scores.dtype).min)
     chosen = scores >= least[:, None]
-    spare = np.count_nonzero(chosen, axis=1) - k
-    for i in np.flatnonzero(spare > 0):
-        tied = np.flatnonzero(scores[i] == least[i])
-        chosen[i, tied[np.argsort(-counts[tied], kind="stable")[-spare[i] :]]] = False
+    if np.count_nonzero(chosen) > np.count_nonzero(highest >= least[:, None]):  # more are tied than k leaves room for
+        spare = np.count_nonzero(chosen, axis=1) - k
+        for i in np.flatnonzero(spare > 0):
+            tied = np.flatnonzero(scores[i] == least[i])
+            chosen[i, tied[np.argsort(-counts[tied], kind="stable")[-spare[i] :]]] = False
     row, column = np.divmod(np.flatnonzero(chosen), width)
     found = scores[row, column]
     order = np.lexsort((column, -counts[column], -found, row))

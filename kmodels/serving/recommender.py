@@ -17,7 +17,7 @@ from kmodels import files, training
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import Vocabulary
-from kmodels.serving.known import Known, guests, shown_columns
+from kmodels.serving.known import Known, guests, raw_ids, shown_columns
 from kmodels.serving.neighbours import similar
 from kmodels.serving.predictor import load_model
 from kmodels.serving.rankers import People, Ranker, best, open_ranker, vocabulary
@@ -25,6 +25,7 @@ from kmodels.serving.rankers import People, Ranker, best, open_ranker, vocabular
 #: The files of a folder apart from those of `pipelines.Ratings`; the first one is written last.
 RECOMMENDER, KNOWN = "recommender.json", "known.npz"
 MODELS = {"ranker": "ranker.keras", "model": "model.keras"}
+_SCORES = 2**22
 _SETTINGS = ("power", "half_life")
 _OWN = ("user_id", "person", "rank", "score", "rating", "value", "neighbour", "similarity")
 
@@ -87,7 +88,7 @@ class Recommender:
         if "half_life" in self.settings and not self.known.ordered:
             raise ConfigurationError("a half-life needs timestamps, which the known ratings do not have")
         self._catalogue = vocabulary(ratings, "item_id")
-        self._items, self._people = _values(self._catalogue), _values(self.known.users)
+        self._items, self._people = raw_ids(self._catalogue), raw_ids(self.known.users)
         self._shown = {} if items is None else shown_columns(items, self._items, taken=_OWN)
         self._counts = np.bincount(self.known.ratings.indices, minlength=ratings.n_items)
         self._ranker = None if ranker is None else open_ranker(ranker, ratings)
@@ -153,13 +154,14 @@ class Recommender:
         people = People(np.full(len(rows), None), table, self._weights(table))
         return self._recommended("person", np.arange(len(rows)), people, k, exclude_seen, candidates)
 
-    def all(self, k: int = 10, *, exclude_seen: bool = True, block: int = 256) -> Iterator[pd.DataFrame]:
+    def all(self, k: int = 10, *, exclude_seen: bool = True, block: int | None = None) -> Iterator[pd.DataFrame]:
         """Recommends items to everybody, by blocks of users.
 
         Args:
             k: As for `recommend`. Default 10.
             exclude_seen: As for `recommend`. Default True.
-            block: Users at a time, which bounds the memory: some 12 bytes for each of them and each item. Default 256.
+            block: Users at a time, which bounds the memory: some 12 bytes for each of them and each item. None, the
+                default, takes as many as make 4 million scores.
 
         Yields:
             The table of `recommend` for the users of a block; users ascend. Where the ranker knows users by their ids
@@ -168,10 +170,11 @@ class Recommender:
         Raises:
             ConfigurationError: If k or the block is out of range or there is no ranker.
         """
+        block = max(1, _SCORES // len(self._counts)) if block is None else block
         if block < 1:
             raise ConfigurationError(f"block must be at least 1. Received: block={block}")
         everybody = np.arange(1, self.known.users.size)
-        if self._ranker is not None and not self._ranker.newcomers:
+        if self._ranker and not self._ranker.newcomers:
             everybody = everybody[self._trained(self._people) > 0]
         for start in range(0, len(everybody), block):
             ids = everybody[start : start + block]
@@ -396,8 +399,3 @@ class Recommender:
 def _listed(values: Any) -> list[Any]:
     """The values that are asked for: one, or several."""
     return [values] if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
-
-
-def _values(known: Vocabulary) -> npt.NDArray[Any]:
-    """The raw ids of a vocabulary."""
-    return np.array(known.values, object if isinstance(known.values[0], str) else np.int64)

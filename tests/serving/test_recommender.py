@@ -14,6 +14,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from kmodels import models, training
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.features import MultiHot
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import splits
 from kmodels.serving import Recommender
@@ -28,7 +29,7 @@ TABLE["rating"] = RNG.integers(1, 11, len(TABLE)) / 2
 TABLE["timestamp"] = RNG.permutation(len(TABLE))
 BOOKS = pd.DataFrame({"item_id": [f"b{item:02}" for item in range(ITEMS)], "year": np.arange(1990, 1990 + ITEMS)})
 BOOKS["title"] = [None, "Same", "Same", *(f"Title, {item}" for item in range(3, ITEMS))]
-KINDS = ("ease", "autoencoder", "sasrec", "neumf")
+KINDS = ("ease", "autoencoder", "sasrec", "neumf", "two_tower")
 
 
 def fit_ratings():
@@ -46,6 +47,9 @@ def make(kind="ease", **options):
         ranker = training.initialize(models.item_autoencoder(ratings.n_items, hidden=(6,)))
     elif kind == "sasrec":
         ranker = training.initialize(models.sasrec(ratings.n_items, 5, dim=4))
+    elif kind == "two_tower":
+        history = [MultiHot("user_history", 2 * ratings.n_items)]
+        ranker = training.initialize(models.two_tower(ratings.n_users, ratings.n_items, user_features=history, dim=4))
     else:
         preset = models.presets.NEUMF["history"] | {"dim": 3, "hidden": (4,)}
         ranker = training.initialize(models.neumf(ratings.n_users, ratings.n_items, **ratings.features(), **preset))
@@ -220,7 +224,9 @@ def test_a_ranker_that_knows_ids_alone_is_not_asked_about_newcomers():
     ranker = training.initialize(models.neumf(ratings.n_users, ratings.n_items, dim=3, hidden=()))
     recommender = make(ranker=ranker)
     assert pd.concat(recommender.all(2))["user_id"].unique().tolist() == list(range(100, 135))
-    for ask in (lambda: recommender.recommend([101, 136]), lambda: recommender.recommend_for({"b03": 5})):
+    towers = make(ranker=training.initialize(models.two_tower(ratings.n_users, ratings.n_items, dim=3)))
+    asks = [lambda it=it: it.recommend([101, 136]) for it in (recommender, towers)]
+    for ask in (*asks, lambda: recommender.recommend_for({"b03": 5})):
         with pytest.raises(DataError, match="knows users by their ids alone"):
             ask()
 
