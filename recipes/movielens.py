@@ -5,7 +5,8 @@
     KERAS_BACKEND=jax python recipes/movielens.py --data DIR --model enhanced --split time
     KERAS_BACKEND=jax python recipes/movielens.py --data books.csv --columns user_id=reader,item_id=isbn,rating=score
 
-The sample takes half a minute on two CPU cores: test RMSE 0.686 stars (biases 0.934, the generating model 0.626).
+The sample takes half a minute on two CPU cores: test RMSE 0.643 stars (biases 0.862, the generating model 0.606),
+NDCG@10 of all films 0.581 (popularity 0.261, the generating model 0.639).
 MovieLens-100K takes a minute on any backend: 0.881 (biases 0.940, NeuMF-Enhanced 0.943), mean of seeds 0 to 2.
 """
 
@@ -55,6 +56,7 @@ def main(args: argparse.Namespace) -> None:
         pairs = (data.ratings.get(name) for name in ("user_id", "item_id", "timestamp"))
         split = splits.make(args.split, *pairs, seed=args.seed, in_test=in_test)
         encoded = encode(args.model, data, split)
+    args.ranker = args.ranker or rankers.default(encoded)
     run.open(data.sha256)
     kept = f"users and items with at least 5 ratings{' outside the test, and all test rows' if given else ''}"
     unit = "" if data.format == "table" else "stars"
@@ -144,7 +146,7 @@ if __name__ == "__main__":
     add("--users", metavar="FILE", help="a table with a row for each user of a file of ratings, any columns")
     add("--items", metavar="FILE", help="likewise for items")
     add("--model", choices=tuple(EPOCHS), default="history", help="predicts ratings; default: %(default)s")
-    add("--ranker", choices=(*rankers.METHODS, "none"), default="edlae", help="ranks all items; default: %(default)s")
+    add("--ranker", choices=(*rankers.METHODS, "none"), help="default: edlae, or two-tower beyond 20,000 items")
     add("--split", choices=splits.METHODS, default="random", help="which test rows each user has; default: %(default)s")
     add("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")
     add("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help="in the loss or AdamW's; default: l2")

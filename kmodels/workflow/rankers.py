@@ -15,10 +15,12 @@ import pandas as pd
 from kmodels import models, training
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import ranking, recommender
+from kmodels.evaluation.item_weights import MOST_ITEMS
+from kmodels.features import MultiHot
 from kmodels.pipelines import Batches, NegativeSampling, Ratings, item_sequences, next_item_batches
 from kmodels.report import comparisons
 from kmodels.report.record import Metrics, RunRecord, VariantRecord
-from kmodels.serving import Recommender, catalogue_scores
+from kmodels.serving import Recommender, catalogue_scores, ranker_scores
 from kmodels.workflow.run import Run
 from kmodels.workflow.variants import Fitted
 
@@ -256,4 +258,35 @@ def _neumf(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
     return fitted, settings, lambda known: scores
 
 
-METHODS = {"edlae": _edlae, "autoencoder": _autoencoder, "sasrec": _sasrec, "neumf": _neumf}
+def _two_tower(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
+    """Two towers of ids, features and the user's training history; the best epoch by its loss on validation rows."""
+    settings: Settings = {"dim": 64, "l2": 1e-4, "batch_size": 512}
+    features, history = ratings.features(), MultiHot("user_history", 2 * ratings.n_items)
+    model = models.two_tower(
+        ratings.n_users,
+        ratings.n_items,
+        user_features=[history, *features["user_features"]],
+        item_features=features["item_features"],
+        dim=settings["dim"],
+        l2=settings["l2"],
+    )
+    training.compile_model(model, keras.optimizers.Adam(1e-3), loss="log_loss", metrics=())
+    train, validation, _ = ratings.split_batches(model, batch_size=settings["batch_size"], seed=run.args.seed)
+    best = training.best_weights("val_loss", stop=5)
+    fitted = run.fit("ranker", model, train, validation, epochs=EPOCHS, callbacks=[best])
+    scores = ranker_scores(model, ratings)
+    return fitted, settings, lambda known: scores
+
+
+METHODS = {
+    "edlae": _edlae,
+    "autoencoder": _autoencoder,
+    "sasrec": _sasrec,
+    "two-tower": _two_tower,
+    "neumf": _neumf,
+}
+
+
+def default(ratings: Ratings) -> str:
+    """The method for a catalogue: one whose weights between all items can be held, else two towers."""
+    return "edlae" if ratings.n_items <= MOST_ITEMS else "two-tower"

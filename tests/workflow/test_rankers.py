@@ -63,3 +63,9 @@ def test_the_order_of_the_groups_is_learnt(ratings, run, method, monkeypatch):
     assert by_popularity["catalogue_recall_at_10"] < 0.6
     assert found.record.to_dict()["baselines"] == found.baselines
     assert f"{found.record.test['catalogue_ndcg_at_10']:.4f}" in found.lines[1]
+
+
+def test_weights_between_all_items_are_not_asked_of_a_large_catalogue(ratings, monkeypatch):
+    assert rankers.default(ratings) == "edlae"
+    monkeypatch.setattr(rankers, "MOST_ITEMS", 40)  # of 41 rows
+    assert rankers.default(ratings) == "two-tower"
