@@ -1,6 +1,6 @@
 """A fitted model at work: every item scored for a user, who is like whom, and how long an answer takes."""
 
-from kmodels.serving.catalogue import catalogue_scores, vectors_of
+from kmodels.serving.catalogue import catalogue_scores
 from kmodels.serving.neighbours import embedding_table, side_by_side, similar
 from kmodels.serving.predictor import TablePredictor
 from kmodels.serving.rankers import ranker_scores
@@ -14,5 +14,4 @@ __all__ = [
     "ranker_scores",
     "side_by_side",
     "similar",
-    "vectors_of",
 ]

@@ -76,29 +76,3 @@ def cut(model: keras.Model, items: Batches, *, block: int = 65_536) -> Cut:
         return result
 
     return Cut(encode, score, item_parts[0])
-
-
-def vectors_of(model: keras.Model, users: Batches, items: Batches) -> dict[str, npt.NDArray[np.float32]]:
-    """Computes the vectors p of all users and q of all items, with all that a fitted NeuMF adds into them.
-
-    Where the model knows histories or features, an id's row of the embedding table is only what these leave to say.
-
-    Args:
-        model: A model of `models.neumf`.
-        users: As `catalogue_scores` takes them.
-        items: As `catalogue_scores` takes them.
-
-    Returns:
-        "user_id" -> float32 (n_users, dim) and "item_id" -> float32 (n_items, dim), as `similar` takes them.
-
-    Example:
-        >>> from kmodels.models import neumf
-        >>> model = neumf(3, 4, dim=2, hidden=(4,))
-        >>> users = Batches({"user_id": np.arange(3, dtype="int32")})
-        >>> items = Batches({"item_id": np.arange(4, dtype="int32")})
-        >>> {name: table.shape for name, table in vectors_of(model, users, items).items()}
-        {'user_id': (3, 2), 'item_id': (4, 2)}
-    """
-    user_tower, item_tower, _ = towers(model)
-    sides = {"user_id": (user_tower, users), "item_id": (item_tower, items)}
-    return {name: keras.tree.flatten(tower.predict(rows, verbose=0))[0] for name, (tower, rows) in sides.items()}

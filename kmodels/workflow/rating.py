@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kmodels import files, serving, training
+from kmodels import serving, training
 from kmodels.evaluation import recommender
 from kmodels.pipelines import Ratings
 from kmodels.report import figures
@@ -54,10 +54,9 @@ def rate(
 
 
 def evaluate(run: Run, fitted: Fitted, ratings: Ratings, more: recommender.MoreMetrics | None = None) -> Rating:
-    """Evaluates a fitted model of `models.neumf` and its baselines, and writes its vectors, `vectors.npz`."""
+    """Evaluates a fitted model of `models.neumf` and its baselines."""
     model = fitted.model
     users, items = ratings.user_batches(model), ratings.item_batches(model)
-    files.write_arrays(run.folder / "vectors.npz", serving.vectors_of(model, users, items))
     with run.timed("evaluate_s"):
         predicted = {part: predict(ratings, model, part) for part in ("validation", "test")}
         scores = serving.catalogue_scores(model, users, items)

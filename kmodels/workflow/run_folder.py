@@ -25,7 +25,7 @@ MARKER = ".kmodels"
 # All that recipes, trainings and searches write, apart from figures. Anything else in a folder is somebody's own.
 _FILES = {
     *(CONFIG, METRICS, "history.csv", "report.html", "MODEL_CARD.md"),
-    *("model.keras", "encoders.json", "ratings.npz", "vectors.npz", "checkpoint.npz"),
+    *("model.keras", "encoders.json", "ratings.npz", "checkpoint.npz"),
     *("ranker.keras", "recommender.json", "known.npz"),
     *("search.json", "journal.jsonl"),
 }
