@@ -2,8 +2,8 @@
 
 A rating is ``mu + b_user + b_film + age[user] + liking + sigma · eps``, with eps standard normal, rounded to
 whole stars from 1 to 5, and ``liking = sum of taste[gender, genre] + p_user · q_film``. Everything but sigma is
-drawn from the normal distributions whose standard deviations stand below. Whom a film draws depends on the same
-liking: a user picks films one after the other, each with a chance proportional to ``popularity · exp(CHOICE ·
+drawn from the normal distributions whose standard deviations stand below. What users watch depends on the
+same liking: they pick films one after the other, each with a chance proportional to ``popularity · exp(CHOICE ·
 liking / its standard deviation)``. People, films and titles are invented.
 """
 
