@@ -203,7 +203,7 @@ def _sasrec(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
     times = ratings.timestamp
     if times is None:
         raise ConfigurationError("--ranker sasrec needs timestamps, which the ratings do not have")
-    settings: Settings = {"length": 50, "dim": 64, "dropout": 0.5, "batch_size": 64}
+    settings: Settings = {"length": 50, "dim": 64, "dropout": 0.2, "batch_size": 64}
     train, validation, _ = ratings.split
 
     def sequences(rows: npt.NDArray[np.int64], length: int, values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
