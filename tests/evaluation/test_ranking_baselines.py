@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.metrics import ndcg_score
@@ -294,6 +295,23 @@ def test_what_cannot_be_had_is_left_out_with_its_reason(data, monkeypatch):
     assert left_out["recent_popularity"] == "the ratings have no timestamps"
     assert "tables of all pairs of 41 items take" in left_out["ease"]
     assert set(left_out) == {"recent_popularity", "ease"}
+
+
+def test_of_many_users_some_choose_by_all_their_validation_rows(data, monkeypatch):
+    users, _, _, (_, validation, _), _ = data
+    asked = []
+
+    def rank(score, users, items, ratings, *, rows, **options):
+        asked.append(rows)
+        return pd.DataFrame()
+
+    monkeypatch.setattr(baselines, "_MOST_USERS", 5)
+    monkeypatch.setattr(baselines.ranking, "rank_liked", rank)
+    fit_ranking_baselines(*data[:4], **SIZES)
+    some = set(users[asked[0]])
+    assert len(some) == 5
+    for rows in asked:
+        assert set(rows) == {row for row in validation if users[row] in some}
 
 
 def test_without_a_liked_validation_row_they_are_fitted_with_the_settings_a_search_starts_from(data):
