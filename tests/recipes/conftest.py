@@ -2,6 +2,8 @@
 
 import runpy
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,24 @@ def run_here():
             # A later run in this folder must be able to move it aside.
             assert run_folder.foreign(Path(flags[flags.index("--out") + 1])) == []
         return ended.value.code
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_defaults(run_here, tmp_path_factory):
+    """Runs a recipe with its default folder in a working directory of its own; gives the folder and what it printed."""
+
+    def run(script, *flags) -> tuple[Path, str, str]:
+        folder = tmp_path_factory.mktemp("recipe")
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            redirect_stdout(StringIO()) as out,
+            redirect_stderr(StringIO()) as err,
+        ):
+            patch.chdir(folder)
+            assert run_here(script, *flags) == 0, err.getvalue()
+        return folder / "runs" / script.stem, out.getvalue(), err.getvalue()
 
     return run
 

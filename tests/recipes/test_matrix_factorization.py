@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -29,12 +27,9 @@ def read(folder):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """One run with every default, in a process and a working directory of its own."""
-    folder = tmp_path_factory.mktemp("recipe")
-    done = subprocess.run([sys.executable, str(RECIPE)], cwd=folder, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return folder / "runs" / "matrix_factorization", done.stdout
+def finished(run_defaults):
+    """One run with every default."""
+    return run_defaults(RECIPE)[:2]
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +111,17 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def films(run, small, tmp_path_factory):
-    out = tmp_path_factory.mktemp("films")
-    assert run(RECIPE, "--data", small, "--out", out / "run", "--epochs", 2, "--batch-size", 256) == 0
-    return out / "run"
+def flags(small, tmp_path_factory):
+    out = tmp_path_factory.mktemp("films") / "run"
+    search = ["--tune", "bayesian", "--trials", 2]
+    return ["--data", small, "--out", out, "--epochs", 2, "--batch-size", 256, *search]
+
+
+@pytest.fixture(scope="module")
+def films(run, flags, one_seed):
+    """A run with a search."""
+    assert run(RECIPE, *flags) == 0
+    return flags[3]
 
 
 def test_movielens_files_have_no_floors_and_are_rated_within_the_stars(films):
@@ -130,19 +132,8 @@ def test_movielens_files_have_no_floors_and_are_rated_within_the_stars(films):
     assert record["variants"]["c_wide"]["above_floor_percent"] == {}
 
 
-def test_a_finished_run_is_resumed_without_training(run, films, small, capsys):
-    before = read(films)
-    assert run(RECIPE, "--data", small, "--out", films, "--epochs", 2, "--batch-size", 256, "--resume") == 0
-    after = read(films)
-    for name in VARIANTS:
-        assert before["variants"][name]["test"] == after["variants"][name]["test"]
-
-
-@pytest.mark.usefixtures("one_seed")
-def test_a_search_adds_a_network_of_its_own_and_a_resumed_one_repeats_nothing(run, small, tmp_path):
-    flags = ["--data", small, "--out", tmp_path, "--epochs", 1, "--batch-size", 256, "--tune", "bayesian"]
-    assert run(RECIPE, *flags, "--trials", 2) == 0
-    record, journal = read(tmp_path), (tmp_path / "search" / "journal.jsonl").read_bytes()
+def test_a_search_adds_a_network_of_its_own_and_a_resumed_one_repeats_nothing(run, films, flags):
+    record, journal = read(films), (films / "search" / "journal.jsonl").read_bytes()
     assert list(record["variants"]) == [*VARIANTS[:3], "tuned", VARIANTS[3]]
     found = record["search"]
     assert (found["algorithm"], found["trials"], found["completed"]) == ("bayesian", 2, 2)
@@ -151,11 +142,11 @@ def test_a_search_adds_a_network_of_its_own_and_a_resumed_one_repeats_nothing(ru
     # The variants are among them: they were trained on the same rows with the first seed.
     assert runs["tuned", 0] == pytest.approx(record["variants"]["tuned"]["test"]["rmse"], rel=1e-5)
     assert runs["default", 0] == pytest.approx(record["variants"]["c_wide"]["test"]["rmse"], rel=1e-5)
-    assert found["verdict"] in (tmp_path / "report.html").read_text()
-    (tmp_path / "metrics.json").unlink()
-    assert run(RECIPE, *flags, "--trials", 2, "--resume") == 0
-    again = read(tmp_path)
-    assert (tmp_path / "search" / "journal.jsonl").read_bytes() == journal
+    assert found["verdict"] in (films / "report.html").read_text()
+    (films / "metrics.json").unlink()
+    assert run(RECIPE, *flags, "--resume") == 0
+    again = read(films)
+    assert (films / "search" / "journal.jsonl").read_bytes() == journal
     assert again["search"] == found
     assert {name: each["test"] for name, each in again["variants"].items()} == {
         name: each["test"] for name, each in record["variants"].items()

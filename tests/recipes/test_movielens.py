@@ -283,28 +283,31 @@ def test_bad_input_from_the_shell(data, tmp_path):
 # --- other models, data and splits, one epoch each
 
 
-@pytest.mark.parametrize("name", ["enhanced", "history"])
-def test_the_other_models_run_through(name, small, tmp_path, here):
+def ran(folder, model, split):
+    """The record of a run without session, whose model and split are checked."""
     import keras
 
-    assert (
-        here("--out", tmp_path, "--data", small, "--epochs", 1, "--model", name, "--split", "time", "--ranker", "none")
-        == 0
-    )
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["model"]["name"] == f"neumf_{name}"
-    assert metrics["data"]["split_name"] == "time"
-    inputs = {tensor.name for tensor in keras.saving.load_model(tmp_path / "model.keras").inputs}
-    assert ("user_history" in inputs, "session" in inputs) == (name == "history", False)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["model"]["name"], metrics["data"]["split_name"]) == (f"neumf_{model}", split)
+    inputs = {tensor.name for tensor in keras.saving.load_model(folder / "model.keras").inputs}
+    assert ("user_history" in inputs, "session" in inputs) == (model == "history", False)
     for file in ("report.html", "MODEL_CARD.md"):
-        assert "half hour before" not in (tmp_path / file).read_text()
+        assert "half hour before" not in (folder / file).read_text()
+    return metrics
+
+
+def test_the_enhanced_network_runs_through(small, tmp_path, here):
+    flags = ["--model", "enhanced", "--split", "time", "--ranker", "none"]
+    assert here("--out", tmp_path, "--data", small, "--epochs", 1, *flags) == 0
+    ran(tmp_path, "enhanced", "time")
 
 
 def test_a_csv_release_runs_through(csv_release, tmp_path, here):
     flags = ["--split", "leave-last-out", "--weight-decay", "decoupled", "--engine", "pydataset"]
-    assert here("--out", tmp_path, "--data", csv_release, "--epochs", 1, "--ranker", "none", *flags) == 0
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["data"]["split"]["test"] == metrics["data"]["users"]
+    flags += ["--ranker", "none"]
+    assert here("--out", tmp_path, "--data", csv_release, "--epochs", 1, *flags) == 0
+    data = ran(tmp_path, "history", "leave-last-out")["data"]
+    assert data["split"]["test"] == data["users"]
 
 
 def test_every_test_row_of_a_given_split_is_evaluated(tmp_path, here):

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -42,12 +40,8 @@ def here(run_here):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("recipe")
-    command = [sys.executable, str(RECIPE), "--similar-to", "1000002", "--n", "4"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
-    return folder / "runs" / "purchases", done
+def finished(run_defaults):
+    return run_defaults(RECIPE, "--similar-to", 1000002, "--n", 4)
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +67,12 @@ def floors():
 
 
 def test_the_output_says_what_was_found(finished):
-    out = finished[1].stdout
+    out = finished[1]
     assert "synthetic" in out.splitlines()[0]
     for name in (*VARIANTS, "gradient_boosting", "generating model", "regressor, unseen ids", "Report:"):
         assert any(line.startswith(name) for line in out.splitlines()), name
     assert len([line for line in out.splitlines() if line.startswith("1000002 ")]) == 4
-    assert "Traceback" not in finished[1].stderr
+    assert "Traceback" not in finished[2]
 
 
 def test_the_run_folder_is_complete(finished):
@@ -177,20 +171,52 @@ def small(tmp_path_factory):
     return file
 
 
-def test_a_killed_run_ends_as_the_unbroken_one(small, tmp_path, here):
-    """Killed after the classifiers: they are not trained again, and the regressor is."""
-    unbroken, flags = tmp_path / "unbroken", ["--data", small, "--epochs", 2, "--batch-size", 256]
-    assert here("--out", unbroken, *flags) == 0
-    folder = Path(shutil.copytree(unbroken, tmp_path / "out"))
+@pytest.fixture(scope="module")
+def own(small, tmp_path_factory, here, one_seed):
+    """A run with a search, on a table with nothing but ids and amounts; its flags."""
+    folder = tmp_path_factory.mktemp("own")
+    table = pd.read_csv(small, usecols=["User_ID", "Product_ID", "Purchase"])
+    table.columns = ["customer", "SKU", "Total"]
+    table["City_Category"] = ""  # a column without any value is left out
+    table["SKU"] = "=$5_$" + table["SKU"] + "\x1b[2J"
+    table.to_csv(file := folder / "a [till](`x`) <b> $$.csv", index=False)
+    data = ["--data", file, "--columns", "user=customer,product=SKU,amount=Total", "--currency", "$$"]
+    flags = [*data, "--epochs", 2, "--batch-size", 512, "--tune", "random", "--trials", 2]
+    assert here("--out", folder / "out", *flags) == 0
+    return folder / "out", flags
+
+
+def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(own):
+    metrics = read(own[0])
+    assert list(metrics["variants"]) == ["classifier", "regressor"]
+    assert metrics["data"]["unit"] == "$$"
+    found = metrics["search"]
+    assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 2, 2)
+    assert len(found["payoff"]) == 2
+    tuned = next(run for run in found["payoff"] if (run["settings"], run["seed"]) == ("tuned", 0))
+    assert tuned["rmse"] == pytest.approx(metrics["variants"]["regressor"]["test"]["rmse"], rel=1e-5)
+    page = (own[0] / "report.html").read_text()
+    assert found["verdict"] in page
+    for text in ("RMSE ($$)", "<h2>Search</h2>", "l2 root"):
+        assert text in page
+    assert r"a \[till](\`x\`) &lt;b&gt; \$\$.csv" in (own[0] / "MODEL_CARD.md").read_text()
+    history = pd.read_csv(own[0] / "history.csv")
+    assert set(history.select_dtypes(exclude="number")) == {"variant"}  # no text of the data, so no formulas
+
+
+def test_a_killed_run_ends_as_the_unbroken_one(own, tmp_path, here):
+    """Killed after the classifier: neither that nor the search is repeated, and the regressor is trained."""
+    folder = Path(shutil.copytree(own[0], tmp_path / "out"))
     shutil.rmtree(folder / "regressor")
     for name in ("metrics.json", "model.keras", "report.html"):
         (folder / name).unlink()
-    assert here("--out", folder, "--resume", *flags) == 0
-    before, after = read(unbroken), read(folder)
-    for name in VARIANTS:
+    assert here("--out", folder, "--resume", *own[1]) == 0
+    before, after = read(own[0]), read(folder)
+    for name in ("classifier", "regressor"):
         for split in ("test", "validation"):
             assert before["variants"][name][split] == after["variants"][name][split]
-    histories = [pd.read_csv(each / "history.csv") for each in (unbroken, folder)]
+    assert before["search"] == after["search"]
+    histories = [pd.read_csv(each / "history.csv") for each in (own[0], folder)]
     kept = [history[history["variant"] != "regressor"] for history in histories]
     pd.testing.assert_frame_equal(*kept, check_exact=True)  # the seconds of each epoch too
 
@@ -200,33 +226,6 @@ def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
     assert here("--out", finished[0], "--resume", "--seed", 7) == 2
     assert "seed is 0 there, 7 was asked for" in capsys.readouterr().err
     assert (finished[0] / "metrics.json").read_bytes() == before
-
-
-@pytest.mark.usefixtures("one_seed")
-def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(small, tmp_path, here):
-    table = pd.read_csv(small, usecols=["User_ID", "Product_ID", "Purchase"])
-    table.columns = ["customer", "SKU", "Total"]
-    table["City_Category"] = ""  # a column without any value is left out
-    table["SKU"] = "=$5_$" + table["SKU"] + "\x1b[2J"
-    table.to_csv(file := tmp_path / "a [till](`x`) <b> $$.csv", index=False)
-    data = ["--data", file, "--columns", "user=customer,product=SKU,amount=Total", "--currency", "$$"]
-    how = ["--epochs", 1, "--batch-size", 512, "--tune", "random", "--trials", 2]
-    assert here("--out", tmp_path / "out", *data, *how) == 0
-    metrics = read(tmp_path / "out")
-    assert list(metrics["variants"]) == ["classifier", "regressor"]
-    assert metrics["data"]["unit"] == "$$"
-    found = metrics["search"]
-    assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 2, 2)
-    assert len(found["payoff"]) == 2
-    tuned = next(run for run in found["payoff"] if (run["settings"], run["seed"]) == ("tuned", 0))
-    assert tuned["rmse"] == pytest.approx(metrics["variants"]["regressor"]["test"]["rmse"], rel=1e-5)
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert found["verdict"] in page
-    for text in ("RMSE ($$)", "<h2>Search</h2>", "l2 root"):
-        assert text in page
-    assert r"a \[till](\`x\`) &lt;b&gt; \$\$.csv" in (tmp_path / "out" / "MODEL_CARD.md").read_text()
-    history = pd.read_csv(tmp_path / "out" / "history.csv")
-    assert set(history.select_dtypes(exclude="number")) == {"variant"}  # no text of the data, so no formulas
 
 
 # --- bad input

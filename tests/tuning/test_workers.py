@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import signal
 import socket
 import subprocess
@@ -9,7 +10,6 @@ import sys
 import threading
 import time
 
-import keras
 import keras_tuner
 import pandas as pd
 import pytest
@@ -74,7 +74,10 @@ def table(folder, name):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    finish(start(folder, "alone", "1"))
+    (folder / "script.py").write_text(SCRIPT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["script.py", str(folder), "alone", "1"])
+        runpy.run_path(str(folder / "script.py"))
     return table(folder, "alone")
 
 
@@ -86,9 +89,8 @@ def test_a_worker_that_dies_loses_one_trial_which_is_run_again(alone, tmp_path):
     pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
 
 
+@pytest.mark.first_backend
 def test_of_two_workers_started_by_hand_one_may_vanish(alone, tmp_path):
-    if keras.backend.backend() != "jax":
-        pytest.skip("the chief knows no backend: once is enough")
     (tmp_path / "dies-once").touch()
     place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free_port())}
     names = ("worker0", "worker1", "chief")  # the chief last
@@ -250,6 +252,7 @@ def test_an_error_of_the_chief_ends_the_search(chief, tmp_path, monkeypatch):
     assert [error.errno for error in errors] == [28]
 
 
+@pytest.mark.first_backend
 def test_workers_end_with_their_chief(tmp_path):
     (tmp_path / "sleeps").touch()
     process = start(tmp_path, "killed", "2")
