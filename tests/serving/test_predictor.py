@@ -27,9 +27,19 @@ def frame():
     return pd.DataFrame({"size": size, "city": city, "price": price, "dear": np.where(price > 210, "yes", "no")})
 
 
-@pytest.fixture(scope="module", params=["price", "dear"])
-def made(request, frame, tmp_path_factory):
-    column = request.param
+@pytest.fixture(scope="module")
+def both(frame, tmp_path_factory):
+    """A predictor of each column, its folder, the column and the split."""
+    folder = tmp_path_factory.mktemp("run")
+    return {column: make(frame, column, folder / column) for column in ("price", "dear")}
+
+
+@pytest.fixture(params=["price", "dear"])
+def made(request, both):
+    return both[request.param]
+
+
+def make(frame, column, folder):
     split = splits.random(len(frame), seed=0)
     train = frame.iloc[split.train]
     table = TableEncoder.fit(train, drop=["price", "dear"])
@@ -41,7 +51,6 @@ def made(request, frame, tmp_path_factory):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     batches = pipelines.split_batches(table.transform(frame), target.transform(frame[column]), split, batch_size=32)
     model.compile(keras.optimizers.Adam(1e-2), loss)
-    folder = tmp_path_factory.mktemp("run") / column
     training.fit(model, batches.train, batches.validation, epochs=5, folder=folder, progress=False)
     return serving.TablePredictor(model, table, target).save(folder), folder, column, split
 
@@ -59,19 +68,20 @@ def test_it_learns_and_its_metrics_are_scikit_learns(made, frame):
         np.testing.assert_allclose(predictor.probabilities(test).sum(axis=1), 1, rtol=1e-5)
 
 
-def test_new_rows_are_predicted_from_the_saved_files_in_another_process(made, frame):
-    predictor, folder, _, _ = made
+def test_new_rows_are_predicted_from_the_saved_files_in_another_process(both, frame, tmp_path):
     rows = frame[["size", "city"]].head(5).assign(city=["Rome", "Bonn", None, "Oslo", "Rome"])
-    rows.to_csv(folder / "new.csv", index=False)
+    rows.to_csv(tmp_path / "new.csv", index=False)
     code = (
-        "import json, pandas as pd; from kmodels import serving\n"
-        f"predictor = serving.TablePredictor.load({str(folder)!r})\n"
-        f"print(json.dumps(predictor.predict(pd.read_csv({str(folder / 'new.csv')!r})).tolist()))"
+        "import json, sys, pandas as pd; from kmodels import serving\n"
+        "rows = pd.read_csv(sys.argv[1])\n"
+        "for folder in sys.argv[2:]: print(json.dumps(serving.TablePredictor.load(folder).predict(rows).tolist()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-c", code, tmp_path / "new.csv", *(folder for _, folder, _, _ in both.values())]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    found, expected = json.loads(done.stdout.splitlines()[-1]), predictor.predict(rows).tolist()
-    assert found == (expected if isinstance(expected[0], str) else pytest.approx(expected, rel=1e-6))
+    amounts, labels = (json.loads(line) for line in done.stdout.splitlines()[-2:])
+    assert amounts == pytest.approx(both["price"][0].predict(rows).tolist(), rel=1e-6)
+    assert labels == both["dear"][0].predict(rows).tolist()
 
 
 def test_damaged_folders_are_refused(made, tmp_path):
