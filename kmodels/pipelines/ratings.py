@@ -310,7 +310,7 @@ class Ratings:
             known: What each of them has rated, as for `new_batches`. Default None.
         """
         users = self._sides["user"].vocabulary.inverse(np.arange(self.n_users)) if users is None else users
-        return self._entity_batches(model, "user", np.asarray(users, object), known)
+        return self._entity_batches(model, "user", users, known)
 
     def item_batches(self, model: keras.Model) -> Batches:
         """Makes one row for each item id from 0 on."""
@@ -438,7 +438,7 @@ class Ratings:
         return parts
 
     def _entity_batches(
-        self, model: keras.Model, name: str, values: npt.NDArray[np.object_], known: sparse.csr_array | None = None
+        self, model: keras.Model, name: str, values: npt.ArrayLike, known: sparse.csr_array | None = None
     ) -> Batches:
         side, column = self._sides[name], pd.Series(values)
         ids = side.vocabulary.transform(column)

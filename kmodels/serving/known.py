@@ -88,21 +88,18 @@ def check_ratings(values: npt.ArrayLike, ratings: Ratings) -> None:
     checks.refuse_rows(wrong, "outside the scale", "rating", expected=f"{low:g} to {high:g}", values=numbers)
 
 
-def shown_columns(
-    items: pd.DataFrame, catalogue: npt.NDArray[Any], taken: Sequence[str]
-) -> dict[str, npt.NDArray[Any]]:
+def shown_columns(items: pd.DataFrame, catalogue: npt.NDArray[Any], taken: Sequence[str]) -> dict[str, Any]:
     """The columns of a table of items by the ids of the catalogue: numbers, or text with None where it is missing."""
     if "item_id" not in items:
         raise DataError("the table of items has no ids", column="item_id", received=list(items))
     checks.refuse_rows(items["item_id"].duplicated(), "the id stands twice", "item_id", values=items["item_id"])
     if wrong := [str(name) for name in items if name in taken]:
         raise ConfigurationError(f"recommendations have columns of their own named so. Received: {', '.join(wrong)}")
-    table, shown = items.set_index("item_id").reindex(catalogue), {}
-    for name, column in table.items():
-        if pd.api.types.is_numeric_dtype(column):
-            shown[str(name)] = column.to_numpy()
-        else:
-            shown[str(name)] = column.astype(str).astype(object).where(column.notna(), None).to_numpy()
+    shown = {}
+    for name, column in items.set_index("item_id").reindex(catalogue).items():
+        if not pd.api.types.is_numeric_dtype(column):
+            column = pd.Series(column.astype(str).astype(object).where(column.notna(), None).tolist())
+        shown[str(name)] = column.array
     return shown
 
 

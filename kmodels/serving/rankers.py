@@ -18,8 +18,8 @@ from kmodels.pipelines import Batches, Ratings
 from kmodels.preprocessing import Vocabulary
 from kmodels.serving import catalogue
 
-# People whose histories are dense at a time.
-_PEOPLE = 64
+# People whose histories are dense at a time, scores that are held at a time, and columns whose maximum is looked at.
+_PEOPLE, _SCORES, _GROUP = 64, 2**19, 16
 
 
 class People(NamedTuple):
@@ -28,12 +28,12 @@ class People(NamedTuple):
     Attributes:
         users: (n,) raw ids, None for somebody without one.
         ratings: Sparse (n, n_items), what each has rated in the data's unit, oldest first; None for the training rows.
-        weights: The same entries as `pipelines.Ratings.interactions` weighs them.
+        weights: Gives the same entries as `pipelines.Ratings.interactions` weighs them.
     """
 
-    users: npt.NDArray[np.object_]
+    users: npt.NDArray[Any]
     ratings: sparse.csr_array | None
-    weights: sparse.csr_array
+    weights: Callable[[], sparse.csr_array]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def ranker_scores(
     """
     ranker = open_ranker(model, ratings)
     table, users = ratings.interactions() if known is None else known, vocabulary(ratings, "user_id")
-    return lambda ids: ranker.score(ranker.encode(People(users.inverse(ids), None, table[ids])))
+    return lambda ids: ranker.score(ranker.encode(People(users.inverse(ids), None, lambda: table[ids])))
 
 
 def vocabulary(ratings: Ratings, name: str) -> Vocabulary:
@@ -124,11 +124,11 @@ def _of_histories(model: keras.Model) -> Ranker:
         return rows @ kernel + bias[0] if bias else rows @ kernel
 
     def encode(people: People) -> npt.NDArray[np.float32]:
-        batches = Batches({"history": people.weights}, batch_size=_PEOPLE)
+        batches = Batches({"history": people.weights()}, batch_size=_PEOPLE)
         return training.predict(inner, batches).reshape(-1, len(kernel))
 
     if last.input is model.inputs[0]:
-        return Ranker(lambda people: people.weights, score, lambda people: people.weights, kernel.T)
+        return Ranker(lambda people: people.weights(), score, lambda people: people.weights(), kernel.T)
     inner = keras.Model(model.inputs, last.input)
     return Ranker(encode, score, encode, kernel.T)
 
@@ -139,7 +139,7 @@ def _of_sequences(model: keras.Model) -> Ranker:
     states = keras.Model(model.inputs, model.get_layer("norm").output[:, -1])
 
     def encode(people: People) -> npt.NDArray[np.float32]:
-        batches = Batches({"sequence": _last_items(people.weights, length)}, batch_size=_PEOPLE)
+        batches = Batches({"sequence": _last_items(people.weights(), length)}, batch_size=_PEOPLE)
         return training.predict(states, batches).reshape(-1, table.shape[1])
 
     return Ranker(encode, lambda rows: rows @ table.T, encode, table)
@@ -178,23 +178,49 @@ def _of_towers(model: keras.Model, ratings: Ratings) -> Ranker:
     return Ranker(encode, lambda rows: rows @ items.T, encode, items, newcomers=len(user_tower.inputs) > 1)
 
 
-def best(scores: npt.NDArray[np.float32], k: int, counts: npt.NDArray[np.integer]) -> tuple[npt.NDArray[Any], ...]:
+def find(
+    ranker: Ranker,
+    people: People,
+    k: int,
+    preference: npt.NDArray[np.integer],
+    *,
+    seen: sparse.csr_array | None,
+    candidates: npt.NDArray[np.integer] | None,
+) -> tuple[npt.NDArray[Any], ...]:
+    """The k best items of each of some people, as `best` gives them; few scores are held at a time."""
+    width, parts = len(preference), []
+    rows, step = ranker.encode(people) if len(people.users) else [], max(1, _SCORES // width)
+    for start in range(0, len(people.users), step):
+        scores = ranker.score(rows[start : start + step])
+        scores[:, 0] = -np.inf
+        if seen is not None:
+            bounds = seen.indptr[start : start + len(scores) + 1]
+            of_row = np.repeat(np.arange(len(scores)), np.diff(bounds))
+            scores[of_row, seen.indices[bounds[0] : bounds[-1]]] = -np.inf
+        if candidates is not None:
+            scores[:, np.isin(np.arange(width), candidates, invert=True)] = -np.inf
+        row, *others = best(scores, k, preference)
+        parts.append((row + start, *others))
+    parts = parts or [best(np.empty((0, width), np.float32), k, preference)]
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def best(scores: npt.NDArray[np.float32], k: int, preference: npt.NDArray[np.integer]) -> tuple[npt.NDArray[Any], ...]:
     """The k highest scores of each row, apart from -inf: row, rank from 1, column and score of each.
 
-    Of equal scores the column of the higher count comes first, of equal counts the earlier one.
+    Of equal scores the column of the lower preference comes first.
     """
-    width = scores.shape[1]
-    highest = np.partition(scores, max(width - k, 0), axis=1)[:, max(width - k, 0) :]
-    if np.isnan(highest).any():
+    n, width = scores.shape
+    # The k-th highest of the maxima of groups of columns is no more than the k-th highest score, and few are above it.
+    groups = width // _GROUP
+    maxima = scores[:, : groups * _GROUP].reshape(n, _GROUP, groups).max(axis=1) if groups >= k else scores
+    bound = np.partition(maxima, maxima.shape[1] - k, axis=1)[:, maxima.shape[1] - k]
+    if np.isnan(maxima).any() or np.isnan(scores[:, groups * _GROUP :]).any():
         raise DataError("a score is not a number")
-    least = np.maximum(highest[:, 0], np.finfo(scores.dtype).min)
-    chosen = scores >= least[:, None]
-    if np.count_nonzero(chosen) > np.count_nonzero(highest >= least[:, None]):  # more are tied than k leaves room for
-        spare = np.count_nonzero(chosen, axis=1) - k
-        for i in np.flatnonzero(spare > 0):
-            tied = np.flatnonzero(scores[i] == least[i])
-            chosen[i, tied[np.argsort(-counts[tied], kind="stable")[-spare[i] :]]] = False
-    row, column = np.divmod(np.flatnonzero(chosen), width)
+    at = np.flatnonzero(scores >= np.maximum(bound, np.finfo(scores.dtype).min)[:, None])
+    row, column = np.divmod(at, width)
     found = scores[row, column]
-    order = np.lexsort((column, -counts[column], -found, row))
-    return row, np.arange(1, len(row) + 1) - np.searchsorted(row, row), column[order], found[order]
+    order = np.lexsort((preference[column], -found, row))
+    rank = np.arange(1, len(row) + 1) - np.searchsorted(row, row)
+    first = rank <= k
+    return row[first], rank[first], column[order][first], found[order][first]

@@ -20,12 +20,11 @@ from kmodels.preprocessing import Vocabulary
 from kmodels.serving.known import Known, guests, raw_ids, shown_columns
 from kmodels.serving.neighbours import similar
 from kmodels.serving.predictor import load_model
-from kmodels.serving.rankers import People, Ranker, best, open_ranker, vocabulary
+from kmodels.serving.rankers import People, Ranker, find, open_ranker, vocabulary
 
 #: The files of a folder apart from those of `pipelines.Ratings`; the first one is written last.
 RECOMMENDER, KNOWN = "recommender.json", "known.npz"
 MODELS = {"ranker": "ranker.keras", "model": "model.keras"}
-_SCORES = 2**22
 _SETTINGS = ("power", "half_life")
 _OWN = ("user_id", "person", "rank", "score", "rating", "value", "neighbour", "similarity")
 
@@ -90,7 +89,8 @@ class Recommender:
         self._catalogue = vocabulary(ratings, "item_id")
         self._items, self._people = raw_ids(self._catalogue), raw_ids(self.known.users)
         self._shown = {} if items is None else shown_columns(items, self._items, taken=_OWN)
-        self._counts = np.bincount(self.known.ratings.indices, minlength=ratings.n_items)
+        counts = np.bincount(self.known.ratings.indices, minlength=ratings.n_items)
+        self._preference = np.argsort(np.argsort(-counts, kind="stable"))
         self._ranker = None if ranker is None else open_ranker(ranker, ratings)
 
     def recommend(
@@ -151,17 +151,17 @@ class Recommender:
                 raise DataError("an item is rated twice", received=twice)
             rows.append(dict(zip(ids, each.values(), strict=True)))
         table = guests(rows, self.ratings)
-        people = People(np.full(len(rows), None), table, self._weights(table))
+        people = People(np.full(len(rows), None), table, lambda: self._weights(table))
         return self._recommended("person", np.arange(len(rows)), people, k, exclude_seen, candidates)
 
-    def all(self, k: int = 10, *, exclude_seen: bool = True, block: int | None = None) -> Iterator[pd.DataFrame]:
+    def all(self, k: int = 10, *, exclude_seen: bool = True, block: int = 1024) -> Iterator[pd.DataFrame]:
         """Recommends items to everybody, by blocks of users.
 
         Args:
             k: As for `recommend`. Default 10.
             exclude_seen: As for `recommend`. Default True.
-            block: Users at a time, which bounds the memory: some 12 bytes for each of them and each item. None, the
-                default, takes as many as make 4 million scores.
+            block: Users at a time: what the ranker makes of them and their recommendations are held, and apart from
+                that some 10 MB (40 where all scores are equal). Default 1024.
 
         Yields:
             The table of `recommend` for the users of a block; users ascend. Where the ranker knows users by their ids
@@ -170,7 +170,6 @@ class Recommender:
         Raises:
             ConfigurationError: If k or the block is out of range or there is no ranker.
         """
-        block = max(1, _SCORES // len(self._counts)) if block is None else block
         if block < 1:
             raise ConfigurationError(f"block must be at least 1. Received: block={block}")
         everybody = np.arange(1, self.known.users.size)
@@ -264,9 +263,8 @@ class Recommender:
         for name, model in models.items():
             training.save(model, folder / MODELS[name])
         files.write_arrays(folder / KNOWN, self.known.arrays())
-        shown = {
-            name: [None if pd.isna(each) else each for each in values.tolist()] for name, values in self._shown.items()
-        }
+        table = pd.DataFrame(self._shown).astype(object)
+        shown = table.where(table.notna(), None).to_dict("list")
         facts = {"models": list(models), "settings": self.settings, "items": shown, "users": self.known.users.values}
         files.write_json(folder / RECOMMENDER, facts)
         return self
@@ -346,23 +344,24 @@ class Recommender:
             ids += found
         return np.array(ids, np.int64)
 
-    def _trained(self, users: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
+    def _trained(self, users: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
         """Ids of the training's vocabulary, 0 for users without training rows."""
         return vocabulary(self.ratings, "user_id").transform(users)
 
     def _who(self, ids: npt.NDArray[np.integer]) -> People:
         """Known users as rankers take them."""
         table = self.known.ratings[ids]
-        return People(self.known.users.inverse(ids), table, self._weights(table))
+        users = self._people[ids - 1] if ids.all() else self.known.users.inverse(ids)
+        return People(users, table, lambda: self._weights(table))
 
     def _weights(self, table: sparse.csr_array) -> sparse.csr_array:
         later = np.repeat(table.indptr[1:], np.diff(table.indptr)) - 1 - np.arange(table.nnz)
         weights = self.ratings.weights(table.data, later, **self.settings)
         return sparse.csr_array((weights, table.indices, table.indptr), shape=table.shape)
 
-    def _columns(self, ids: npt.NDArray[np.integer]) -> dict[str, npt.NDArray[Any]]:
+    def _columns(self, ids: npt.NDArray[np.integer]) -> dict[str, Any]:
         """What is shown of some items."""
-        return {name: values[ids - 1] for name, values in self._shown.items()}
+        return {name: values.take(ids - 1) for name, values in self._shown.items()}
 
     def _recommended(
         self,
@@ -380,18 +379,9 @@ class Recommender:
         if not self._ranker.newcomers and (strange := np.flatnonzero(self._trained(people.users) == 0)).size:
             what = "the ranker knows users by their ids alone, and this one has no training rows"
             raise DataError(what, received=people.users[strange[0]])
-        scores = np.empty((0, len(self._counts)), np.float32)
-        if len(asked):
-            scores = self._ranker.score(self._ranker.encode(people))
-        scores[:, 0] = -np.inf
-        if exclude_seen:
-            seen = people.weights
-            scores[np.repeat(np.arange(len(scores)), np.diff(seen.indptr)), seen.indices] = -np.inf
-        if candidates is not None:
-            others = np.ones(scores.shape[1], bool)
-            others[self._item_ids(candidates)] = False
-            scores[:, others] = -np.inf
-        row, rank, ids, found = best(scores, k, self._counts)
+        some = None if candidates is None else self._item_ids(candidates)
+        seen = people.ratings if exclude_seen else None
+        row, rank, ids, found = find(self._ranker, people, k, self._preference, seen=seen, candidates=some)
         content = {name: asked[row], "rank": rank, "item_id": self._items[ids - 1], "score": found}
         return pd.DataFrame(content | self._columns(ids))
 

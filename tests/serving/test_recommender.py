@@ -150,21 +150,21 @@ def test_without_ratings_the_most_rated_items_come_first(linear):
     assert linear.recommend_for({}, k=ITEMS)["item_id"].tolist() == expected
 
 
-def test_the_best_are_those_of_a_full_sort():
-    scores = RNG.integers(0, 4, (50, 30)).astype("float32")
+@pytest.mark.parametrize(("k", "width"), [(1, 100), (6, 100), (7, 100), (100, 100), (2, 33), (5, 5)])
+@pytest.mark.parametrize("values", [4, 10**6])
+def test_the_best_are_those_of_a_full_sort(k, width, values):
+    scores, preference = RNG.integers(0, values, (50, width)).astype("float32"), RNG.permutation(width)
     scores[RNG.random(scores.shape) < 0.3] = -np.inf
     scores[3] = -np.inf
-    counts = RNG.integers(0, 3, 30)
-    for k in (1, 7, 30):
-        row, rank, column, found = best(scores.copy(), k, counts)
-        for i in range(50):
-            order = [c for c in sorted(range(30), key=lambda c: (-scores[i, c], -counts[c], c)) if scores[i, c] > -1]
-            assert column[row == i].tolist() == order[:k]
-            assert rank[row == i].tolist() == list(range(1, len(order[:k]) + 1))
-            assert found[row == i].tolist() == scores[i, order[:k]].tolist()
-    scores[4, 2] = np.nan
+    row, rank, column, found = best(scores.copy(), k, preference)
+    for i in range(50):
+        order = [c for c in sorted(range(width), key=lambda c: (-scores[i, c], preference[c])) if scores[i, c] > -1][:k]
+        assert column[row == i].tolist() == order
+        assert rank[row == i].tolist() == list(range(1, len(order) + 1))
+        assert found[row == i].tolist() == scores[i, order].tolist()
+    scores[4, RNG.integers(width)] = np.nan
     with pytest.raises(DataError, match="a score is not a number"):
-        best(scores, 7, counts)
+        best(scores, k, preference)
 
 
 def test_training_rows_are_known_where_nothing_else_is_said():
@@ -231,19 +231,21 @@ def test_a_ranker_that_knows_ids_alone_is_not_asked_about_newcomers():
             ask()
 
 
-def test_memory_is_bounded_by_the_block():
+def test_few_scores_are_held_however_many_users_ask():
     user, item = np.divmod(RNG.choice(3000 * 2000, 30_000, replace=False), 2000)
     table = pd.DataFrame({"user_id": user, "item_id": item, "rating": RNG.integers(1, 6, len(user)).astype(float)})
     rows = np.arange(len(table))
     ratings, peaks = Ratings.fit(table, splits.Split(rows, rows[:0], rows[:0])), []
-    recommender = Recommender(ratings, ranker=models.ease(ratings.n_items))
-    for block in (50, 400):
+    ranker = models.ease(ratings.n_items)
+    ranker.set_weights([RNG.standard_normal((ratings.n_items, ratings.n_items), dtype=np.float32)])
+    recommender = Recommender(ratings, ranker=ranker)
+    for asked in (300, 3000):
         tracemalloc.start()
-        assert sum(len(some) for some in recommender.all(block=block)) == 10 * (ratings.n_users - 1)
+        assert len(recommender.recommend(recommender.known.users.values[:asked])) == 10 * asked
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[0] < 4e6
-    assert peaks[1] < 4e6 + 12 * 400 * ratings.n_items
+    assert peaks[1] < 20e6 < asked * 4 * ratings.n_items
+    assert peaks[1] - peaks[0] < 8e6
 
 
 @pytest.mark.parametrize(
