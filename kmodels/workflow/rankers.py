@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import keras
@@ -123,7 +124,8 @@ def examples(
         columns = {"rated highest": own["item_id"], "recommended": recommender.recommend(user, k)["item_id"]}
         table = {name: (ids if names is None else names.reindex(ids)).tolist() for name, ids in columns.items()}
         table = {"rating": own["rating"].map("{:g}".format).tolist(), **table}
-        found.append((user, pd.DataFrame.from_dict(table, orient="index").T.set_axis(range(1, k + 1))))
+        rows = [*zip_longest(*table.values(), fillvalue="")]  # a small catalogue may hold nothing more to recommend
+        found.append((user, pd.DataFrame(rows, columns=list(table), index=range(1, len(rows) + 1))))
     return found
 
 

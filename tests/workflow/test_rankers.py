@@ -69,3 +69,19 @@ def test_weights_between_all_items_are_not_asked_of_a_large_catalogue(ratings, m
     assert rankers.default(ratings) == "edlae"
     monkeypatch.setattr(rankers, "MOST_ITEMS", 40)  # of 41 rows
     assert rankers.default(ratings) == "two-tower"
+
+
+def test_users_to_whom_little_is_recommended_are_shown_all_the_same():
+    class Few:
+        def recommend(self, user, n):
+            return pd.DataFrame({"item_id": ["c", "d"][: user - 1]})
+
+    rows = [(1, "a", 3.0), (2, "a", 5.0), (2, "b", 4.0), (3, "b", 2.5), (3, "a", 1.0), (3, "c", 4.0)]
+    ratings = pd.DataFrame(rows, columns=["user_id", "item_id", "rating"])
+    titles = pd.DataFrame({"item_id": list("abcd"), "title": ["A", "B", "C", "D"]})
+    shown = {user: table.to_dict("list") for user, table in rankers.examples(Few(), ratings, titles)}
+    assert shown == {
+        1: {"rating": ["3"], "rated highest": ["A"], "recommended": [""]},
+        2: {"rating": ["5", "4"], "rated highest": ["A", "B"], "recommended": ["C", ""]},
+        3: {"rating": ["4", "2.5", "1"], "rated highest": ["C", "B", "A"], "recommended": ["C", "D", ""]},
+    }
