@@ -104,20 +104,24 @@ def open_ranker(model: keras.Model, ratings: Ratings) -> Ranker:
     """Cuts a ranker by what its inputs are called, as `ranker_scores` says."""
     names = {tensor.name for tensor in model.inputs}
     if names == {"history"}:
-        return _of_histories(model)
-    if names == {"sequence"}:
-        return _of_sequences(model)
-    if {"user_id", "item_id", FREQUENCY} <= names:
-        return _of_towers(model, ratings)
-    if {"user_id", "item_id"} <= names:
-        return _of_pairs(model, ratings)
-    expected = "`history`, `sequence`, or `user_id`, `item_id` and features"
-    raise ConfigurationError(f"a ranker's inputs are {expected}. Received: {', '.join(sorted(names))}")
+        ranker = _of_histories(model)
+    elif names == {"sequence"}:
+        ranker = _of_sequences(model)
+    elif {"user_id", "item_id"} <= names:
+        ranker = _of_towers(model, ratings) if FREQUENCY in names else _of_pairs(model, ratings)
+    else:
+        expected = "`history`, `sequence`, or `user_id`, `item_id` and features"
+        raise ConfigurationError(f"a ranker's inputs are {expected}. Received: {', '.join(sorted(names))}")
+    if len(ranker.items) != ratings.n_items:
+        raise ConfigurationError(f"the ranker scores {len(ranker.items)} items, the ratings have {ratings.n_items}")
+    return ranker
 
 
 def _of_histories(model: keras.Model) -> Ranker:
     """Up to the last layer a history becomes a vector; the last layer's kernel has the vectors of the items."""
     last = model.layers[-1]
+    if not isinstance(last, keras.layers.Dense) or last.activation is not keras.activations.linear:
+        raise ConfigurationError(f"a ranker of histories ends in a linear Dense layer. Received: {last.name}")
     kernel, *bias = last.get_weights()
 
     def score(rows: Any) -> npt.NDArray[np.float32]:
@@ -135,6 +139,8 @@ def _of_histories(model: keras.Model) -> Ranker:
 
 def _of_sequences(model: keras.Model) -> Ranker:
     """What the last item of a sequence has become is multiplied by the vectors of the items."""
+    if not {"norm", "items"} <= {layer.name for layer in model.layers}:
+        raise ConfigurationError("a ranker of sequences has the layers `norm` and `items` of `models.sasrec`")
     (table,), length = model.get_layer("items").get_weights(), model.inputs[0].shape[1]
     states = keras.Model(model.inputs, model.get_layer("norm").output[:, -1])
 

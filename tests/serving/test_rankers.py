@@ -79,7 +79,22 @@ def test_training_rows_are_known_where_nothing_else_is_said(ratings):
     assert ranker_scores(ranker("ease", ratings), ratings)(ids[:0]).shape == (0, ratings.n_items)
 
 
-def test_a_model_of_other_inputs_is_refused(ratings):
-    x = keras.Input((3,), name="price")
-    with pytest.raises(ConfigurationError, match=r"a ranker's inputs are .* Received: price"):
-        ranker_scores(keras.Model({"price": x}, keras.layers.Dense(1)(x)), ratings)
+def inputs_and_layer(name, layer, dtype="float32"):
+    x = keras.Input((3,), name=name, dtype=dtype)
+    return keras.Model({name: x}, layer(x))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: inputs_and_layer("price", keras.layers.Dense(1)), r"a ranker's inputs are .* Received: price"),
+        (lambda: inputs_and_layer("history", keras.layers.Dense(3, "relu", name="x")), "linear Dense .* Received: x"),
+        (lambda: inputs_and_layer("history", keras.layers.Softmax(name="x")), "linear Dense .* Received: x"),
+        (lambda: inputs_and_layer("sequence", keras.layers.Embedding(13, 2), "int32"), "`norm` and `items`"),
+        (lambda: models.ease(9), "the ranker scores 9 items, the ratings have 13"),
+        (lambda: models.sasrec(9, 3, dim=4), "the ranker scores 9 items, the ratings have 13"),
+    ],
+)
+def test_what_is_no_ranker_of_these_ratings_is_refused(ratings, build, message):
+    with pytest.raises(ConfigurationError, match=message):
+        ranker_scores(build(), ratings)
