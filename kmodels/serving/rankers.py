@@ -18,8 +18,9 @@ from kmodels.pipelines import Batches, Ratings
 from kmodels.preprocessing import Vocabulary
 from kmodels.serving import catalogue
 
-# People whose histories are dense at a time, scores that are held at a time, and columns whose maximum is looked at.
-_PEOPLE, _SCORES, _GROUP = 64, 2**19, 16
+# People whose histories are dense at a time, scores that are held and that are sorted at a time, and columns whose
+# maximum is looked at. Few large matrix products wait less for a core that is busy than many small ones do.
+_PEOPLE, _SCORES, _SORTED, _GROUP = 64, 2**21, 2**17, 16
 
 
 class People(NamedTuple):
@@ -224,6 +225,10 @@ def best(scores: npt.NDArray[np.float32], k: int, preference: npt.NDArray[np.int
     if np.isnan(maxima).any() or np.isnan(scores[:, groups * _GROUP :]).any():
         raise DataError("a score is not a number")
     at = np.flatnonzero(scores >= np.maximum(bound, np.finfo(scores.dtype).min)[:, None])
+    if n > 1 and len(at) > _SORTED:  # many are equal: to sort them all at a time takes memory
+        del at
+        upper, lower = best(scores[: n // 2], k, preference), best(scores[n // 2 :], k, preference)
+        return tuple(np.concatenate(part) for part in zip(upper, (lower[0] + n // 2, *lower[1:]), strict=True))
     row, column = np.divmod(at, width)
     found = scores[row, column]
     order = np.lexsort((preference[column], -found, row))

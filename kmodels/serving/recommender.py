@@ -161,7 +161,7 @@ class Recommender:
             k: As for `recommend`. Default 10.
             exclude_seen: As for `recommend`. Default True.
             block: Users at a time: what the ranker makes of them and their recommendations are held, and apart from
-                that some 10 MB (40 where all scores are equal). Default 1024.
+                that some 30 MB. Default 1024.
 
         Yields:
             The table of `recommend` for the users of a block; users ascend. Where the ranker knows users by their ids
