@@ -4,7 +4,7 @@
     python recipes/recommend.py runs/movielens --ratings "50=5,172=4"
     python recipes/recommend.py runs/movielens --similar-to 50
     python recipes/recommend.py runs/movielens --all recommended.parquet
-    python recipes/recommend.py runs/purchases --similar-to 1000001 --column user_id
+    python recipes/recommend.py runs/purchases --similar-to 1000002 --column user_id
 
 The folder of a run holds all that is needed: the models, the ids and what everybody has rated. Items may be named by
 their titles. The last line works in the folder of any recipe that trained embeddings of ids. It takes seconds, most of
