@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 RECIPE, SAMPLE = ROOT / "recipes" / "movie_profit.py", ROOT / "data" / "movies-sample"
 NAMED = ["profit_batchnorm", "profit_dropout", "profit_l2"]
 OURS = "profit_wide_and_deep"
-FOLDS = 3
+FOLDS = 5  # the default
 BASELINES = ["majority", "logistic_regression", "gradient_boosting"]
 FIGURES = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "pr_auc", "log_loss", "brier", "ece"}
 
@@ -29,14 +29,14 @@ def here(run_here):
     return partial(run_here, RECIPE)
 
 
-# --- the sample, with every default but for the number of folds
+# --- the sample, with every default
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, here):
     out = tmp_path_factory.mktemp("recipe") / "out"
     with redirect_stdout(StringIO()) as printed:
-        assert here("--out", out, "--folds", FOLDS) == 0
+        assert here("--out", out) == 0
     return out, printed.getvalue()
 
 
