@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[2]
 RECIPE, SAMPLE = ROOT / "recipes" / "movie_profit.py", ROOT / "data" / "movies-sample"
 NAMED = ["profit_batchnorm", "profit_dropout", "profit_l2"]
 OURS = "profit_wide_and_deep"
-FOLDS = 5  # the default
 BASELINES = ["majority", "logistic_regression", "gradient_boosting"]
 FIGURES = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "pr_auc", "log_loss", "brier", "ece"}
 
@@ -75,7 +74,7 @@ def test_the_output_says_what_was_found(finished):
     out = finished[1]
     assert "synthetic" in out.splitlines()[0]
     assert "warning: rating" not in out
-    for line in (" ± ", f"over {FOLDS} folds", "the best baseline", "Report: "):
+    for line in (" ± ", "over 5 folds", "the best baseline", "Report: "):
         assert line in out
     assert "profit_dropout, unscaled, predicts 'profit' for" in out
 
@@ -95,7 +94,7 @@ def test_the_run_folder_is_complete(finished):
         assert f"<h2>{title}</h2>" in page
     history = pd.read_csv(folder / "history.csv")
     assert history["variant"].unique().tolist() == [*NAMED, OURS]
-    assert history["split"].unique().tolist() == [*(f"fold_{number}" for number in range(1, FOLDS + 1)), "by_time"]
+    assert history["split"].unique().tolist() == [*(f"fold_{number}" for number in range(1, 6)), "by_time"]
 
 
 def test_metrics_keep_the_contract(metrics, backend_name):
@@ -251,6 +250,6 @@ def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, refu
 
 def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
     before = (finished[0] / "metrics.json").read_bytes()
-    assert here("--out", finished[0], "--resume", "--folds", 4) == 2
-    assert f"folds is {FOLDS} there, 4 was asked for" in capsys.readouterr().err
+    assert here("--out", finished[0], "--resume", "--folds", 3) == 2
+    assert "folds is 5 there, 3 was asked for" in capsys.readouterr().err
     assert (finished[0] / "metrics.json").read_bytes() == before
