@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-# The worker of the first one runs more tests, and torch, which compiles nothing, takes least time for the others.
-BACKENDS = ("torch", "jax", "tensorflow")
+BACKENDS = ("jax", "torch", "tensorflow")
 ROOT = Path(__file__).parent
 # Workers share the cores: with a thread for each core and library they mostly wait for each other. TensorFlow's notices
 # of its start drown the tests' own output.
