@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> None:
         in_test = data.given_splits[given] if given else None
         pairs = (data.ratings.get(name) for name in ("user_id", "item_id", "timestamp"))
         split = splits.make(args.split, *pairs, seed=args.seed, in_test=in_test)
-        encoded = encode(args.model, data, split)
+        encoded = encode(args, data, split)
     args.ranker = args.ranker or rankers.default(encoded)
     run.open(data.sha256)
     kept = f"users and items with at least 5 ratings{' outside the test, and all test rows' if given else ''}"
@@ -82,13 +82,14 @@ def main(args: argparse.Namespace) -> None:
     run.write(record, {first.fitted.name: first.fitted}, figures=drawn, headline=HEADLINE, lines=lines, **shown)
 
 
-def encode(kind: str, data: ratings.RatingTables, split: splits.Split) -> Ratings:
+def encode(args: argparse.Namespace, data: ratings.RatingTables, split: splits.Split) -> Ratings:
     """The ratings with the side tables and the context features of a model."""
-    if kind == "enhanced" and not {"is_male", "age", "occupation_code"} <= set(data.users):
+    if args.model == "enhanced" and not {"is_male", "age", "occupation_code"} <= set(data.users):
         raise ConfigurationError("--model enhanced needs gender, age and occupation, which the data does not have")
-    features = {"session": earlier_surplus(data.ratings, split.train)} if kind == "session" else {}
-    columns = (None, None) if data.format == "table" else COLUMNS.get(kind, COLUMNS["history"])
-    return Ratings.fit(data, split, user_columns=columns[0], item_columns=columns[1], context=features)
+    features = {"session": earlier_surplus(data.ratings, split.train)} if args.model == "session" else {}
+    columns = (None, None) if data.format == "table" else COLUMNS.get(args.model, COLUMNS["history"])
+    options = {"context": features, "liked_only": args.split != "leave-last-out"}
+    return Ratings.fit(data, split, user_columns=columns[0], item_columns=columns[1], **options)
 
 
 @training.skip_initializers()
@@ -119,7 +120,7 @@ def fit(run, encoded: Ratings, settings: dict, folder=".", seed=None, epochs=Non
 
 def refit(run, data: ratings.RatingTables, split: splits.Split, settings: dict, fitted: workflow.Fitted) -> dict:
     """The same settings on training and validation rows together, for the best number of epochs; kept in `refit`."""
-    encoded = encode(run.args.model, data, split._replace(train=np.union1d(split.train, split.validation)))
+    encoded = encode(run.args, data, split._replace(train=np.union1d(split.train, split.validation)))
     epochs = int(fitted.history["val_rmse"].argmin()) + 1
     again = fit(run, encoded, settings, "refit", epochs=epochs)
     encoded.save(again.folder)

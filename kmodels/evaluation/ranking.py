@@ -277,7 +277,7 @@ def sampled_ranking(
     return _joined(parts, index, "sampled")
 
 
-def rank_liked(
+def rank_held_out(
     score: Score,
     users: npt.NDArray[Any],
     items: npt.NDArray[Any],
@@ -287,13 +287,17 @@ def rank_liked(
     seen: IntArray,
     n_items: int,
     scale: tuple[float, float],
+    liked_only: bool = True,
 ) -> pd.DataFrame:
-    """The table of `catalogue_ranking` for the users who liked an item in `rows`; rows of `seen` are no candidates."""
+    """The table of `catalogue_ranking` for the users with a relevant one of `rows`; rows of `seen` are no candidates.
+
+    Relevant are ratings from three quarters up the scale, or without `liked_only` all.
+    """
     # An item without training rows is not in the catalogue, and unknown users share one id.
     known = rows[(items[rows] > 0) & (users[rows] > 0)]
-    liked = known[ratings[known] >= relevant_from(scale)]
-    pairs = users[liked], items[liked], users[seen], items[seen]
-    return catalogue_ranking(score, np.unique(users[liked]), *pairs, n_items)
+    relevant = known[ratings[known] >= relevant_from(scale)] if liked_only else known
+    pairs = users[relevant], items[relevant], users[seen], items[seen]
+    return catalogue_ranking(score, np.unique(users[relevant]), *pairs, n_items)
 
 
 def _rank_block(

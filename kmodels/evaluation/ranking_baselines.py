@@ -80,6 +80,7 @@ def fit_ranking_baselines(
     n_items: int,
     scale: tuple[float, float] = (1.0, 5.0),
     timestamps: npt.NDArray[Any] | None = None,
+    liked_only: bool = True,
 ) -> tuple[dict[str, RankingBaseline], dict[str, str]]:
     """Fits the baselines of a ranker to the training rows, with settings chosen on the validation rows.
 
@@ -100,6 +101,7 @@ def fit_ranking_baselines(
         n_items: Rows of the items' table, row 0 included.
         scale: Lowest and highest possible rating. Default (1.0, 5.0).
         timestamps: (rows,) seconds, for `recent_popularity`. Default None.
+        liked_only: Whether validation rows below three quarters of the scale are irrelevant. Default True.
 
     Returns:
         First the baselines, each with `scores(user_ids) -> (n, n_items)` and `settings`:
@@ -137,10 +139,11 @@ def fit_ranking_baselines(
     tables, item = tables_of(user, item, rating, scale, shape), item[known]
     some = np.random.default_rng(0).permutation(np.unique(users[validation]))[:_MOST_USERS]
     rows = validation[np.isin(users[validation], some)]
-    held_out: dict[str, Any] = {"rows": rows, "seen": train, "n_items": n_items, "scale": scale}
+    held_out: dict[str, Any] = {"rows": rows, "seen": train, "n_items": n_items}
+    held_out |= {"scale": scale, "liked_only": liked_only}
 
     def quality(fitted: RankingBaseline) -> float:
-        table = ranking.rank_liked(fitted.score, users, items, ratings, **held_out)
+        table = ranking.rank_held_out(fitted.score, users, items, ratings, **held_out)
         return float(table["catalogue_ndcg_at_10"].mean()) if len(table) else 0.0
 
     fits: dict[str, tuple[Callable[..., RankingBaseline], Grid]] = {

@@ -31,6 +31,7 @@ def evaluate(
     n_items: int,
     raters: npt.NDArray[np.int64] | None = None,
     scale: tuple[float, float] = (1.0, 5.0),
+    liked_only: bool = True,
     more: MoreMetrics | None = None,
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """Rates and ranks the held-out rows by a model, and the test rows by each baseline.
@@ -49,6 +50,7 @@ def evaluate(
         raters: (rows,) integers that tell users apart where unknown users, whose id is 0, have rows too; each of them
             then has a ranking of its own. None, the default, takes `users`.
         scale: Lowest and highest possible rating, see `rate`. Default (1.0, 5.0).
+        liked_only: As for `rank`. Default True.
         more: Further metrics of rated rows, see `rate`. Default None.
 
     Returns:
@@ -78,7 +80,8 @@ def evaluate(
         return rate(owners[rows], ratings[rows], values, scale=scale, more=more)
 
     def ranked(score: ranking.Score) -> Metrics:
-        return ranking.mean_ranking(rank(users, items, ratings, split, score, n_items=n_items, scale=scale))
+        options: dict[str, Any] = {"n_items": n_items, "scale": scale, "liked_only": liked_only}
+        return ranking.mean_ranking(rank(users, items, ratings, split, score, **options))
 
     of_test, of_model = of_rows(test, predicted["test"])
     per_user = {"model": of_model}
@@ -107,6 +110,7 @@ def evaluate_ranking(
     n_items: int,
     scale: tuple[float, float] = (1.0, 5.0),
     timestamps: npt.NDArray[Any] | None = None,
+    liked_only: bool = True,
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """Ranks the whole catalogue for the held-out rows by a ranker, and for the test rows by each baseline.
 
@@ -124,6 +128,7 @@ def evaluate_ranking(
         n_items: Rows of the items' table, row 0 included.
         scale: Lowest and highest possible rating; relevant are ratings from three quarters up. Default (1.0, 5.0).
         timestamps: (rows,) seconds, for the popularity of the last weeks. Default None.
+        liked_only: As for `rank`; the baselines are chosen likewise. Default True.
 
     Returns:
         First {"test": metrics, "validation": metrics, "baselines": {name: metrics on the test}, "baseline_settings":
@@ -143,7 +148,7 @@ def evaluate_ranking(
         >>> results["test"]["catalogue_mrr_at_10"], per_user["ease"]["n_items"].tolist()
         (1.0, [1, 1, 1])
     """
-    sizes: dict[str, Any] = {"n_items": n_items, "scale": scale}
+    sizes: dict[str, Any] = {"n_items": n_items, "scale": scale, "liked_only": liked_only}
     fitted, left_out = fit_ranking_baselines(
         users, items, ratings, split, n_users=n_users, timestamps=timestamps, **sizes
     )
@@ -172,9 +177,10 @@ def rank(
     *,
     n_items: int,
     scale: tuple[float, float] = (1.0, 5.0),
+    liked_only: bool = True,
     part: str = "test",
 ) -> pd.DataFrame:
-    """Ranks the whole catalogue for the users who liked an item of a part of the split.
+    """Ranks the whole catalogue for the users with a relevant item in a part of the split.
 
     Users and items without training rows are left out; rows of the parts before are no candidates.
 
@@ -186,6 +192,8 @@ def rank(
         scores: User ids (n,) -> scores (n, n_items), higher ranks first.
         n_items: Rows of the items' table, row 0 included.
         scale: Lowest and highest possible rating, see `rate`. Default (1.0, 5.0).
+        liked_only: Whether only items rated from three quarters up the scale are relevant. False makes every item of
+            the part relevant, as is usual where it is the last one of its user. Default True.
         part: "test", or "validation", where only training rows come before. Default "test".
 
     Returns:
@@ -200,7 +208,8 @@ def rank(
     """
     train, validation, test = split
     rows, seen = (test, np.concatenate([train, validation])) if part == "test" else (validation, train)
-    return ranking.rank_liked(scores, users, items, ratings, rows=rows, seen=seen, n_items=n_items, scale=scale)
+    options: dict[str, Any] = {"n_items": n_items, "scale": scale, "liked_only": liked_only}
+    return ranking.rank_held_out(scores, users, items, ratings, rows=rows, seen=seen, **options)
 
 
 def rate(

@@ -24,7 +24,7 @@ from kmodels.pipelines.batches import Batches, Lookup
 from kmodels.pipelines.histories import HistoryRows, history_table
 from kmodels.pipelines.split_batches import Part, SplitBatches
 from kmodels.preprocessing import TableEncoder, Vocabulary, load_encoders, save_encoders
-from kmodels.preprocessing.splits import Split
+from kmodels.preprocessing.splits import Split, time_rank
 
 #: Highest value of the scale on which histories are held, whatever the ratings' own.
 FULL = 5
@@ -48,7 +48,9 @@ class Ratings:
         split: Positions of the training, validation and test rows.
         scale: Lowest and highest possible rating.
         timestamp: int64 (rows,), seconds; None without them.
+        time_rank: int64 (rows,), the rows' order by time of `splits.time_rank`; None without timestamps.
         context: Name of an input -> float32 (rows, k); such as `preprocessing.earlier_surplus`.
+        liked_only: Whether only held-out ratings from three quarters up the scale are relevant to rankings.
 
     Example:
         >>> from kmodels import models
@@ -71,7 +73,9 @@ class Ratings:
     split: Split
     scale: tuple[float, float]
     timestamp: npt.NDArray[np.int64] | None
+    time_rank: npt.NDArray[np.int64] | None
     context: Mapping[str, npt.NDArray[np.float32]]
+    liked_only: bool
     _sides: Mapping[str, Side] = field(repr=False)  # "user" and "item"
     _rows: Mapping[str, npt.NDArray[np.int64]] = field(repr=False)  # of each row in the side's tables
 
@@ -87,6 +91,7 @@ class Ratings:
         item_columns: Mapping[str, Any] | None = None,
         context: Mapping[str, npt.ArrayLike] | None = None,
         scale: tuple[float, float] | None = None,
+        liked_only: bool = True,
     ) -> Self:
         """Learns ids and side features of the training rows and encodes all rows.
 
@@ -104,6 +109,7 @@ class Ratings:
             context: Name of an input -> numbers (rows, k) that belong to a rating, neither its user's nor its item's
                 own, such as `preprocessing.earlier_surplus`; 0 is neutral. Default None.
             scale: Lowest and highest possible rating. None, the default, takes them from all ratings.
+            liked_only: What `evaluation.recommender.rank` is to take as relevant. Default True.
 
         Returns:
             The encoded ratings. The inputs of side tables bear their columns' names; all numbers of a table are joined
@@ -137,7 +143,8 @@ class Ratings:
         rater = np.where(user_id > 0, user_id, sides["user"].vocabulary.size + distinct)
         rows = {name: side.rows_of(ids[name]) for name, side in sides.items()}
         times = ratings["timestamp"].to_numpy(np.int64) if "timestamp" in ratings else None
-        return cls(user_id, item_id, rater, rating, split, scale, times, features, sides, rows)
+        ranks = None if times is None else time_rank(ids["user"], ids["item"], times)
+        return cls(user_id, item_id, rater, rating, split, scale, times, ranks, features, liked_only, sides, rows)
 
     @property
     def n_users(self) -> int:
@@ -182,7 +189,8 @@ class Ratings:
             chosen = getattr(self.split, part)
             return {"users": self.rater[chosen], "ratings": self.rating[chosen], "scale": self.scale}
         rows = {"users": self.user_id, "items": self.item_id, "ratings": self.rating, "split": self.split}
-        return rows | {"raters": self.rater, "n_users": self.n_users, "n_items": self.n_items, "scale": self.scale}
+        rows |= {"raters": self.rater, "n_users": self.n_users, "n_items": self.n_items}
+        return rows | {"scale": self.scale, "liked_only": self.liked_only}
 
     @property
     def highest(self) -> float:
@@ -290,10 +298,10 @@ class Ratings:
         return np.power(share, power, dtype=np.float32) * np.exp2(-age, dtype=np.float32)
 
     def _later(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """How many of these rows are of the same user and later; rows of one second are in the order of the table."""
-        if self.timestamp is None:
+        """How many of these rows are of the same user and later."""
+        if self.time_rank is None:
             raise ConfigurationError("a half-life needs timestamps, which the ratings do not have")
-        order = np.lexsort((self.timestamp[rows], self.user_id[rows]))
+        order = np.lexsort((self.time_rank[rows], self.user_id[rows]))
         users = self.user_id[rows][order]
         later = np.empty(len(rows), np.int64)
         later[order] = np.searchsorted(users, users, side="right") - 1 - np.arange(len(rows))
@@ -326,8 +334,8 @@ class Ratings:
         arrays: dict[str, Any] = {"scale": np.array(self.scale), "rating": self.rating[train]}
         arrays |= {"user_id": self.user_id[train], "item_id": self.item_id[train]}
         arrays |= {f"context.{name}": np.empty((0, values.shape[1])) for name, values in self.context.items()}
-        if self.timestamp is not None:
-            arrays["timestamp"] = self.timestamp[train]
+        if self.timestamp is not None and self.time_rank is not None:
+            arrays |= {"timestamp": self.timestamp[train], "time_rank": self.time_rank[train]}
         for side in self._sides.values():
             arrays |= side.arrays()
         save_encoders(self.encoders, Path(folder) / _ENCODERS)
@@ -350,7 +358,7 @@ class Ratings:
         encoders, arrays = load_encoders(Path(folder) / _ENCODERS), files.read_arrays(path)
         try:
             sides = {name: Side.of_arrays(name, encoders, arrays) for name in ("user", "item")}
-            columns = [name for name in ("user_id", "item_id", "rating", "timestamp") if name in arrays]
+            columns = [name for name in ("user_id", "item_id", "rating", "timestamp", "time_rank") if name in arrays]
             checks.same_length(0, **{name: arrays[name] for name in columns})
             rows = {
                 name: side.rows_of_vocabulary()[checks.ids(arrays[f"{name}_id"], f"{name}_id", side.vocabulary.size)]
@@ -363,15 +371,17 @@ class Ratings:
                 if name.startswith("context.")
             }
             low, high = checks.numbers(arrays["scale"], "scale").tolist()
-            times = arrays.get("timestamp")
-            times = None if times is None else checks.numbers(times, "timestamp").astype(np.int64)
+            times, ranks = (
+                checks.numbers(arrays[name], name).astype(np.int64) if name in arrays else None
+                for name in ("timestamp", "time_rank")
+            )
             user_id = arrays["user_id"]
             ids = (user_id, arrays["item_id"], user_id.astype(np.int64), arrays["rating"])
         except files.DAMAGE as error:
             raise DataError(f"not the ratings of these encoders ({error})", file=path) from error
         none = np.array([], np.int64)
         split = Split(np.arange(len(ids[0])), none, none)
-        return cls(*ids, split, (low, high), times, context, sides, rows)
+        return cls(*ids, split, (low, high), times, ranks, context, True, sides, rows)
 
     @cached_property
     def _inputs(self) -> dict[str, dict[str, tuple[str, Feature]]]:

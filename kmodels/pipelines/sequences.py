@@ -20,7 +20,8 @@ def item_sequences(
     Args:
         users: (rows,) user ids, 0 (unknown) to n_users - 1.
         items: (rows,) item ids, 0 (unknown) or more; rows with an unknown id are left out.
-        times: (rows,) numbers, such as seconds; rows of one user and time keep their order.
+        times: (rows,) numbers, such as the ranks of `splits.time_rank`; rows of one user and equal times keep
+            their order.
         n_users: Rows of the users' table, row 0 included.
         length: Items of a sequence; of more, the last ones are taken.
 

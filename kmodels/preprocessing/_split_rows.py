@@ -178,13 +178,9 @@ def hashed(seed: int, users: IntArray, items: IntArray) -> npt.NDArray[np.uint64
     return mix(mix(mix(start) ^ users.view(np.uint64)) ^ items.view(np.uint64))
 
 
-def time_order(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.ArrayLike) -> tuple[IntArray, IntArray]:
-    """Users as integers, and the order of the rows by user, time and item."""
-    times = np.asarray(timestamps)
-    user_ids, item_ids = id_columns(users, items, timestamps=times)
+def check_times(times: npt.NDArray[Any]) -> None:
+    """Refuses what is no column of numbers or dates, or lacks one."""
     if times.ndim != 1 or times.dtype.kind not in "iufM":
         raise DataError("times are not a column of numbers or dates", column="timestamps", received=str(times.dtype))
+    checks.same_length(timestamps=times)
     checks.refuse_rows(pd.isna(times), "a time is missing", "timestamps")
-    order = np.lexsort((item_ids, times, user_ids))
-    check_distinct(order, users=users, items=items, timestamps=times)
-    return user_ids, order

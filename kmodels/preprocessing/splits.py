@@ -18,9 +18,10 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
+from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import _split_rows as rows_of
-from kmodels.preprocessing._split_rows import Split, SplitWithUnseen
+from kmodels.preprocessing._split_rows import IntArray, Split, SplitWithUnseen
 
 __all__ = [
     "Split",
@@ -35,6 +36,7 @@ __all__ = [
     "random",
     "random_per_user",
     "stratified",
+    "time_rank",
 ]
 
 #: The methods of `make`.
@@ -181,10 +183,8 @@ def by_time(times: npt.ArrayLike, *, validation: float = 0.15, test: float = 0.1
     """
     column = np.asarray(times)
     known = np.flatnonzero(pd.notna(column)) if skip_missing else np.arange(len(column))
-    rows = np.arange(len(known))
-    # As the rows of one user, each with an item of its own.
-    _, order = rows_of.time_order(np.zeros_like(rows), rows, column[known])
-    return rows_of.cut_rows(known[order], validation, test)
+    rows_of.check_times(column[known])
+    return rows_of.cut_rows(known[np.argsort(column[known], kind="stable")], validation, test)
 
 
 def kept_back(
@@ -274,7 +274,7 @@ def by_time_per_user(
 
     Args:
         users: Id of each row's user, integers or text, shape (rows,).
-        items: Id of each row's item, likewise; it orders a user's rows of one time.
+        items: Id of each row's item, likewise. A user's rows of one time are in the order of `time_rank`.
         timestamps: Time of each row, shape (rows,): numbers or datetime64, none missing.
         validation: Share of each user's rows. Default 0.15.
         test: Share of each user's rows. Default 0.15.
@@ -287,7 +287,7 @@ def by_time_per_user(
         >>> by_time_per_user([7] * 10, range(10), range(9, -1, -1)).test.tolist()
         [0, 1]
     """
-    return rows_of.cut_users(users, *rows_of.time_order(users, items, timestamps), validation, test)
+    return rows_of.cut_users(users, *_time_order(users, items, timestamps), validation, test)
 
 
 def leave_last_out(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.ArrayLike) -> Split:
@@ -299,7 +299,7 @@ def leave_last_out(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.A
         >>> [part.tolist() for part in leave_last_out([5, 5, 5], [1, 2, 3], [30, 10, 20])]
         [[1], [2], [0]]
     """
-    codes, order = rows_of.time_order(users, items, timestamps)
+    codes, order = _time_order(users, items, timestamps)
     _, rank, count = rows_of.ranks_of(codes[order])
     rows_of.check_train_rows(users, order, count - 2, count, needed=3)
     return rows_of.cut(order, rank, count - 2, count - 1)
@@ -341,6 +341,38 @@ def given(users: npt.ArrayLike, items: npt.ArrayLike, in_test: npt.ArrayLike, *,
     return rows_of.cut(order, rank, remaining - remaining // 10, remaining)
 
 
+def time_rank(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.ArrayLike) -> IntArray:
+    """Ranks rows by time, those of equal times by a hash of their user and item.
+
+    An order by the ids would make the last of equal rows a systematic choice: where ids are given in the order of
+    appearance, of new and rare items. Splits by time and sequences have this order; it does not depend on that of the
+    rows.
+
+    Args:
+        users: Id of each row's user, integers or text, shape (rows,); of a missing id, and of a missing item, the hash
+            is that of all missing ones.
+        items: Id of each row's item, likewise.
+        timestamps: Time of each row, shape (rows,): numbers or datetime64; a missing one is the oldest.
+
+    Returns:
+        int64 (rows,), the ranks from 0, each once. The hash is of the positions of the ids among the sorted distinct
+        ones: ids as integers and as text of the same order have the same ranks.
+
+    Raises:
+        DataError: Columns of different lengths, or of values without an order.
+
+    Example:
+        >>> time_rank([1, 1, 2], ["b", "a", "a"], [30, 10, 20]).tolist()
+        [2, 0, 1]
+    """
+    columns = {"users": users, "items": items, "timestamps": timestamps}
+    codes = {name: rows_of.sorted_codes(pd.Series(np.asarray(column), name=name)) for name, column in columns.items()}
+    checks.same_length(0, **codes)
+    rank = np.empty(len(codes["users"]), np.int64)
+    rank[np.lexsort((rows_of.hashed(0, codes["users"], codes["items"]), codes["timestamps"]))] = np.arange(len(rank))
+    return rank
+
+
 def require_classes(labels: npt.ArrayLike, split: Split, names: Sequence[str]) -> None:
     """Refuses a split of classes (integers from 0) in which one has no row in a part that has rows; names both."""
     classes = np.asarray(labels)
@@ -352,3 +384,12 @@ def require_classes(labels: npt.ArrayLike, split: Split, names: Sequence[str]) -
                 expected="rows of each class in every part",
                 received=counts.tolist(),
             )
+
+
+def _time_order(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.ArrayLike) -> tuple[IntArray, IntArray]:
+    """Users as integers, and the order of the rows by user, time and, where times are equal, `time_rank`."""
+    times = np.asarray(timestamps)
+    user_ids, item_ids = rows_of.id_columns(users, items, timestamps=times)
+    rows_of.check_times(times)
+    rows_of.check_distinct(np.lexsort((item_ids, times, user_ids)), users=users, items=items, timestamps=times)
+    return user_ids, np.lexsort((time_rank(user_ids, item_ids, times), user_ids))

@@ -15,6 +15,7 @@ from kmodels.errors import ConfigurationError, DataError
 from kmodels.pipelines import Ratings
 from kmodels.pipelines.histories import history_table
 from kmodels.preprocessing import Vocabulary
+from kmodels.preprocessing.splits import time_rank
 from kmodels.serving.rankers import vocabulary
 
 
@@ -39,7 +40,7 @@ class Known(NamedTuple):
                 raise DataError("what is known lacks a column", column=column, received=list(table))
         check_ratings(table["rating"], ratings)
         if ordered := "timestamp" in table:
-            table = table.sort_values("timestamp", kind="stable")
+            table = table.iloc[np.argsort(time_rank(table["user_id"], table["item_id"], table["timestamp"]))]
         trained, items = vocabulary(ratings, "user_id"), vocabulary(ratings, "item_id")
         users = Vocabulary.fit([*trained.values, *pd.unique(table["user_id"]).tolist()])
         pairs = users.transform(table["user_id"]), items.transform(table["item_id"])
@@ -50,8 +51,8 @@ class Known(NamedTuple):
     def of_training(cls, ratings: Ratings) -> Self:
         """The training rows."""
         train, users = ratings.split.train, vocabulary(ratings, "user_id")
-        if ordered := ratings.timestamp is not None:
-            train = train[np.argsort(ratings.timestamp[train], kind="stable")]
+        if ordered := ratings.time_rank is not None:
+            train = train[np.argsort(ratings.time_rank[train])]
         rows = ratings.user_id[train], ratings.item_id[train], ratings.rating[train]
         return cls(users, history_table(*rows, n_owners=ratings.n_users, n_members=ratings.n_items), ordered)
 

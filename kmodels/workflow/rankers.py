@@ -202,7 +202,7 @@ def _by_history(model: keras.Model, ratings: Ratings, settings: Settings) -> Sco
 
 def _sasrec(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
     """SASRec; the best epoch by its loss at the validation rows, given all rows before each."""
-    times = ratings.timestamp
+    times = ratings.time_rank
     if times is None:
         raise ConfigurationError("--ranker sasrec needs timestamps, which the ratings do not have")
     settings: Settings = {"length": 50, "dim": 64, "dropout": 0.2, "batch_size": 64}

@@ -306,7 +306,7 @@ def test_of_many_users_some_choose_by_all_their_validation_rows(data, monkeypatc
         return pd.DataFrame()
 
     monkeypatch.setattr(baselines, "_MOST_USERS", 5)
-    monkeypatch.setattr(baselines.ranking, "rank_liked", rank)
+    monkeypatch.setattr(baselines.ranking, "rank_held_out", rank)
     fit_ranking_baselines(*data[:4], **SIZES)
     some = set(users[asked[0]])
     assert len(some) == 5

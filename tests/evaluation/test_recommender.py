@@ -24,7 +24,7 @@ def data():
     return planted()
 
 
-def evaluate(data, predicted=None, scores=None):
+def evaluate(data, predicted=None, scores=None, **options):
     users, items, ratings, split = data
     rng = np.random.default_rng(1)
     predicted = predicted or {
@@ -33,7 +33,9 @@ def evaluate(data, predicted=None, scores=None):
     }
     scores = scores or (lambda ids: rng.normal(size=(len(ids), N_ITEMS)))
     return (
-        *recommender.evaluate(users, items, ratings, split, predicted, scores, n_users=N_USERS, n_items=N_ITEMS),
+        *recommender.evaluate(
+            users, items, ratings, split, predicted, scores, n_users=N_USERS, n_items=N_ITEMS, **options
+        ),
         predicted,
     )
 
@@ -76,7 +78,7 @@ def test_the_mean_baseline_is_the_training_mean(data):
     assert results["baselines"]["biases"]["rmse"] < expected
 
 
-def slow_catalogue_ndcg(data, table, part="test"):
+def slow_catalogue_ndcg(data, table, part="test", least=4):
     """Each user's liked items of a part among all that it has not rated before, one item after the other."""
     users, items, ratings, (train, validation, test) = data
     if part == "validation":
@@ -84,7 +86,7 @@ def slow_catalogue_ndcg(data, table, part="test"):
     known = set(items[train].tolist())
     values = []
     for user in sorted(set(users[test].tolist())):
-        mine = {int(items[r]) for r in test if users[r] == user and ratings[r] >= 4 and int(items[r]) in known}
+        mine = {int(items[r]) for r in test if users[r] == user and ratings[r] >= least and int(items[r]) in known}
         if not mine:
             continue
         rated = {int(items[r]) for r in (*train, *validation) if users[r] == user}
@@ -255,6 +257,25 @@ def test_a_ranker_is_evaluated_with_its_baselines(data):
     for name, found in (results["baselines"] | {"model": results["test"]}).items():
         assert found == ranking.mean_ranking(per_user[name])
     assert set(results["baseline_settings"]["recent_popularity"]) == {"weeks"}
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_every_held_out_row_may_be_relevant(data, part):
+    users, items, ratings, split = data
+    table = np.random.default_rng(10).normal(size=(N_USERS, N_ITEMS))
+    sizes = {"n_users": N_USERS, "n_items": N_ITEMS, "liked_only": False}
+    scores, counts = (lambda ids: table[ids]), np.tile(np.bincount(items[split[0]], minlength=N_ITEMS), (N_USERS, 1))
+    found, _ = recommender.evaluate_ranking(
+        users, items, ratings, split, dict.fromkeys(("validation", "test"), scores), **sizes
+    )
+    expected = slow_catalogue_ndcg(data, table, part, least=0)
+    assert found[part]["catalogue_ndcg_at_10"] == pytest.approx(expected, rel=1e-9)
+    assert expected != pytest.approx(slow_catalogue_ndcg(data, table, part), rel=1e-3)
+    of_ratings = evaluate(data, scores=scores, liked_only=False)[0]
+    popularity = slow_catalogue_ndcg(data, counts, least=0)
+    for each in (found, of_ratings):
+        assert each["baselines"]["popularity"]["catalogue_ndcg_at_10"] == pytest.approx(popularity, rel=1e-9)
+    assert found["test"].items() <= of_ratings["test"].items()
 
 
 def test_both_evaluations_rank_alike(data):

@@ -218,7 +218,7 @@ def test_interactions_weigh_known_pairs_by_their_rating(ratings, rows):
 def test_a_rating_counts_half_after_as_many_later_ones_as_its_half_life(ratings, tmp_path):
     timed = Ratings.fit(TABLE.assign(timestamp=[30, 20, 5, 5, 1, 10, 0]), SPLIT)
     expected = np.zeros((4, 4))
-    # In training u7 rates 2 before 1; u9 rates 2 and 3 in one second, in this order.
+    # In training u7 rates 2 before 1; u9 rates 2 and 3 in one second, and the hash has this order.
     for user, item, weight, later in (("u7", 1, 1.0, 0), ("u7", 2, 0.6, 1), ("u9", 2, 0.8, 1), ("u9", 3, 0.2, 0)):
         expected[["u7", "u8", "u9"].index(user) + 1, item] = weight * 0.5 ** (later / 3)
     expected[2, 1] = 0.4
