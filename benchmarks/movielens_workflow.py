@@ -104,28 +104,29 @@ def workflow(folder: Path, epochs: int, batch_size: int) -> dict[str, Any]:
     }
 
 
-def run_child(command: list[str], **environment: str) -> tuple[float, float]:
-    """Runs a process; returns its seconds and its peak memory in MiB."""
+def run_child(command: list[str], *, check: bool = True, **environment: str) -> tuple[float, float, int]:
+    """Runs a process; returns its seconds, its peak memory in MiB and its exit code, which `check` wants to be 0."""
     print(f"load average {os.getloadavg()[0]:.2f}, running: {' '.join(command[1:3])} {environment or ''}", flush=True)
     started = time.perf_counter()
     process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if check and process.returncode:
         raise SystemExit(f"exit code {process.returncode} of {' '.join(command)}")
-    return time.perf_counter() - started, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return time.perf_counter() - started, peak, process.returncode
 
 
 def run_written(command: list[str], out: Path, **environment: str) -> dict[str, Any]:
     """Runs a process that writes its result as JSON; returns that with its peak memory."""
-    _, peak = run_child(command, **environment)
+    _, peak, _ = run_child(command, **environment)
     return json.loads(out.read_text()) | {"peak_rss_mib": peak}
 
 
 def run_recipe(folder: Path, out: Path, flags: list[str], **environment: str) -> dict[str, Any]:
     """Runs the recipe from the command line; returns what `workflow` gives, as far as its run folder has it."""
     script = [sys.executable, str(HERE.parent / "recipes" / "movielens.py"), "--data", str(folder), "--out", str(out)]
-    seconds, peak = run_child([*script, "--model", "enhanced", "--ranker", "none", *flags], **environment)
+    seconds, peak, _ = run_child([*script, "--model", "enhanced", "--ranker", "none", *flags], **environment)
     metrics = json.loads((out / "metrics.json").read_text())
     with (out / "history.csv").open() as file:
         epochs = [float(row["seconds"]) for row in csv.DictReader(file)]

@@ -104,7 +104,7 @@ def test_each_side_is_compared_with_both_in_pytorch(monkeypatch, capsys, tmp_pat
             seconds = {"import": 1.0, "total": 11.0}
             result = {"seconds": seconds, "epochs": [1.0, 1.0], "train_rows": 700, "test": {"rmse": 0.9}}
             Path(command[command.index("--child") + 1]).write_text(json.dumps(result))
-        return total, 512.0
+        return total, 512.0, 0
 
     monkeypatch.setitem(script["main"].__globals__, "run_child", child)
     monkeypatch.setattr(sys, "argv", ["movielens_workflow.py", "--data", str(tmp_path), "--backends", "jax"])
