@@ -57,6 +57,8 @@ def evaluate(folder: Path, side: str, epochs: int, batch_size: int) -> dict[str,
     from kmodels.preprocessing import splits
     from kmodels.workflow import rating
 
+    flags = {"model": "history", "split": "random", "epochs": epochs, "batch_size": batch_size, "seed": 0}
+    args = argparse.Namespace(**flags, weight_decay="l2", engine=None, resume=False, out=".")
     seconds: dict[str, float] = {}
     with cli.timed(seconds, "load"):
         data = movielens.load(folder)
@@ -66,18 +68,15 @@ def evaluate(folder: Path, side: str, epochs: int, batch_size: int) -> dict[str,
         # A k-core has all ratings between its users and its items, in their order.
         rows = data.ratings["user_id"].isin(kept.users["user_id"]) & data.ratings["item_id"].isin(kept.items["item_id"])
         test_expected = np.load(folder / "expected.npy")[rows.to_numpy()][split.test]
-        encoded = recipe.encode("history", kept, split)
+        encoded = recipe.encode(args, kept, split)
         del data, kept, rows
     truth = encoded.rating[split.test]
     floor = regression_metrics(truth, test_expected)["rmse"]
     result: dict[str, Any] = {"seconds": seconds, "train_rows": len(split.train), "floor": floor}
     if side == BIASES:
         return result | {"rmse": biases_rmse(encoded)}
-    with tempfile.TemporaryDirectory() as out:
-        flags = {"model": "history", "epochs": epochs, "batch_size": batch_size, "seed": 0, "weight_decay": "l2"}
-        flags |= {"engine": None, "resume": False, "out": out}
-        run = workflow.Run(argparse.Namespace(**flags), recipe.__file__)
-        fitted = recipe.fit(run, encoded, recipe.SETTINGS)
+    with tempfile.TemporaryDirectory() as args.out:
+        fitted = recipe.fit(workflow.Run(args, recipe.__file__), encoded, recipe.SETTINGS)
     predicted = rating.predict(encoded, fitted.model, "test")
     return result | {
         "epochs": fitted.history["seconds"].tolist(),
