@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
         pairs = (data.ratings.get(name) for name in ("user_id", "item_id", "timestamp"))
         split = splits.make(args.split, *pairs, seed=args.seed, in_test=in_test)
         encoded = encode(args, data, split)
-    args.ranker = args.ranker or rankers.default(encoded)
+    args.ranker = args.ranker or rankers.default(encoded, args.split)
     run.open(data.sha256)
     kept = f"users and items with at least 5 ratings{' outside the test, and all test rows' if given else ''}"
     unit = "" if data.format == "table" else "stars"
@@ -147,7 +147,7 @@ if __name__ == "__main__":
     add("--users", metavar="FILE", help="a table with a row for each user of a file of ratings, any columns")
     add("--items", metavar="FILE", help="likewise for items")
     add("--model", choices=tuple(EPOCHS), default="history", help="predicts ratings; default: %(default)s")
-    add("--ranker", choices=(*rankers.METHODS, "none"), help="default: edlae, or two-tower beyond 20,000 items")
+    add("--ranker", choices=(*rankers.METHODS, "none"), help="default: by split and number of items")
     add("--split", choices=splits.METHODS, default="random", help="which test rows each user has; default: %(default)s")
     add("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")
     add("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help="in the loss or AdamW's; default: l2")

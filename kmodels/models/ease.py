@@ -11,7 +11,8 @@ from kmodels.models import blocks
 def ease(n_items: int, *, name: str = "ease") -> keras.Model:
     """Scores all items for a history by one matrix of weights: a linear autoencoder whose diagonal is 0.
 
-    `training.fit_ease` sets the weights in closed form; until then all scores are 0.
+    `training.fit_ease` sets the weights in closed form; until then all scores are 0. `training.fit_slit` sets
+    weights of the same form that predict what comes next, with a diagonal of their own.
 
     Args:
         n_items: Rows of the items' table, row 0 for unknown items included.

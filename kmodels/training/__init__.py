@@ -1,7 +1,7 @@
 """Compile, fit and resume: one way for every family, on every backend."""
 
 from kmodels.backend import skip_initializers
-from kmodels.training.closed_form import fit_ease
+from kmodels.training.closed_form import fit_ease, fit_slit
 from kmodels.training.compiling import compile_model, cosine, in_precision
 from kmodels.training.fitting import best_weights, fit, plateau_callbacks
 from kmodels.training.trained import predict, save
@@ -13,6 +13,7 @@ __all__ = [
     "cosine",
     "fit",
     "fit_ease",
+    "fit_slit",
     "in_precision",
     "initialize",
     "plateau_callbacks",

@@ -42,6 +42,12 @@ EDLAE: Mapping[str, Sequence[Any]] = {
     "feature_weight": (2.0, 0.0, 4.0),
     "power": (2.0, 1.0),
 }
+SLIT: Mapping[str, Sequence[Any]] = {
+    "half_life": (10.0, 5.0, 20.0, 50.0),
+    "backward": (0.3, 0.0, 1.0),
+    "l2": (300.0, 100.0, 1000.0),
+    "power": (0.0,),
+}
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ def choose(grid: Mapping[str, Sequence[Any]], quality: Callable[[Settings], floa
 
 def _edlae(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
     """EASE with dropout (EDLAE) and item features; each setting by catalogue NDCG@10 on the validation rows."""
-    started, features = time.perf_counter(), ratings.item_features()
+    features = ratings.item_features()
     model = models.ease(ratings.n_items, name="edlae")
     usable = {"half_life": ratings.timestamp is not None, "feature_weight": features.shape[1] > 0}
     grid = {name: values if usable.get(name, True) else (None,) for name, values in EDLAE.items()}
@@ -157,6 +163,39 @@ def _edlae(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
             options = {"l2": settings["l2"], "dropout": settings["dropout"], "item_features": extra}
             weights[key] = training.fit_ease(model, histories, **options).get_weights()
         model.set_weights(weights[key])
+
+    return _in_closed_form(run, ratings, model, grid, solve)
+
+
+def _slit(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
+    """Transitions to the next item (SLIT); each setting by catalogue NDCG@10 on the validation rows."""
+    train, model = ratings.split.train, models.ease(ratings.n_items, name="slit")
+    sequences = ratings.interactions(train[np.argsort(_time_rank(ratings, "slit")[train])])
+
+    def solve(settings: Settings) -> None:
+        training.fit_slit(model, sequences, **{name: settings[name] for name in ("half_life", "backward", "l2")})
+
+    return _in_closed_form(run, ratings, model, SLIT, solve)
+
+
+def _edlae_or_slit(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
+    """The one of the two that is better by catalogue NDCG@10 on the validation rows: whether the order tells."""
+
+    def quality(found: tuple[Fitted, Settings, ScoresOf]) -> float:
+        return measure(ratings, found[2](ratings.split.train), "validation")["catalogue_ndcg_at_10"]
+
+    return max((_edlae(run, ratings), _slit(run, ratings)), key=quality)
+
+
+def _in_closed_form(
+    run: Run,
+    ratings: Ratings,
+    model: keras.Model,
+    grid: Mapping[str, Sequence[Any]],
+    solve: Callable[[Settings], None],
+) -> tuple[Fitted, Settings, ScoresOf]:
+    """Sets a model's weights by the settings of a grid that are best on validation."""
+    started = time.perf_counter()
 
     def quality(settings: Settings) -> float:
         solve(settings)
@@ -200,11 +239,15 @@ def _by_history(model: keras.Model, ratings: Ratings, settings: Settings) -> Sco
     return scores_of
 
 
+def _time_rank(ratings: Ratings, method: str) -> npt.NDArray[np.int64]:
+    if ratings.time_rank is None:
+        raise ConfigurationError(f"--ranker {method} needs timestamps, which the ratings do not have")
+    return ratings.time_rank
+
+
 def _sasrec(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
     """SASRec; the best epoch by its loss at the validation rows, given all rows before each."""
-    times = ratings.time_rank
-    if times is None:
-        raise ConfigurationError("--ranker sasrec needs timestamps, which the ratings do not have")
+    times = _time_rank(ratings, "sasrec")
     settings: Settings = {"length": 50, "dim": 64, "dropout": 0.2, "batch_size": 64}
     train, validation, _ = ratings.split
 
@@ -282,6 +325,8 @@ def _two_tower(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
 
 METHODS = {
     "edlae": _edlae,
+    "slit": _slit,
+    "edlae-or-slit": _edlae_or_slit,
     "autoencoder": _autoencoder,
     "sasrec": _sasrec,
     "two-tower": _two_tower,
@@ -289,6 +334,12 @@ METHODS = {
 }
 
 
-def default(ratings: Ratings) -> str:
-    """The method for a catalogue: one whose weights between all items can be held, else two towers."""
-    return "edlae" if ratings.n_items <= MOST_ITEMS else "two-tower"
+def default(ratings: Ratings, split: str = "random") -> str:
+    """The method for a catalogue and a split of `splits.METHODS`.
+
+    Weights between all items where they can be held, perhaps to the next item if that is what is held out; two towers
+    elsewhere.
+    """
+    if ratings.n_items > MOST_ITEMS:
+        return "two-tower"
+    return "edlae-or-slit" if split == "leave-last-out" else "edlae"

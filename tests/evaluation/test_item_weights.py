@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import item_weights
-from kmodels.evaluation.item_weights import solve_ease
+from kmodels.evaluation.item_weights import solve_ease, solve_slit
 
 
 def some_histories(users=40, items=7, seed=0):
@@ -79,3 +79,48 @@ def test_what_cannot_be_solved_is_refused(monkeypatch):
     monkeypatch.setattr(item_weights, "MOST_ITEMS", 6)
     with pytest.raises(ConfigurationError, match=r"there may be 6 items at most\. Received: 7 items"):
         solve_ease(histories, 1.0)
+
+
+# --- transitions to the next item
+
+
+def some_sequences(users=12, items=7, seed=3):
+    """Of 0 to 5 of the items 1 to 5, and as rows of a table whose values do not matter."""
+    rng = np.random.default_rng(seed)
+    sequences = [1 + rng.permutation(5)[: rng.integers(0, 6)] for _ in range(users)]
+    ends = np.cumsum([0, *map(len, sequences)])
+    values = rng.uniform(1, 2, ends[-1])
+    return sequences, sparse.csr_array((values, np.concatenate(sequences), ends), shape=(users, items))
+
+
+@pytest.mark.parametrize("backward", [0, 0.4, 1])
+def test_they_minimise_the_loss_over_all_positions_of_all_sequences(backward):
+    sequences, table = some_sequences()
+    inputs, targets = [], []
+    for sequence in sequences:
+        for weight, read in ((1, sequence), (backward, sequence[::-1])):
+            for t in range(1, len(read)):
+                given, target = np.zeros(7), np.zeros(7)
+                for k, item in enumerate(read[t - 1 :: -1]):
+                    given[item] = 0.5 ** (k / 1.5)
+                target[read[t]] = 1
+                inputs.append(weight**0.5 * given)
+                targets.append(weight**0.5 * target)
+    ridge = Ridge(alpha=0.8, fit_intercept=False, solver="cholesky").fit(inputs, targets)
+    found = solve_slit(table, 0.8, 1.5, backward)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, ridge.coef_.T, atol=1e-6)
+
+
+def test_transitions_refuse_what_has_no_meaning():
+    _, table = some_sequences()
+    for options, message in (
+        ({"l2": 0}, "l2 must be above 0"),
+        ({"half_life": 0}, "half_life must be above 0"),
+        ({"backward": 1.1}, "backward must be from 0 to 1"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            solve_slit(table, **{"l2": 1.0, "half_life": 2.0} | options)
+    twice = sparse.csr_array((np.ones(3), [1, 2, 1], [0, 3]), shape=(1, 4))
+    with pytest.raises(DataError, match="an item stands twice in a sequence"):
+        solve_slit(twice, 1.0, 2.0)

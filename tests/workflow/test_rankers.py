@@ -8,6 +8,7 @@ from kmodels import cli
 from kmodels.evaluation.item_weights import solve_ease
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import splits
+from kmodels.serving import Recommender
 from kmodels.workflow import Run, rankers
 
 
@@ -52,6 +53,34 @@ def test_the_ranker_scores_the_histories_known_by_then(ratings, run):
         np.testing.assert_allclose(scores(rows)(np.arange(ratings.n_users)), expected, atol=1e-5)
 
 
+def test_the_next_item_is_predicted_where_one_follows_another(run):
+    """Everybody goes through the items in the order of their numbers, from somewhere on."""
+    rng = np.random.default_rng(1)
+    starts = rng.integers(0, 30, 200)
+    user, place = np.divmod(np.arange(200 * 8), 8)
+    table = pd.DataFrame({"user_id": user, "item_id": (starts[user] + place) % 30, "timestamp": place})
+    table = table.assign(rating=rng.integers(1, 6, len(table)).astype(float)).sample(frac=1, random_state=0)
+    split = splits.leave_last_out(table["user_id"], table["item_id"], table["timestamp"])
+    ratings = Ratings.fit(table, split, liked_only=False)
+    found = rankers.rank(run, rankers.default(ratings, "leave-last-out"), ratings)
+    assert found.fitted.name == "slit"
+    assert found.record.test["catalogue_mrr_at_10"] > 0.99
+    assert found.baselines["ease"]["catalogue_mrr_at_10"] < 0.8  # the one before the first is as near
+    recommender = Recommender(ratings, ranker=found.fitted.model, known=table, settings=found.settings)
+    served = recommender.recommend(list(range(200)), k=1)["item_id"]
+    assert (served == (starts + 8) % 30).mean() > 0.99
+
+
+def test_where_the_order_tells_nothing_it_is_not_looked_at(ratings, run):
+    found = rankers.METHODS["edlae-or-slit"](run, ratings)
+    alone = [rankers.METHODS[method](run, ratings) for method in ("edlae", "slit")]
+    quality = [
+        rankers.measure(ratings, each[2](ratings.split.train), "validation")["catalogue_ndcg_at_10"] for each in alone
+    ]
+    assert quality[0] > quality[1]
+    assert (found[0].model.name, found[1]) == ("edlae", alone[0][1])
+
+
 @pytest.mark.parametrize("method", rankers.METHODS)
 def test_the_order_of_the_groups_is_learnt(ratings, run, method, monkeypatch):
     monkeypatch.setattr(rankers, "EPOCHS", 60)
@@ -66,9 +95,9 @@ def test_the_order_of_the_groups_is_learnt(ratings, run, method, monkeypatch):
 
 
 def test_weights_between_all_items_are_not_asked_of_a_large_catalogue(ratings, monkeypatch):
-    assert rankers.default(ratings) == "edlae"
+    assert rankers.default(ratings) == rankers.default(ratings, "time") == "edlae"
     monkeypatch.setattr(rankers, "MOST_ITEMS", 40)  # of 41 rows
-    assert rankers.default(ratings) == "two-tower"
+    assert rankers.default(ratings) == rankers.default(ratings, "leave-last-out") == "two-tower"
 
 
 def test_users_to_whom_little_is_recommended_are_shown_all_the_same():
