@@ -133,7 +133,7 @@ def fit_scratch(run: workflow.Run, data: Ratings) -> tuple:
 
 
 def fit_baselines(data: Ratings) -> dict[str, dict[str, float]]:
-    rows = {name: values for name, values in data.arrays().items() if name not in ("raters", "scale")}
+    rows = {name: values for name, values in data.arrays().items() if name not in ("raters", "scale", "liked_only")}
     fitted = baselines.fit_rating_baselines(**rows)
     return {
         BASELINES.get(name, name): evaluate(data, lambda part, each=each: each.predict(*rows_of(data, part)[:2]))[
