@@ -4,7 +4,9 @@ A process can have one Keras backend, so pytest-xdist starts one worker for each
 runs all tests. A test's id ends in its backend's name. `--backends=jax` (or two, by a comma) takes some of them; a
 single one, and `--pdb`, run without workers. The first worker alone runs the tests of what imports no Keras, and those
 marked `@pytest.mark.first_backend`: what they test is decided before, after or without the backend (how the operating
-system's errors end a run, bad data that a reader refuses), and takes seconds or a process of its own.
+system's errors end a run, bad data that a reader refuses), and takes seconds or a process of its own. The worker of one
+backend, or the first one where that has none, runs those marked `@pytest.mark.one_backend("torch")`: what a recipe's
+whole run on its sample finds, where a short run tests on the others that it ends and what it writes.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-BACKENDS = ("jax", "torch", "tensorflow")
+# The worker of the first one runs more tests: torch compiles nothing and takes the least time for the others.
+BACKENDS = ("torch", "jax", "tensorflow")
 ROOT = Path(__file__).parent
 # Workers share the cores: with a thread for each core and library they mostly wait for each other. TensorFlow's notices
 # of its start drown the tests' own output.
@@ -81,8 +84,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if len(found) == 1 or config.getoption("usepdb"):
         os.environ["KERAS_BACKEND"] = found[0]
         return
-    os.environ["FIRST_BACKEND"] = found[0]
-    environment = "".join(f"//env:{name}={os.environ[name]}" for name in (*QUIET, "FIRST_BACKEND"))
+    os.environ["TESTED_BACKENDS"] = ",".join(found)
+    environment = "".join(f"//env:{name}={os.environ[name]}" for name in (*QUIET, "TESTED_BACKENDS"))
     config.option.dist = "each"
     config.option.tx = [f"popen//id={name}//env:KERAS_BACKEND={name}{environment}" for name in found]
 
@@ -92,6 +95,7 @@ _FOUND, _MISSING = pytest.StashKey[list[str]](), pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "first_backend: the first worker alone runs it, as backends cannot differ")
+    config.addinivalue_line("markers", "one_backend(name): its worker alone runs it, the first where it has none")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -105,17 +109,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"backend {name}: not installed, its tests did not run", yellow=True)
 
 
+def _runs_alone(name: str | None = None) -> bool:
+    """Whether this process runs what one backend alone does: `name`, or the first one where that has no worker."""
+    here = os.environ["KERAS_BACKEND"]
+    tested = os.environ.get("TESTED_BACKENDS", here).split(",")
+    return here == (name if name in tested else tested[0])
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("FIRST_BACKEND", os.environ["KERAS_BACKEND"]) == os.environ["KERAS_BACKEND"]:
-        return
     folders = [ROOT / parent / name for parent in ("tests", "kmodels") for name in WITHOUT_KERAS]
-    elsewhere = {
-        item
-        for item in items
-        if item.get_closest_marker("first_backend") or any(item.path.is_relative_to(folder) for folder in folders)
-    }
+
+    def runs_here(item: pytest.Item) -> bool:
+        first = item.get_closest_marker("first_backend") or any(item.path.is_relative_to(folder) for folder in folders)
+        one = item.get_closest_marker("one_backend")
+        return (not first or _runs_alone()) and (not one or _runs_alone(*one.args))
+
+    elsewhere = {item for item in items if not runs_here(item)}
     config.hook.pytest_deselected(items=list(elsewhere))
     items[:] = [item for item in items if item not in elsewhere]
+
+
+@pytest.fixture(scope="session")
+def runs_alone():
+    """Takes a backend's name: whether this process runs the tests marked `one_backend` with it."""
+    return _runs_alone
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
