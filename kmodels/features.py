@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 from kmodels.errors import ConfigurationError
 
-__all__ = ["Bag", "Categorical", "MultiHot", "Numeric"]
+__all__ = ["Bag", "Categorical", "History", "MultiHot", "Numeric"]
 
 # "." in a layer's name crashes Keras on torch, "/" separates the levels of a weight's path.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -96,7 +96,8 @@ class Bag(_Feature):
 
     The input `name` holds int32 ids (0 pads), the input `weights_name` float32 weights (0 for padding). A model takes
     the weighted sum of the ids' embeddings. For a vocabulary of up to some ten thousand members the same sum is faster
-    from a `MultiHot` row of weights (a matrix product); a bag is for larger ones.
+    from a `MultiHot` row of weights (a matrix product); a bag is for larger ones. Lists that many rows of a batch share
+    are a `History`.
 
     Args:
         name: Name of the input, as of `Numeric`.
@@ -120,7 +121,56 @@ class Bag(_Feature):
         return f"{self.name}_weights"
 
 
-Feature = Numeric | Categorical | MultiHot | Bag
+@dataclass(frozen=True)
+class History(_Feature):
+    """A number for some members of a vocabulary, which many rows of a batch share: what each user has rated.
+
+    A model adds up, for each owner of a history in the batch, `value` times one vector of the member and another one,
+    once however many rows the owner has. Each row takes its owner's sum, without one member where the row's own target
+    is among them. A history has six inputs, of which three have a length of their own:
+
+    | input | dtype and shape | |
+    |---|---|---|
+    | `name` | int32 (lines, length) | members, 0 in what is left of an owner's last line |
+    | `name`_values | float32 (lines, length) | the number of each |
+    | `name`_owner | int32 (lines,) | whose line it is: owners are numbered from 0 in each batch |
+    | `name`_of | int32 (batch,) | the owner of each row |
+    | `name`_without | int32 (batch,) | the member to leave out, 0 for none |
+    | `name`_weights | float32 (batch, 3) | of the owner's sum, and of the two vectors of the member left out |
+
+    Args:
+        name: Name of the first input, as of `Numeric`.
+        size: Rows of the table of members, the row 0 of no member included.
+        owners: Most owners that a batch can have.
+        length: Members in a line. Default 32.
+
+    Raises:
+        ConfigurationError: As `Numeric`.
+
+    Example:
+        >>> [name for name in History("seen", size=1000, owners=500).inputs]
+        ['seen', 'seen_values', 'seen_owner', 'seen_of', 'seen_without', 'seen_weights']
+    """
+
+    size: int
+    owners: int
+    length: int = 32
+
+    @property
+    def inputs(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Name of each input -> its shape, without the first axis, and its dtype."""
+        name, line = self.name, (self.length,)
+        return {
+            name: (line, "int32"),
+            f"{name}_values": (line, "float32"),
+            f"{name}_owner": ((), "int32"),
+            f"{name}_of": ((), "int32"),
+            f"{name}_without": ((), "int32"),
+            f"{name}_weights": ((3,), "float32"),
+        }
+
+
+Feature = Numeric | Categorical | MultiHot | Bag | History
 
 
 def check_distinct(names: Iterable[str]) -> None:

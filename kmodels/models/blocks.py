@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
-from keras import layers, regularizers
+from keras import layers, ops, regularizers
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError
-from kmodels.features import Bag, Categorical, Feature, MultiHot, Numeric, check_distinct
+from kmodels.features import Bag, Categorical, Feature, History, MultiHot, Numeric, check_distinct
 
 # A Keras tensor: symbolic while a builder runs.
 Tensor = Any
@@ -54,21 +54,16 @@ def inputs(features: Sequence[Feature]) -> dict[str, Tensor]:
             case Bag(name, _, length):
                 specs.append((name, (length,), "int32"))
                 specs.append((feature.weights_name, (length,), "float32"))
+            case History():
+                specs += [(name, *spec) for name, spec in feature.inputs.items()]
     check_distinct(name for name, _, _ in specs)
     return {name: keras.Input(shape, dtype=dtype, name=name) for name, shape, dtype in specs}
 
 
-def embedding(
-    ids: Tensor,
-    size: int,
-    dim: int,
-    *,
-    name: str,
-    stddev: float = 0.05,
-    l2: float = 0.0,
-    max_norm: float | None = None,
-) -> Tensor:
-    """Looks ids up in a trainable table, with gradients that are right on every backend."""
+def table(
+    size: int, dim: int, *, name: str, stddev: float = 0.05, l2: float = 0.0, max_norm: float | None = None
+) -> keras.layers.Embedding:
+    """A trainable table that ids are looked up in, with gradients that are right on every backend."""
     # The regulariser stands there even at 0: without one, Keras on TensorFlow makes the table's gradient sparse and
     # its adaptive optimisers then square the rows of a repeated id before summing them, which trains wrongly.
     return layers.Embedding(
@@ -78,7 +73,12 @@ def embedding(
         embeddings_regularizer=regularizers.L2(l2),
         embeddings_constraint=None if max_norm is None else keras.constraints.MaxNorm(max_norm, axis=-1),
         name=name,
-    )(ids)
+    )
+
+
+def embedding(ids: Tensor, size: int, dim: int, **options: Any) -> Tensor:
+    """Looks ids up in a `table` of their own."""
+    return table(size, dim, **options)(ids)
 
 
 def dense(
@@ -157,7 +157,24 @@ def project(
                 rows = embedding(tensors[what], size, dim, stddev=stddev, l2=l2, name=f"{name}_{what}")
                 weights = tensors[feature.weights_name]
                 parts.append(layers.Dot(axes=(1, 1), name=f"{name}_{what}_sum")([weights, rows]))
+            case History(what):
+                parts.append(history(feature, tensors, dim, stddev=stddev, l2=l2, name=f"{name}_{what}"))
     return add(parts, name=f"{name}_sum")
+
+
+def history(
+    feature: History, tensors: dict[str, Tensor], dim: int, *, name: str, stddev: float = 0.05, l2: float = 0.0
+) -> Tensor:
+    """Adds up each owner's members once, and gives each row of the batch its owner's sum without one member."""
+    members, values, owner, of, without, weights = (tensors[each] for each in feature.inputs)
+    # A row has both vectors of a member: the one that its value multiplies, and the one that stands for its presence.
+    both = table(feature.size, 2 * dim, stddev=stddev, l2=l2, name=name)
+    present = ops.cast(ops.not_equal(members, 0), "float32")
+    rows = layers.Reshape((feature.length, 2, dim))(both(members))
+    lines = ops.einsum("nmk,nmkd->nd", ops.stack([values, present], axis=-1), rows)
+    sums = ops.take(ops.segment_sum(lines, owner, num_segments=feature.owners), of, axis=0)
+    terms = ops.concatenate([ops.expand_dims(sums, 1), layers.Reshape((2, dim))(both(without))], axis=1)
+    return layers.Dot(axes=(1, 1), name=f"{name}_sum")([weights, terms])
 
 
 def concatenate(tensors: Sequence[Tensor], *, name: str) -> Tensor:

@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from kmodels import backend
-from kmodels.features import Categorical, Feature, MultiHot
+from kmodels.features import Categorical, Feature, History
 from kmodels.models import blocks
 
 
@@ -58,8 +58,8 @@ def neumf(
         user_features: Features of the user, histories included. Default ().
         item_features: Features of the item. Default ().
         context_features: Features of the rating's context. Default ().
-        histories: Whether the inputs `user_history`, `MultiHot` of 2 · n_items, and `item_history`, of 2 · n_users,
-            come before the other features of users and items. Default False.
+        histories: Whether the features `user_history` and `item_history`, a `History` of items and one of users, come
+            before the other features of users and items. Default False.
         user_side_dim: Width of the users' side projection in the MLP's input, or None to add it into p. Default None.
         item_side_dim: Width of the items' side projection in the MLP's input, or None to add it into q. Default None.
         product: Whether the vectors' product takes part. Default False.
@@ -80,7 +80,7 @@ def neumf(
 
     Returns:
         An uncompiled Functional model: inputs `user_id` and `item_id`, int32 (batch,), and one for each feature (two
-        for a Bag); output float32 (batch, 1), in the target's unit.
+        for a Bag, six for a History); output float32 (batch, 1), in the target's unit.
 
     Raises:
         ConfigurationError: If a size is below 1, a rate is outside [0, 1), two inputs share a name, or a
@@ -88,15 +88,15 @@ def neumf(
 
     Example:
         >>> from kmodels.models import presets
-        >>> model = neumf(944, 1683, item_features=[MultiHot("labels", 18)], **presets.NEUMF["history"], mean=0.7)
-        >>> sorted(tensor.name for tensor in model.inputs)
-        ['item_history', 'item_id', 'labels', 'user_history', 'user_id']
+        >>> model = neumf(944, 1683, item_features=[Categorical("decade", 9)], **presets.NEUMF["history"], mean=0.7)
+        >>> sorted(tensor.name for tensor in model.inputs if "history" not in tensor.name)
+        ['decade', 'item_id', 'user_id']
     """
     blocks.check_sizes(n_users=n_users, n_items=n_items, dim=dim)
     blocks.check_rates(dropout=dropout, vector_dropout=vector_dropout)
     if histories:
-        user_features = [MultiHot("user_history", 2 * n_items), *user_features]
-        item_features = [MultiHot("item_history", 2 * n_users), *item_features]
+        user_features = [History("user_history", n_items, owners=n_users), *user_features]
+        item_features = [History("item_history", n_users, owners=n_items), *item_features]
     user, item = Categorical("user_id", n_users), Categorical("item_id", n_items)
     tensors = blocks.inputs([user, item, *user_features, *item_features, *context_features])
 

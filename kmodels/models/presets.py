@@ -154,7 +154,7 @@ NEUMF: Presets = {
         "name": "neumf_enhanced",
     },
     # SVD++ on both sides, and a heavily regularised MLP on (p, q, p ⊙ q). In training a row's own rating must be left
-    # out of both histories, as `pipelines.HistoryRows` and `pipelines.HistoryBags` do.
+    # out of both histories, as `pipelines.Histories` does.
     "history": {**_TWO_SIDED, "name": "neumf_history"},
     # The same with a context feature: by how much the user's ratings shortly before exceed the expected ones.
     "session": {**_TWO_SIDED, "name": "neumf_session"},

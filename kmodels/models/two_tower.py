@@ -41,8 +41,8 @@ def two_tower(
     Args:
         n_users: Rows of the users' table, row 0 for unknown users included.
         n_items: Rows of the items' table, row 0 for unknown items included.
-        user_features: Features of the user; of a history, which leaves out the row's own item, a `MultiHot` as
-            `pipelines.HistoryRows` fills it. Default ().
+        user_features: Features of the user; of a history, which leaves out the row's own item, a `History` as
+            `pipelines.Histories` fills it. Default ().
         item_features: Features of the item. Default ().
         dim: Width of the vectors. Default 64.
         hidden: Widths of each side's MLP; empty for none. Default ().
@@ -53,9 +53,9 @@ def two_tower(
 
     Returns:
         An uncompiled Functional model: inputs `user_id` and `item_id`, int32 (batch,), one for each feature (two for a
-        Bag) and `item_log_frequency`, float32 (batch, 1), the logarithm of the item's share of the training pairs;
-        output float32 (batch, batch), the logit of each row's user and each row's item. The layers `user_vector` and
-        `item_vector` give float32 (batch, dim).
+        Bag, six for a History) and `item_log_frequency`, float32 (batch, 1), the logarithm of the item's share of the
+        training pairs; output float32 (batch, batch), the logit of each row's user and each row's item. The layers
+        `user_vector` and `item_vector` give float32 (batch, dim).
 
     Raises:
         ConfigurationError: If a size is below 1, the dropout is outside [0, 1), or two inputs share a name.

@@ -1,7 +1,7 @@
 """Arrays to batches, in a seeded order that is the same on every backend and engine."""
 
 from kmodels.pipelines.batches import Batches, Lookup
-from kmodels.pipelines.histories import HistoryBags, HistoryRows
+from kmodels.pipelines.histories import Histories, block_order
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.pipelines.negatives import NegativeSampling
 from kmodels.pipelines.pictures import Pictures, picture_statistics
@@ -11,13 +11,13 @@ from kmodels.pipelines.split_batches import split_batches
 
 __all__ = [
     "Batches",
-    "HistoryBags",
-    "HistoryRows",
+    "Histories",
     "IdDropout",
     "Lookup",
     "NegativeSampling",
     "Pictures",
     "Ratings",
+    "block_order",
     "item_sequences",
     "next_item_batches",
     "picture_statistics",

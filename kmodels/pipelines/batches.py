@@ -42,9 +42,14 @@ class Batches(PerProcess, keras.utils.PyDataset):
             takes the batch's row numbers, int64 (batch,), and returns name -> array of shape (batch, ...). A part
             that also has a method `begin`, such as `Pictures`, makes its inputs in the background: `begin` takes
             the rows of a batch up to `READ_AHEAD` = 4 batches early and returns a function that waits for the arrays.
+            One with a method `prepare`, such as `Histories`, is given each epoch's order of rows and the batch_size,
+            and one with `shared` names the inputs whose first axis is not the batch's.
         batch_size: Rows of a batch; the last one may be smaller. Default 512.
         shuffle: Whether each epoch has an order of its own. Default False.
         seed: Seed of that order. Default 0.
+        order: Draws the order from a NumPy generator, such as what `block_order` gives: for each epoch with `shuffle`,
+            else once. Rows that fill no batch are its last ones. None, the default, takes any order alike with
+            `shuffle`, else that of the data.
         drop_remainder: Whether an epoch leaves out the rows that do not fill a last batch, with `shuffle` others in
             each epoch; all batches then have one shape, and JAX compiles the step once. Fewer rows than batch_size
             make one smaller batch all the same. Default False.
@@ -52,6 +57,8 @@ class Batches(PerProcess, keras.utils.PyDataset):
     Attributes:
         on_batch: Called whenever a batch is made, such as a progress bar's `update`; None by default.
         in_background: Whether a part makes its inputs in the background.
+        positions: int64 (rows,), the rows in the order of this epoch.
+        shared: Names of the inputs whose first axis is not the batch's.
         failure: What the making of a batch last raised, for `raise_original_errors`; None while nothing has.
 
     Raises:
@@ -77,6 +84,7 @@ class Batches(PerProcess, keras.utils.PyDataset):
         batch_size: int = 512,
         shuffle: bool = False,
         seed: int = 0,
+        order: Callable[[np.random.Generator], np.ndarray] | None = None,
         drop_remainder: bool = False,
     ) -> None:
         super().__init__()
@@ -88,12 +96,13 @@ class Batches(PerProcess, keras.utils.PyDataset):
         self.rows = next(iter(columns.values())).shape[0]
         self.inputs, self.target, self.sample_weight = dict(inputs), target, sample_weight
         self.parts, self.batch_size, self.shuffle, self.seed = tuple(parts), batch_size, shuffle, seed
-        self.drop_remainder = drop_remainder and self.rows > batch_size
+        self.order, self.drop_remainder = order, drop_remainder and self.rows > batch_size
         self.on_batch: Callable[[], Any] | None = None
         self.failure: Exception | None = None
         # A part without `begin` does nothing until its arrays are waited for.
         self._begins = [getattr(part, "begin", partial(partial, part)) for part in self.parts]
         self.in_background = any(hasattr(part, "begin") for part in self.parts)
+        self.shared = frozenset[str]().union(*(getattr(part, "shared", ()) for part in self.parts))
         self._ahead = READ_AHEAD if self.in_background else 0
         self._renew()
         self.set_epoch(0)
@@ -112,11 +121,16 @@ class Batches(PerProcess, keras.utils.PyDataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Takes the order of an epoch, counted from 0; without shuffling there is only one."""
-        order = np.arange(self.rows)
-        if self.shuffle:
-            np.random.default_rng((self.seed, epoch)).shuffle(order)
+        rng, order = np.random.default_rng((self.seed, epoch if self.shuffle else 0)), np.arange(self.rows)
+        if self.order is not None:
+            order = self.order(rng)
+        elif self.shuffle:
+            rng.shuffle(order)
+        for part in self.parts:
+            if hasattr(part, "prepare"):
+                part.prepare(order[: len(self) * self.batch_size], self.batch_size)
         with self._lock:
-            self._order = order
+            self.positions = order
             self._begun = {}
 
     def __len__(self) -> int:
@@ -131,11 +145,23 @@ class Batches(PerProcess, keras.utils.PyDataset):
             self.failure = error
             raise
 
-    def _make(self, index: int) -> tuple[Any, ...]:
-        rows, making = self._begin(index)
+    def filled(self, index: int) -> Arrays:
+        """The inputs of a batch, in the last of which the last row is repeated up to the size of the others."""
+        rows = self._rows(index)
+        if len(rows) == self.batch_size or len(self) == 1:
+            return self[index][0]
+        rows = np.pad(rows, (0, self.batch_size - len(rows)), mode="edge")
+        return self._inputs(rows, [partial(part, rows) for part in self.parts])
+
+    def _inputs(self, rows: np.ndarray, making: Sequence[Callable[[], Arrays]]) -> Arrays:
         batch = {name: _taken(values, rows) for name, values in self.inputs.items()}
         for made in making:
             batch.update(made())
+        return batch
+
+    def _make(self, index: int) -> tuple[Any, ...]:
+        rows, making = self._begin(index)
+        batch = self._inputs(rows, making)
         if self.target is None:
             return (batch,)
         target = self.target(rows) if callable(self.target) else _taken(self.target, rows)
@@ -154,7 +180,7 @@ class Batches(PerProcess, keras.utils.PyDataset):
             return self._rows(index), making
 
     def _rows(self, index: int) -> np.ndarray:
-        return self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.positions[index * self.batch_size : (index + 1) * self.batch_size]
 
 
 def _taken(values: Rows, rows: np.ndarray) -> np.ndarray:

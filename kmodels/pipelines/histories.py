@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from kmodels import checks
-from kmodels.errors import DataError
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.features import History
 from kmodels.pipelines.batches import Arrays
 
 
@@ -34,95 +36,159 @@ def history_table(
     )
 
 
-@dataclass(frozen=True)
-class HistoryRows:
-    """A part of `Batches`: histories as dense rows of weights, for a `features.MultiHot` of 2 · n_members columns.
+class Histories:
+    """A part of `Batches`: the six inputs of a `features.History`, without the row's own entry.
 
-    A row is [values | ones in the same columns] / √(n + 1), n being the number of entries (Koren's SVD++ has the
-    ones, his asymmetric model the values). It costs memory in proportion to batch × n_members, and beats an embedding
-    lookup of each entry up to some ten thousand members.
+    A row's sum over its owner's n other entries is divided by √(n + 1) (Koren's SVD++; with values, his asymmetric
+    model). An owner's entries are in the batch once, however many rows are of that owner: `block_order` makes batches
+    of few owners and few members.
 
     Args:
-        name: Name of the model's input.
-        table: What `history_table` gave.
+        feature: The history.
+        table: What `history_table` gave: of `feature.size` columns.
         owners: (rows,) integer ids: whose history each row of the data has.
         members: (rows,) integer ids to leave out of them: in training, the member that the row itself rates, whose
             value would give the target away. None leaves out nothing. Default None.
 
+    Attributes:
+        shared: Names of the inputs whose first axis is not the batch's.
+
+    Raises:
+        ConfigurationError: If the table has other columns than the feature has members.
+
     Example:
         >>> table = history_table(np.array([1, 1]), np.array([2, 1]), np.array([3.0, -1.0]), n_owners=2, n_members=3)
-        >>> part = HistoryRows("history", table, owners=np.array([1]), members=np.array([2]))
-        >>> (part(np.array([0]))["history"] * 2**0.5).round(3).tolist()
-        [[0.0, -1.0, 0.0, 0.0, 1.0, 0.0]]
+        >>> part = Histories(History("seen", 3, owners=2, length=4), table, np.array([1]), members=np.array([2]))
+        >>> made = part(np.array([0]))
+        >>> made["seen"][0].tolist(), made["seen_values"][0].tolist(), made["seen_of"].tolist()
+        ([1, 2, 0, 0], [-1.0, 3.0, 0.0, 0.0], [0])
+        >>> made["seen_without"].tolist(), (made["seen_weights"] * 2**0.5).round(3).tolist()
+        ([2], [[1.0, -3.0, -1.0]])
     """
 
-    name: str
-    table: sparse.csr_array
-    owners: np.ndarray
-    members: np.ndarray | None = None
+    def __init__(
+        self,
+        feature: History,
+        table: sparse.csr_array,
+        owners: npt.NDArray[np.integer],
+        members: npt.NDArray[np.integer] | None = None,
+    ) -> None:
+        if table.shape[1] != feature.size:
+            raise ConfigurationError(
+                f"the history {feature.name!r} has {feature.size} members. Received: a table of {table.shape[1]}"
+            )
+        self.feature, self.owners = feature, owners
+        self.table = table if table.has_sorted_indices else table.sorted_indices()
+        self.members = members
+        self.shared = frozenset(name for name in [*feature.inputs][:3])
+        self._lines = -(-np.diff(self.table.indptr) // feature.length)
+        self._room = 0
 
-    def __call__(self, rows: np.ndarray) -> Arrays:
-        """Gives float32 (batch, 2 · n_members) under `name`, for some rows of the data."""
-        members, width = None if self.members is None else self.members[rows], self.table.shape[1]
-        entry, row, kept, n = _entries(self.table, self.owners[rows], members)
-        weight = (1 / np.sqrt(n + 1)).astype(np.float32)[row] * kept
-        # One flat scatter: a row has 2 · width columns, the ones stand width columns behind the values.
-        result = np.zeros(len(rows) * 2 * width, np.float32)
-        target = row * (2 * width) + self.table.indices[entry]
-        result[target] = self.table.data[entry] * weight
-        result[target + width] = weight
-        return {self.name: result.reshape(len(rows), 2 * width)}
+    def prepare(self, order: npt.NDArray[np.int64], batch_size: int) -> None:
+        """Finds how many lines the batches of an order of the rows have at most: all get as many."""
+        # JAX compiles a step for each shape. Epochs differ little: a tenth more is enough for the others.
+        most = 0
+        for start in range(0, len(order), max(1, _AT_A_TIME // batch_size) * batch_size):
+            some = self.owners[order[start : start + max(1, _AT_A_TIME // batch_size) * batch_size]]
+            filled = np.full(-(-len(some) // batch_size) * batch_size, some[-1])
+            filled[: len(some)] = some
+            owners = np.sort(filled.reshape(-1, batch_size), axis=1)
+            first = np.ones(owners.shape, bool)
+            first[:, 1:] = owners[:, 1:] != owners[:, :-1]
+            most = max(most, int((self._lines[owners] * first).sum(axis=1).max()))
+        if most > self._room:
+            self._room = _rounded(most + most // 10)
+
+    def __call__(self, rows: npt.NDArray[np.int64]) -> Arrays:
+        """Gives the inputs of some rows of the data."""
+        feature, length = self.feature, self.feature.length
+        owners, of = np.unique(self.owners[rows], return_inverse=True)
+        lines = self._lines[owners]
+        total = int(lines.sum())
+        owner = np.repeat(np.arange(len(owners)), lines)
+        line = np.arange(total) - np.repeat(np.cumsum(lines) - lines, lines)
+        entry = (self.table.indptr[owners[owner]] + line * length)[:, None] + np.arange(length)
+        there = entry < self.table.indptr[owners[owner] + 1][:, None]
+        room = max(self._room, _rounded(total))
+        members, values = np.zeros((room, length), np.int32), np.zeros((room, length), np.float32)
+        members[:total][there], values[:total][there] = self.table.indices[entry[there]], self.table.data[entry[there]]
+        number = np.zeros(room, np.int32)
+        number[:total] = owner
+        without, own, present = self._own(rows)
+        n = np.diff(self.table.indptr)[self.owners[rows]] - present
+        weights = np.stack([np.ones(len(rows)), -own, -present.astype(float)], axis=1) / np.sqrt(n + 1)[:, None]
+        made = members, values, number, of.astype(np.int32), without, weights.astype(np.float32)
+        return dict(zip(feature.inputs, made, strict=True))
+
+    def _own(
+        self, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.floating], npt.NDArray[np.bool_]]:
+        """Of each row the member to leave out, its value, and whether the history has it."""
+        if self.members is None:
+            return np.zeros(len(rows), np.int32), np.zeros(len(rows)), np.zeros(len(rows), bool)
+        members, owners = self.members[rows], self.owners[rows]
+        low, end = (self.table.indptr[owners + i].astype(np.int64) for i in (0, 1))
+        high = end.copy()
+        while (searching := low < high).any():  # the members of an owner are in order
+            middle = (low + high) // 2
+            smaller = searching & (self.table.indices[np.where(searching, middle, 0)] < members)
+            low, high = np.where(smaller, middle + 1, low), np.where(searching & ~smaller, middle, high)
+        present = low < end
+        present[present] = self.table.indices[low[present]] == members[present]
+        own = np.zeros(len(rows), np.float32)
+        own[present] = self.table.data[low[present]]
+        return np.where(present, members, 0).astype(np.int32), own, present
 
 
-@dataclass(frozen=True)
-class HistoryBags:
-    """A part of `Batches`: histories as padded ids and weights 1/√(n + 1), for a `features.Bag`; for large catalogues.
+#: Rows whose owners are counted at a time.
+_AT_A_TIME = 2**22
+
+
+def _rounded(lines: int) -> int:
+    """The next number of at most three binary digits and zeros behind them, and at least 8."""
+    unit = 1 << max(0, lines.bit_length() - 3)
+    return max(8, -(-lines // unit) * unit)
+
+
+def block_order(
+    owners: npt.NDArray[np.integer], members: npt.NDArray[np.integer], batch_size: int
+) -> Callable[[np.random.Generator], npt.NDArray[np.int64]]:
+    """Orders pairs at random so that a batch has few owners and few members, whose histories are then short.
+
+    Owners are put in groups and members in a row, both at random; a group's pairs are taken by their member. With g
+    groups, a batch of 1/g² of the pairs has some 1/g of the owners and 1/g of the members, where one drawn at random
+    has most of them. The batches then come in a random order.
 
     Args:
-        name: Name of the feature.
-        table: What `history_table` gave.
-        owners: (rows,) integer ids: whose history each row of the data has.
-        length: Entries a bag holds; of a longer history the last ones in the table's order are taken.
-        members: (rows,) integer ids to leave out, as in `HistoryRows`. Default None.
+        owners: (rows,) integer ids.
+        members: (rows,) integer ids.
+        batch_size: Rows of a batch.
+
+    Returns:
+        A function that draws an order, int64 (rows,), for `Batches`; the rows that fill no batch are the last ones.
 
     Example:
-        >>> table = history_table(np.array([1, 1]), np.array([2, 1]), np.array([3.0, -1.0]), n_owners=2, n_members=3)
-        >>> bags = HistoryBags("history", table, owners=np.array([1, 0]), length=3)(np.array([0, 1]))
-        >>> bags["history"].tolist()
-        [[2, 1, 0], [0, 0, 0]]
-        >>> (bags["history_weights"] * 3**0.5).round(3).tolist()
-        [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+        >>> users, items = np.divmod(np.arange(400), 20)
+        >>> first = block_order(users, items, 100)(np.random.default_rng(0))[:100]
+        >>> len(np.unique(users[first])), len(np.unique(items[first]))
+        (10, 10)
     """
+    rows = len(owners)
+    counts = np.bincount(owners)
+    groups = max(1, round((rows / batch_size) ** 0.5))
 
-    name: str
-    table: sparse.csr_array
-    owners: np.ndarray
-    length: int
-    members: np.ndarray | None = None
+    def draw(rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        drawn, rank = rng.permutation(len(counts)), rng.permutation(int(members.max()) + 1)
+        before = np.empty(len(counts), np.int64)  # pairs of the owners that come first
+        before[drawn] = np.cumsum(counts[drawn]) - counts[drawn]
+        group = ((before + counts // 2) * groups // rows)[owners]
+        # Every second group backwards: a batch that has the end of one and the start of the next has the same members.
+        turned = np.where(group % 2 == 0, rank[members], len(rank) - 1 - rank[members])
+        order = np.lexsort((rng.permutation(rows), turned, group))
+        full = rows // batch_size
+        first = int(rng.integers(0, rows - full * batch_size + 1))
+        batches = order[first : first + full * batch_size].reshape(full, batch_size)
+        rest = np.concatenate([order[:first], order[first + full * batch_size :]])
+        return np.concatenate([rng.permutation(batches).ravel(), rest])
 
-    def __call__(self, rows: np.ndarray) -> Arrays:
-        """Gives int32 ids, 0 padding, under `name`, and float32 weights under `name`_weights; both (batch, length)."""
-        members = None if self.members is None else self.members[rows]
-        entry, row, kept, n = _entries(self.table, self.owners[rows], members)
-        entry, row = entry[kept], row[kept]
-        column = np.arange(len(row)) - np.searchsorted(row, row) - np.maximum(n - self.length, 0)[row]
-        entry, row, column = entry[column >= 0], row[column >= 0], column[column >= 0]
-        ids = np.zeros((len(rows), self.length), np.int32)
-        weights = np.zeros((len(rows), self.length), np.float32)
-        ids[row, column] = self.table.indices[entry]
-        weights[row, column] = (1 / np.sqrt(n + 1))[row]
-        return {self.name: ids, f"{self.name}_weights": weights}
-
-
-def _entries(
-    table: sparse.csr_array, owners: np.ndarray, members: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Entries of the owners' rows, the row each is in, whether it is kept, and how many each row keeps."""
-    starts = table.indptr[owners].astype(np.int64)
-    counts = table.indptr[owners + 1] - starts
-    row = np.repeat(np.arange(len(owners)), counts)
-    entry = np.arange(len(row)) + (starts - np.cumsum(counts) + counts)[row]
-    if members is None:
-        return entry, row, np.ones(len(row), bool), counts
-    kept = table.indices[entry] != members[row]
-    return entry, row, kept, np.bincount(row[kept], minlength=len(owners))
+    return draw

@@ -17,11 +17,11 @@ from scipy import sparse
 from kmodels import checks, files
 from kmodels.datasets.ratings import RatingTables
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.features import Categorical, Feature, Numeric
+from kmodels.features import Categorical, Feature, History, Numeric
 from kmodels.models.two_tower import FREQUENCY
 from kmodels.pipelines._sides import Side
 from kmodels.pipelines.batches import Batches, Lookup
-from kmodels.pipelines.histories import HistoryRows, history_table
+from kmodels.pipelines.histories import Histories, block_order, history_table
 from kmodels.pipelines.split_batches import Part, SplitBatches
 from kmodels.preprocessing import TableEncoder, Vocabulary, load_encoders, save_encoders
 from kmodels.preprocessing.splits import Split, time_rank
@@ -171,6 +171,11 @@ class Ratings:
         features["context_features"] = tuple(Numeric(name, values.shape[1]) for name, values in self.context.items())
         return features
 
+    def histories(self) -> dict[str, History]:
+        """For "user" and "item", the feature `user_history` or `item_history`, as `models.neumf` has them."""
+        users, items = self.n_users, self.n_items
+        return {"user": History("user_history", items, users), "item": History("item_history", users, items)}
+
     def item_features(self) -> sparse.csr_array:
         """The encoded side table of the items as numbers, float32 (n_items, k): one-hot where it has categories."""
         side = self._sides["item"]
@@ -214,7 +219,8 @@ class Ratings:
         """Makes batches of some rows with their targets; takes the options of `Batches`, batch_size being 4096.
 
         The target is the rating, for a model with the input `item_log_frequency` the position in the batch: a softmax
-        over the items of a batch, as `models.two_tower` describes it.
+        over the items of a batch, as `models.two_tower` describes it. Other models of histories get the rows in a
+        `block_order`.
         """
         self._check(model)
         ids = {"user": self.user_id[rows], "item": self.item_id[rows]}
@@ -222,15 +228,18 @@ class Ratings:
         if context := {name: values for name, values in self.context.items() if name in _names(model)}:
             parts.append(Lookup(rows, context))
         inputs: dict[str, Any] = {"user_id": ids["user"], "item_id": ids["item"]}
-        by_batch = FREQUENCY in _names(model)
-        if by_batch:
+        names, target = _names(model), self.target(rows)
+        options = {"batch_size": 4096, **options}
+        if FREQUENCY in names:
             share = np.bincount(ids["item"])[ids["item"]] / len(rows)
             inputs[FREQUENCY] = np.log(share, dtype=np.float32)[:, None]
-        target = _position if by_batch else self.target(rows)
-        return Batches(inputs, target, parts=parts, **{"batch_size": 4096, **options})
+            return Batches(inputs, _position, parts=parts, **options)
+        if names & {"user_history", "item_history"}:
+            options["order"] = block_order(ids["user"], ids["item"], options["batch_size"])
+        return Batches(inputs, target, parts=parts, **options)
 
     def split_batches(self, model: keras.Model, *, batch_size: int = 512, seed: int = 0) -> SplitBatches:
-        """Makes the batches of the three parts: training rows shuffled in batches of equal size, others in order."""
+        """Makes the batches of the three parts: training rows shuffled in batches of equal size, others as they are."""
         order: dict[str, Any] = {"batch_size": batch_size, "shuffle": True, "seed": seed, "drop_remainder": True}
         others = (self.batches(model, rows) for rows in self.split[1:])
         return SplitBatches(self.batches(model, self.split.train, **order), *others)
@@ -262,7 +271,8 @@ class Ratings:
         rows = {name: side.rows_of(columns[name]) for name, side in self._sides.items()}
         given = {name: _context(name, values, len(pairs)) for name, values in (context or {}).items()}
         inputs = {"user_id": ids["user"], "item_id": ids["item"]} | self._neutral(model, len(pairs)) | given
-        return Batches(inputs, parts=self._parts(model, ids, rows, known), batch_size=4096)
+        size = 4096 if known is None else min(4096, self.n_users)  # each row of `known` is a history of its own
+        return Batches(inputs, parts=self._parts(model, ids, rows, known), batch_size=size)
 
     def interactions(
         self, rows: npt.NDArray[np.int64] | None = None, *, power: float = 1.0, half_life: float | None = None
@@ -393,7 +403,8 @@ class Ratings:
     @property
     def _own(self) -> set[str]:
         """Names of the inputs that are not of side tables."""
-        return {"user_id", "item_id", "user_history", "item_history", FREQUENCY, *self.context}
+        histories = (name for feature in self.histories().values() for name in feature.inputs)
+        return {"user_id", "item_id", FREQUENCY, *histories, *self.context}
 
     @cached_property
     def _user_history(self) -> sparse.csr_array:
@@ -439,12 +450,13 @@ class Ratings:
             encoded = {made: tables[own] for made, (own, _) in self._inputs[name].items() if made in names}
             if encoded:
                 parts.append(Lookup(rows[name], encoded))
-            if (history := f"{name}_history") in names:
+            if f"{name}_history" in names:
                 table = self._user_history if name == "user" else self._item_history
                 if name == "user" and known is not None:
                     table = sparse.csr_array((self._above(known.data), known.indices, known.indptr), shape=known.shape)
                     owners = np.arange(len(owners), dtype=np.int32)
-                parts.append(HistoryRows(history, table, owners, ids.get("item" if name == "user" else "user")))
+                feature = self.histories()[name]
+                parts.append(Histories(feature, table, owners, ids.get("item" if name == "user" else "user")))
         return parts
 
     def _entity_batches(
@@ -453,7 +465,8 @@ class Ratings:
         side, column = self._sides[name], pd.Series(values)
         ids = side.vocabulary.transform(column)
         parts = self._parts(model, {name: ids}, {name: side.rows_of(column)}, known)
-        return Batches({f"{name}_id": ids, **(self._neutral(model, len(ids)) if name == "user" else {})}, parts=parts)
+        inputs = {f"{name}_id": ids, **(self._neutral(model, len(ids)) if name == "user" else {})}
+        return Batches(inputs, parts=parts, batch_size=min(512, side.vocabulary.size))
 
     def _neutral(self, model: keras.Model, rows: int) -> dict[str, npt.NDArray[np.float32]]:
         """Context of nothing known."""

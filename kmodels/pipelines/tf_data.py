@@ -23,13 +23,15 @@ def tf_data(batches: Batches) -> Any:
     structure = batches[0]
     flat = tf.nest.flatten(structure)
     dtypes = [array.dtype for array in flat]
+    names = {name: name in batches.shared for name in structure[0]}
+    of_its_own = tf.nest.flatten((names, *(False for _ in structure[1:])))
     equal = batches.drop_remainder or batches.rows % batches.batch_size == 0
     full = len(batches) if equal else len(batches) - 1
 
     def fetch(index: Any, get: Any, *leading: int | None) -> Any:
         arrays = tf.numpy_function(get, [index], dtypes)
-        for array, example in zip(arrays, flat, strict=True):
-            array.set_shape((*leading, *example.shape[1:]))
+        for array, example, shared in zip(arrays, flat, of_its_own, strict=True):
+            array.set_shape((*leading[:-1], None if shared else leading[-1], *example.shape[1:]))
         return tf.nest.pack_sequence_as(structure, arrays)
 
     # TensorFlow would look for Python's control flow in them, which takes a third of a second.

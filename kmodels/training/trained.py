@@ -44,30 +44,23 @@ def predict(model: keras.Model, batches: Batches) -> np.ndarray:
         batches: The rows, unshuffled; a target is ignored.
 
     Returns:
-        float32 (rows,) for a model with one number a row, else (rows, ...).
+        float32 (rows,) for a model with one number a row, else (rows, ...), in the order of the data.
 
     Raises:
         DataError: If the data does not fit the model.
         ConfigurationError: If the batches are shuffled.
     """
     if batches.shuffle:
-        raise ConfigurationError("predictions need batches in the data's own order. Received: shuffle=True")
+        raise ConfigurationError("predictions need batches of every row in one order. Received: shuffle=True")
     check_inputs(model, batches)
     backend.allow_compilation(model)
     # Not model.predict, for which TensorFlow first draws one graph of as many steps as training takes in a call. The
     # last batch is filled up with its last row, as JAX and TensorFlow would compile the model anew for its size.
-    size = min(batches.batch_size, batches.rows)
     parts = []
     with interrupt_between_steps() as check:
         for i in range(len(batches)):
             check()
-            parts.append(model.predict_on_batch(_filled(batches[i][0], size)))
+            parts.append(model.predict_on_batch(batches.filled(i)))
     result = np.concatenate(parts)[: batches.rows]
+    result[batches.positions] = result.copy()
     return result[:, 0] if result.shape[1:] == (1,) else result
-
-
-def _filled(inputs: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-    rows = len(next(iter(inputs.values())))
-    if rows == size:
-        return inputs
-    return {name: array[np.minimum(np.arange(size), rows - 1)] for name, array in inputs.items()}

@@ -17,7 +17,6 @@ from kmodels import models, training
 from kmodels.errors import ConfigurationError
 from kmodels.evaluation import ranking, recommender
 from kmodels.evaluation.item_weights import MOST_ITEMS
-from kmodels.features import MultiHot
 from kmodels.pipelines import Batches, NegativeSampling, Ratings, item_sequences, next_item_batches
 from kmodels.report import comparisons
 from kmodels.report.record import Metrics, RunRecord, VariantRecord
@@ -306,7 +305,7 @@ def _neumf(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
 def _two_tower(run: Run, ratings: Ratings) -> tuple[Fitted, Settings, ScoresOf]:
     """Two towers of ids, features and the user's training history; the best epoch by its loss on validation rows."""
     settings: Settings = {"dim": 64, "l2": 1e-4, "batch_size": 512}
-    features, history = ratings.features(), MultiHot("user_history", 2 * ratings.n_items)
+    features, history = ratings.features(), ratings.histories()["user"]
     model = models.two_tower(
         ratings.n_users,
         ratings.n_items,

@@ -41,16 +41,19 @@ class Rating:
     per_user: Mapping[str, pd.DataFrame]
 
 
-def predict(ratings: Ratings, model: keras.Model, part: str) -> npt.NDArray[np.floating]:
-    """Predicted ratings of a part of the split, in the ratings' unit."""
-    return ratings.in_units(training.predict(model, ratings.batches(model, getattr(ratings.split, part))))
+def predict(ratings: Ratings, model: keras.Model, *parts: str) -> dict[str, npt.NDArray[np.floating]]:
+    """Predicted ratings of parts of the split, in the ratings' unit."""
+    rows = [getattr(ratings.split, part) for part in parts]
+    predicted = training.predict(model, ratings.batches(model, np.concatenate(rows)))
+    bounds = np.cumsum([len(each) for each in rows])[:-1]
+    return dict(zip(parts, np.split(ratings.in_units(predicted), bounds), strict=True))
 
 
 def rate(
     ratings: Ratings, model: keras.Model, part: str, more: recommender.MoreMetrics | None = None
 ) -> dict[str, float]:
     """The metrics of a part of the split, `more` being as `evaluation.recommender.rate` takes it."""
-    return recommender.rate(**ratings.arrays(part), predicted=predict(ratings, model, part), more=more)[0]
+    return recommender.rate(**ratings.arrays(part), predicted=predict(ratings, model, part)[part], more=more)[0]
 
 
 def evaluate(run: Run, fitted: Fitted, ratings: Ratings, more: recommender.MoreMetrics | None = None) -> Rating:
@@ -58,7 +61,7 @@ def evaluate(run: Run, fitted: Fitted, ratings: Ratings, more: recommender.MoreM
     model = fitted.model
     users, items = ratings.user_batches(model), ratings.item_batches(model)
     with run.timed("evaluate_s"):
-        predicted = {part: predict(ratings, model, part) for part in ("validation", "test")}
+        predicted = predict(ratings, model, "validation", "test")
         scores = serving.catalogue_scores(model, users, items)
         found, per_user = recommender.evaluate(**ratings.arrays(), predicted=predicted, scores=scores, more=more)
     record = run.variant(fitted, test=found["test"], validation=found["validation"])

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from kmodels import models, training
-from kmodels.features import Categorical, MultiHot, Numeric
+from kmodels.features import Categorical, History, MultiHot, Numeric
+from kmodels.pipelines import Histories
+from kmodels.pipelines.histories import history_table
 from tests.reference.neumf import Side
 
 USERS, ITEMS, ROWS = 9, 7, 64
@@ -95,9 +97,27 @@ def _batch(model: keras.Model, seed: int = 0):
     for tensor in model.inputs:
         if tensor.name in sizes:
             inputs[tensor.name] = rng.integers(0, sizes[tensor.name], ROWS).astype("int32")
-        else:
+        elif "history" not in tensor.name:
             inputs[tensor.name] = rng.normal(size=(ROWS, tensor.shape[1])).astype("float32")
+    if "user_history" in {tensor.name for tensor in model.inputs}:
+        inputs |= _histories(inputs["user_id"], inputs["item_id"], rng)
     return inputs, rng.uniform(0.2, 1, ROWS).astype("float32")
+
+
+def _histories(users: np.ndarray, items: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Of most pairs of known users and items, with them many of the batch's own."""
+    pairs = np.argwhere(rng.random((USERS, ITEMS)) < 0.9)
+    values, made = rng.normal(size=len(pairs)), {}
+    for name, owners, members, n, size in (
+        ("user_history", 0, 1, USERS, ITEMS),
+        ("item_history", 1, 0, ITEMS, USERS),
+    ):
+        table = history_table(pairs[:, owners], pairs[:, members], values, n_owners=n, n_members=size)
+        ids = (users, items)
+        made |= Histories(History(name, size, n), table, ids[owners], ids[members])(np.arange(ROWS))
+        # Of any size, that the units of the MLP differ from row to row.
+        made[f"{name}_weights"] = rng.normal(size=(ROWS, 3)).astype("float32")
+    return made
 
 
 def _named_weights(model: keras.Model) -> dict[str, np.ndarray]:

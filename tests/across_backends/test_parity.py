@@ -73,5 +73,6 @@ def test_weights_after_five_adam_steps_are_those_of_a_dense_adam(network, batch,
         # step is float32's rounding as much as the gradient. That is all of a dead bias, and a few numbers elsewhere.
         clear = lowest[name] > 1e-4
         if name not in dead(weights):
-            assert clear.mean() > 0.95, name
+            known = clear[1:] if "history" in name else clear  # row 0, the unknown, is in no history
+            assert known.mean() > 0.95, name
             np.testing.assert_allclose(value[clear], weights[name][clear], rtol=0, atol=TOLERANCE, err_msg=name)

@@ -6,6 +6,7 @@ from kmodels import models
 from kmodels.features import Bag, Categorical, MultiHot, Numeric
 from kmodels.models import blocks
 from tests.reference import adam
+from tests.reference.histories import as_inputs
 
 RNG = np.random.default_rng(0)
 ENHANCED = {
@@ -141,8 +142,16 @@ def test_every_parameter_of_a_preset_receives_a_gradient(name):
     inputs = {}
     for tensor in model.inputs:
         size = {"user_id": 5, "item_id": 6, "job": 3, "hour": 3}.get(tensor.name)
-        draws = RNG.integers(0, size, 64) if size else RNG.normal(size=(64, tensor.shape[1]))
-        inputs[tensor.name] = draws.astype(tensor.dtype)
+        if "history" not in tensor.name:
+            draws = RNG.integers(0, size, 64) if size else RNG.normal(size=(64, tensor.shape[1]))
+            inputs[tensor.name] = draws.astype(tensor.dtype)
+    if name != "enhanced":
+        for side, owners, members in (("user", 5, 6), ("item", 6, 5)):
+            dense = np.concatenate([RNG.normal(size=(owners, members)), np.ones((owners, members))], axis=1)
+            made = as_inputs({f"{side}_history": dense})
+            made[f"{side}_history"] = RNG.integers(0, members, made[f"{side}_history"].shape).astype("int32")
+            rows = RNG.integers(0, owners, 64)
+            inputs |= made | {each: made[each][rows] for each in made if each.endswith(("_of", "_without", "_weights"))}
     model.compile(keras.optimizers.SGD(1.0), "mse")
     before = [keras.ops.convert_to_numpy(w).copy() for w in model.trainable_weights]
     model.train_on_batch(inputs, RNG.normal(size=64).astype("float32"))

@@ -123,9 +123,8 @@ def test_towers_and_head_together_are_the_model():
         inputs = {}
         for tensor in model.inputs:
             whole = "int" in tensor.dtype
-            inputs[tensor.name] = (
-                rng.integers(0, 3, 8).astype("int32") if whole else rng.normal(size=(8, tensor.shape[1])).astype("f4")
-            )
+            shape = (8, *tensor.shape[1:])
+            inputs[tensor.name] = rng.integers(0, 3, shape) if whole else rng.normal(size=shape).astype("f4")
         user, item, head = towers(model)
         assert {t.name for t in user.inputs} | {t.name for t in item.inputs} == set(inputs)
         assert not {t.name for t in user.inputs} & {t.name for t in item.inputs}

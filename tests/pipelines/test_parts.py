@@ -5,16 +5,18 @@ import pytest
 from scipy import sparse
 
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.features import History
 from kmodels.pipelines import (
     Batches,
-    HistoryBags,
-    HistoryRows,
+    Histories,
     IdDropout,
     NegativeSampling,
+    block_order,
     item_sequences,
     next_item_batches,
 )
 from kmodels.pipelines.histories import history_table
+from tests.reference.histories import dense
 
 N_OWNERS, N_MEMBERS = 6, 9
 IDS = np.arange(1, 40_001, dtype=np.int32)
@@ -37,14 +39,22 @@ def entries_of(owners, members, values, owner, without):
     ]
 
 
+def made(table, owners, members, rows, length=4):
+    """The histories of some rows, dense."""
+    feature = History("seen", N_MEMBERS, N_OWNERS, length)
+    inputs = Histories(feature, table, owners, members)(rows)
+    for name, (shape, dtype) in feature.inputs.items():
+        assert (inputs[name].shape[1:], inputs[name].dtype) == (shape, dtype)
+    return dense(inputs, "seen", N_MEMBERS)
+
+
+@pytest.mark.parametrize("length", [1, 4, 50])
 @pytest.mark.parametrize("own_is_left_out", [True, False])
-def test_rows_are_those_of_a_slow_loop(own_is_left_out):
+def test_histories_are_those_of_a_slow_loop(own_is_left_out, length):
     owners, members, values = some_ratings()
     table = history_table(owners, members, values, n_owners=N_OWNERS, n_members=N_MEMBERS)
-    part = HistoryRows("history", table, owners, members if own_is_left_out else None)
-    rows = np.array([4, 29, 4, 0, 17])
-    result = part(rows)["history"]
-    assert (result.shape, result.dtype) == ((5, 2 * N_MEMBERS), np.float32)
+    rows = np.array([4, 29, 4, 0, 17, *range(30)])
+    result = made(table, owners, members if own_is_left_out else None, rows, length)
     for i, row in enumerate(rows):
         history = entries_of(owners, members, values, owners[row], members[row] if own_is_left_out else None)
         expected = np.zeros(2 * N_MEMBERS)
@@ -53,56 +63,70 @@ def test_rows_are_those_of_a_slow_loop(own_is_left_out):
         np.testing.assert_allclose(result[i], expected / np.sqrt(len(history) + 1), atol=1e-6)
 
 
-@pytest.mark.parametrize("length", [2, 5, 12])
-def test_bags_are_those_of_a_slow_loop(length):
-    owners, members, values = some_ratings(1)
-    table = history_table(owners, members, values, n_owners=N_OWNERS, n_members=N_MEMBERS)
-    rows = np.arange(30)[::-1]
-    result = HistoryBags("seen", table, owners, length, members)(rows)
-    assert result["seen"].dtype == np.int32
-    assert result["seen_weights"].dtype == np.float32
-    for i, row in enumerate(rows):
-        history = [member for member, _ in entries_of(owners, members, values, owners[row], members[row])]
-        kept, weight = history[-length:], 1 / np.sqrt(len(history) + 1)
-        padding = length - len(kept)
-        assert result["seen"][i].tolist() == kept + [0] * padding
-        np.testing.assert_allclose(result["seen_weights"][i], [weight] * len(kept) + [0.0] * padding, rtol=1e-6)
-
-
-def test_a_rows_own_rating_is_never_in_its_history():
-    owners, members, values = some_ratings()
-    table = history_table(owners, members, values, n_owners=N_OWNERS, n_members=N_MEMBERS)
-    rows = np.flatnonzero((owners > 0) & (members > 0))
-    for at, history in ((members, HistoryRows("h", table, owners, members)), (members, None)):
-        if history is not None:
-            weights = history(rows)["h"]
-            assert (weights[np.arange(len(rows)), at[rows]] == 0).all()
-            assert (weights[np.arange(len(rows)), N_MEMBERS + at[rows]] == 0).all()
-    bags = HistoryBags("h", table, owners, N_MEMBERS, members)(rows)["h"]
-    assert not (bags == members[rows][:, None]).any()
-
-
 def test_a_member_not_in_the_history_leaves_it_whole():
-    table = history_table(np.array([1, 1]), np.array([1, 2]), np.array([1.0, 2.0]), n_owners=2, n_members=4)
-    part = HistoryRows("h", table, owners=np.array([1]), members=np.array([3]))
-    np.testing.assert_allclose(part(np.array([0]))["h"][0] * np.sqrt(3), [0, 1, 2, 0, 0, 1, 1, 0], atol=1e-6)
+    table = history_table(np.array([1, 1]), np.array([1, 2]), np.array([1.0, 2.0]), n_owners=2, n_members=N_MEMBERS)
+    found = made(table, np.array([1]), np.array([3]), np.array([0]))[0] * np.sqrt(3)
+    np.testing.assert_allclose(found[[1, 2, N_MEMBERS + 1, N_MEMBERS + 2]], [1, 2, 1, 1], atol=1e-6)
+    assert np.count_nonzero(found) == 4
 
 
 def test_unknown_owners_and_owners_without_ratings_have_an_empty_history():
     owners, members, values = some_ratings()
     table = history_table(owners, members, values, n_owners=N_OWNERS, n_members=N_MEMBERS)
-    asked = np.array([0, 5])
-    assert not HistoryRows("h", table, asked)(np.array([0, 1]))["h"].any()
-    bags = HistoryBags("h", table, asked, 3)(np.array([0, 1]))
-    assert not bags["h"].any()
-    assert not bags["h_weights"].any()
+    assert not made(table, np.array([0, 5]), None, np.array([0, 1])).any()
 
 
 def test_a_value_of_zero_is_still_a_rating():
-    table = history_table(np.array([1]), np.array([1]), np.array([0.0]), n_owners=2, n_members=2)
-    np.testing.assert_allclose(
-        HistoryRows("h", table, np.array([1]))(np.array([0]))["h"], [[0, 0, 0, 2**-0.5]], rtol=1e-6
-    )
+    table = history_table(np.array([1]), np.array([1]), np.array([0.0]), n_owners=2, n_members=N_MEMBERS)
+    found = made(table, np.array([1]), None, np.array([0]))[0]
+    assert found[N_MEMBERS + 1] == pytest.approx(2**-0.5)
+    assert np.count_nonzero(found) == 1
+
+
+def test_an_owner_is_added_up_once_in_a_batch():
+    owners, members, values = some_ratings()
+    table = history_table(owners, members, values, n_owners=N_OWNERS, n_members=N_MEMBERS)
+    part = Histories(History("seen", N_MEMBERS, N_OWNERS, 4), table, owners)
+    entries = {len(rows): np.count_nonzero(part(rows)["seen"]) for rows in (np.arange(30), np.arange(30).repeat(9))}
+    assert entries == {30: table.nnz, 270: table.nnz}
+
+
+def test_the_batches_of_an_epoch_have_histories_of_one_shape():
+    owners, members = np.divmod(np.random.default_rng(0).permutation(4000), 50)
+    table = history_table(owners, members, np.ones(4000), n_owners=80, n_members=50)
+    part = Histories(History("seen", 50, 80, 4), table, owners, members)
+    batches = Batches({"user": owners}, owners, parts=[part], batch_size=64, shuffle=True)
+    for epoch in range(2):
+        batches.set_epoch(epoch)
+        assert len({batches[i][0]["seen"].shape for i in range(len(batches))}) == 1
+    with pytest.raises(ConfigurationError, match=r"'seen' has 9 members\. Received: a table of 50"):
+        Histories(History("seen", 9, 80), table, owners)
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(6000, 100), (6000, 7000), (5999, 128)])
+def test_blocks_are_a_random_order_of_all_pairs_with_few_ids_in_a_batch(rows, batch_size):
+    rng = np.random.default_rng(0)
+    pairs = rng.permutation(200 * 100)[:rows]
+    owners, members = np.divmod(pairs, 100)
+    draw = block_order(owners, members, batch_size)
+    order, again, other = (draw(np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(np.sort(order), np.arange(rows))
+    np.testing.assert_array_equal(order, again)
+    assert (order != other).mean() > 0.9
+    batches = order[: rows // batch_size * batch_size].reshape(-1, batch_size)
+    if len(batches):
+        # Of g groups, a batch has about one of owners and one of members, and of two where it has the end of one.
+        groups = np.sqrt(len(batches))
+        assert np.mean([len(np.unique(owners[each])) for each in batches]) < 1.5 * 200 / groups
+        assert np.mean([len(np.unique(members[each])) for each in batches]) < 1.5 * 100 / groups
+
+
+def test_pairs_left_over_are_others_in_each_epoch():
+    owners, members = np.divmod(np.arange(1000), 50)
+    draw = block_order(owners, members, 300)
+    left = [set(draw(np.random.default_rng(seed))[900:]) for seed in range(2)]
+    assert len(left[0]) == 100
+    assert left[0] != left[1]
 
 
 def test_duplicates_and_ids_out_of_range_are_refused():

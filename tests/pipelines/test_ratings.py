@@ -13,6 +13,7 @@ from kmodels.pipelines import Ratings
 from kmodels.pipelines.checks import check_inputs
 from kmodels.preprocessing import Category, Number, Tags, splits
 from kmodels.preprocessing.splits import Split
+from tests.reference.histories import everything
 
 TABLE = pd.DataFrame(
     {
@@ -46,14 +47,10 @@ def model(ratings):
     return models.neumf(
         ratings.n_users,
         ratings.n_items,
-        user_features=[MultiHot("user_history", 2 * ratings.n_items), *ratings.features()["user_features"]],
-        item_features=[MultiHot("item_history", 2 * ratings.n_users), *ratings.features()["item_features"]],
+        user_features=[ratings.histories()["user"], *ratings.features()["user_features"]],
+        item_features=[ratings.histories()["item"], *ratings.features()["item_features"]],
         context_features=ratings.features()["context_features"],
     )
-
-
-def everything(batches):
-    return {name: np.concatenate([batches[i][0][name] for i in range(len(batches))]) for name in batches[0][0]}
 
 
 def plain(ratings):
@@ -115,7 +112,7 @@ def test_side_columns_without_values_are_left_out(columns, tmp_path):
 
 def test_it_makes_just_the_models_inputs(ratings, model):
     names = {tensor.name for tensor in model.inputs}
-    assert set(everything(ratings.batches(model, REST))) == names
+    assert set(ratings.batches(model, REST)[0][0]) == names
     own = {"user_id", "user_history", "user_numbers", "job", "user_kind", "session", "hour"}
     assert set(everything(ratings.user_batches(model))) == own
     assert set(everything(ratings.item_batches(model))) == {"item_id", "item_history", "tags", "item_kind"}
@@ -237,8 +234,8 @@ def test_targets_are_shares_of_the_scale_and_come_back(ratings):
 
 
 def test_a_softmax_over_a_batch_gets_positions_and_how_often_each_item_is_among_its_rows(ratings):
-    history = MultiHot("user_history", 2 * ratings.n_items)
-    model = models.two_tower(ratings.n_users, ratings.n_items, user_features=[history], dim=2)
+    history = [ratings.histories()["user"]]
+    model = models.two_tower(ratings.n_users, ratings.n_items, user_features=history, dim=2)
     rows = np.array([0, 2, 4, 1, 3])
     batches = ratings.batches(model, rows, batch_size=3, shuffle=True)
     check_inputs(model, batches)
@@ -279,8 +276,8 @@ def test_new_pairs_are_fed_from_saved_files_alone(ratings, model, tmp_path):
     loaded = Ratings.load(tmp_path)
     assert loaded.scale == ratings.scale
     assert loaded.features()["context_features"] == ratings.features()["context_features"]
-    found = loaded.new_batches(model, pairs)[0][0]
-    for name, values in ratings.new_batches(model, pairs)[0][0].items():
+    found = everything(loaded.new_batches(model, pairs))
+    for name, values in everything(ratings.new_batches(model, pairs)).items():
         np.testing.assert_array_equal(values, found[name])
     assert found["user_id"].tolist() == [3, 0, 0]
     assert found["item_id"].tolist() == [1, 0, 0]
@@ -295,9 +292,8 @@ def test_new_pairs_are_fed_from_saved_files_alone(ratings, model, tmp_path):
     assert given["hour"].tolist() == [[1], [2], [3]]
     known = pairs.assign(user_id="u7", item_id=1)  # a pair of training: its rating stays out of its histories
     training = everything(ratings.batches(model, np.array([0])))
-    np.testing.assert_array_equal(
-        loaded.new_batches(model, known)[0][0]["user_history"][0], training["user_history"][0]
-    )
+    found = everything(loaded.new_batches(model, known))
+    np.testing.assert_array_equal(found["user_history"][0], training["user_history"][0])
 
 
 def test_many_ratings_alike_are_saved_and_loaded(tmp_path):

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.reference.histories import as_inputs
+
 ROOT = Path(__file__).parents[2]
 RECIPE, SAMPLE = ROOT / "recipes" / "movielens.py", ROOT / "data" / "movielens-sample"
 FLOORS = json.loads((SAMPLE / "floors.json").read_text())
@@ -488,5 +490,6 @@ def by_hand(folder, source) -> float:
         of_rows = table.set_index(f"{name}_id").loc[data.ratings[f"{name}_id"].iloc[split.test]]
         inputs |= known[f"{name}s"].transform(of_rows.reset_index())
     inputs["session"] = earlier_surplus(data.ratings, seen)[split.test]
-    said = model.predict({tensor.name: inputs[tensor.name] for tensor in model.inputs}, verbose=0)[:, 0]
+    inputs = as_inputs(inputs)
+    said = model.predict_on_batch({tensor.name: inputs[tensor.name] for tensor in model.inputs})[:, 0]
     return float(np.sqrt(np.mean((np.clip(said * 5, 0.5, 5) - stars.iloc[split.test]) ** 2)))

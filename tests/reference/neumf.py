@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.reference.histories import dense
+
 Arrays = Mapping[str, np.ndarray]
 Gradients = dict[str, np.ndarray]
 
@@ -114,6 +116,9 @@ def loss_and_gradients(
                 gradients[f"{layer}/kernel"] = value.T @ by_projection
                 if f"{layer}/bias" in w:
                     gradients[f"{layer}/bias"] = by_projection.sum(axis=0)
+            elif value.ndim == 2:
+                halves = np.split(value.T @ by_projection, 2)
+                gradients[f"{layer}/embeddings"] = np.concatenate(halves, axis=1)
             else:
                 _add_rows(gradients, w, layer, value, by_projection)
     for name in penalised:
@@ -127,6 +132,8 @@ def _layers(name: str, numeric: Sequence[str], w: Gradients, x: Arrays) -> list[
     for layer in dict.fromkeys(weight.split("/")[0] for weight in w if weight.startswith(f"{name}_")):
         feature = layer.removeprefix(f"{name}_")
         value = np.concatenate([x[one] for one in numeric], axis=1) if feature == "numeric" else x[feature]
+        if f"{feature}_of" in x:
+            value = dense(x, feature, len(w[f"{layer}/embeddings"]))
         layers.append((layer, value))
     return layers
 
@@ -136,6 +143,9 @@ def _projection(name: str, numeric: Sequence[str], w: Gradients, x: Arrays) -> n
     for layer, value in _layers(name, numeric, w, x):
         if f"{layer}/kernel" in w:
             projected = projected + value @ w[f"{layer}/kernel"] + w.get(f"{layer}/bias", 0.0)
+        elif value.ndim == 2:
+            # Of a history: a row of the table has the vector for a member's value, then the one for its presence.
+            projected = projected + value @ np.concatenate(np.split(w[f"{layer}/embeddings"], 2, axis=1))
         else:
             projected = projected + w[f"{layer}/embeddings"][value]
     return projected

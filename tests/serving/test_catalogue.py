@@ -6,10 +6,12 @@ import pytest
 
 from kmodels import models, serving, training
 from kmodels.errors import ConfigurationError
-from kmodels.features import Categorical, MultiHot, Numeric
-from kmodels.pipelines import Batches
+from kmodels.features import Categorical, History, MultiHot, Numeric
+from kmodels.pipelines import Batches, Histories
+from kmodels.pipelines.histories import history_table
 from kmodels.serving import catalogue, catalogue_scores
 from kmodels.serving.latency import latency_ms
+from tests.reference.histories import as_inputs, everything
 
 USERS, ITEMS = 5, 7
 RNG = np.random.default_rng(0)
@@ -17,18 +19,36 @@ OF_USERS = {
     "user_id": np.arange(USERS, dtype="int32"),
     "job": RNG.integers(0, 3, USERS).astype("int32"),
     "session": RNG.normal(size=(USERS, 3)).astype("float32"),
-    "user_history": RNG.normal(size=(USERS, 2 * ITEMS)).astype("float32"),
 }
 OF_ITEMS = {
     "item_id": np.arange(ITEMS, dtype="int32"),
     "genres": RNG.normal(size=(ITEMS, 4)).astype("float32"),
-    "item_history": RNG.normal(size=(ITEMS, 2 * USERS)).astype("float32"),
 }
 ENHANCED = {
     "user_features": [Numeric("gender"), Numeric("age"), Numeric("occupation")],
     "item_features": [MultiHot("genres", 4)],
 }
 NAMES = {"gender": USERS, "age": USERS, "occupation": USERS}
+
+
+def histories(owners, members, n_owners, size):
+    """A part that makes the histories of all owners."""
+    table = history_table(owners, members, RNG.normal(size=len(owners)), n_owners=n_owners, n_members=size)
+    name = "user_history" if n_owners == USERS else "item_history"
+    return Histories(History(name, size, n_owners), table, np.arange(n_owners))
+
+
+PAIRS = np.nonzero(RNG.random((USERS, ITEMS)) < 0.6)
+HISTORIES = [histories(*PAIRS, USERS, ITEMS), histories(*PAIRS[::-1], ITEMS, USERS)]
+
+
+def batches_of(model, rows, **options):
+    """Batches of all users or all items with the inputs that this model has."""
+    wanted = {tensor.name for tensor in model.inputs}
+    own = [
+        part for part in HISTORIES if part.feature.name in wanted and len(part.owners) == len(next(iter(rows.values())))
+    ]
+    return Batches({name: values for name, values in rows.items() if name in wanted}, parts=own, **options)
 
 
 def build(name):
@@ -49,16 +69,15 @@ def test_the_scores_are_the_models_own_for_every_pair(name, block):
     training.initialize(model, 1)
     if name == "session":
         model.get_layer("user_context_numeric").set_weights([np.array([[0.5], [-2.0], [1.0]]), np.array([0.25])])
-    wanted = {tensor.name for tensor in model.inputs}
-    users = OF_USERS | {name: RNG.normal(size=(n, 1)).astype("float32") for name, n in NAMES.items()}
-    users = {name: values for name, values in users.items() if name in wanted}
-    items = {name: values for name, values in OF_ITEMS.items() if name in wanted}
+    more = {name: RNG.normal(size=(n, 1)).astype("float32") for name, n in NAMES.items()}
+    users, items = batches_of(model, OF_USERS | more, batch_size=2), batches_of(model, OF_ITEMS, batch_size=3)
     asked = np.array([3, 0, 3, 4])
-    scores = catalogue_scores(model, Batches(users, batch_size=2), Batches(items, batch_size=3), block=block)(asked)
+    scores = catalogue_scores(model, users, items, block=block)(asked)
+    of_users, of_items = everything(users), everything(items)
     assert (scores.shape, scores.dtype) == ((4, ITEMS), np.float32)
     for i, user in enumerate(asked):
-        pairs = {name: np.repeat(values[[user]], ITEMS, axis=0) for name, values in users.items()} | items
-        np.testing.assert_allclose(scores[i], keras.ops.convert_to_numpy(model(pairs))[:, 0], atol=1e-5)
+        pairs = {name: np.repeat(values[[user]], ITEMS, axis=0) for name, values in of_users.items()} | of_items
+        np.testing.assert_allclose(scores[i], keras.ops.convert_to_numpy(model(as_inputs(pairs)))[:, 0], atol=1e-5)
 
 
 def test_no_user_gives_no_score():
@@ -93,13 +112,15 @@ def test_vectors_hold_histories_and_features():
     features["context_features"] = [Numeric("session", 3)]
     model = models.neumf(USERS, ITEMS, **features, **models.presets.NEUMF["session"])
     training.initialize(model, 1)
-    users, items = inputs_of(model)
-    found = vectors(model, Batches(users, batch_size=2), Batches(items, batch_size=3))
+    batches = batches_of(model, OF_USERS, batch_size=2), batches_of(model, OF_ITEMS, batch_size=3)
+    found, users, items = vectors(model, *batches), *map(everything, batches)
     weights = {f"{layer.name}/{w.name}": keras.ops.convert_to_numpy(w) for layer in model.layers for w in layer.weights}
     p = weights["user_embedding/embeddings"] + weights["user_side_job/embeddings"][users["job"]]
-    p = p + users["user_history"] @ weights["user_side_user_history/kernel"] + weights["user_side_user_history/bias"]
+    tables = (np.split(weights[f"{side}_side_{side}_history/embeddings"], 2, axis=1) for side in ("user", "item"))
+    of_items, of_users = map(np.concatenate, tables)
+    p = p + users["user_history"] @ of_items
     q = weights["item_embedding/embeddings"] + items["genres"] @ weights["item_side_genres/kernel"]
-    q = q + items["item_history"] @ weights["item_side_item_history/kernel"] + weights["item_side_item_history/bias"]
+    q = q + items["item_history"] @ of_users + weights["item_side_genres/bias"]
     np.testing.assert_allclose(found["user_id"], p, atol=1e-5)
     np.testing.assert_allclose(found["item_id"], q, atol=1e-5)
 

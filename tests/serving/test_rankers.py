@@ -7,10 +7,10 @@ import pytest
 
 from kmodels import models, training
 from kmodels.errors import ConfigurationError
-from kmodels.features import MultiHot
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import splits
 from kmodels.serving import ranker_scores
+from tests.reference.histories import as_inputs, everything
 
 RNG = np.random.default_rng(0)
 USER, ITEM = np.nonzero(RNG.random((130, 12)) < 0.5)
@@ -36,7 +36,7 @@ def ranker(name, ratings):
     if name == "factorization":
         return training.initialize(models.matrix_factorization(ratings.n_users, n_items, dim=3))
     if name == "two_tower":
-        features = ratings.features() | {"user_features": [MultiHot("user_history", 2 * n_items)]}
+        features = ratings.features() | {"user_features": [ratings.histories()["user"]]}
         features.pop("context_features")
         return training.initialize(models.two_tower(ratings.n_users, n_items, **features, dim=3, hidden=(4,)))
     preset = models.presets.NEUMF["history"] | {"dim": 3, "hidden": (4,)}
@@ -51,13 +51,10 @@ def inputs_of(model, ratings, user, known):
         return {"sequence": np.r_[np.zeros(4 - len(last), int), last][None].astype("int32")}
     if len(model.inputs) == 1:
         return {"history": known[[user]].toarray()}
-    users, items = ratings.user_batches(model), ratings.item_batches(model)
+    of_user, of_items = everything(ratings.user_batches(model)), everything(ratings.item_batches(model))
     more = {"item_log_frequency": np.zeros((ratings.n_items, 1), "f4")} if model.name == "two_tower" else {}
-    of_user, of_items = (
-        {name: np.concatenate([each[i][0][name] for i in range(len(each))]) for name in each[0][0]}
-        for each in (users, items)
-    )
-    return {name: np.repeat(rows[[user]], ratings.n_items, axis=0) for name, rows in of_user.items()} | of_items | more
+    rows = {name: np.repeat(values[[user]], ratings.n_items, axis=0) for name, values in of_user.items()}
+    return as_inputs(rows | of_items | more)
 
 
 @pytest.mark.parametrize("name", ["ease", "deep", "shallow", "sasrec", "neumf", "factorization", "two_tower"])

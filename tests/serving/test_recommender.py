@@ -14,12 +14,12 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from kmodels import models, training
 from kmodels.errors import ConfigurationError, DataError
-from kmodels.features import MultiHot
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import splits
 from kmodels.serving import Recommender, rankers
 from kmodels.serving.rankers import best
 from tests.mutation import mutations
+from tests.reference.histories import as_inputs, everything
 
 RNG = np.random.default_rng(0)
 USERS, ITEMS = 40, 15
@@ -48,7 +48,7 @@ def make(kind="ease", **options):
     elif kind == "sasrec":
         ranker = training.initialize(models.sasrec(ratings.n_items, 5, dim=4))
     elif kind == "two_tower":
-        history = [MultiHot("user_history", 2 * ratings.n_items)]
+        history = [ratings.histories()["user"]]
         ranker = training.initialize(models.two_tower(ratings.n_users, ratings.n_items, user_features=history, dim=4))
     else:
         preset = models.presets.NEUMF["history"] | {"dim": 3, "hidden": (4,)}
@@ -187,11 +187,9 @@ def test_ratings_are_predicted_as_the_model_does_without_the_pairs_own(rating):
     above, n = np.where(history > 0, history - mean, 0), (history > 0).sum(axis=1, keepdims=True)
     inputs = {"user_history": np.concatenate([above, history > 0], axis=1) / np.sqrt(n + 1)}
     inputs |= {"user_id": np.zeros(2, "int32"), "item_id": np.array([1 + int(item[1:]) for item in items], "int32")}
-    users = fit_ratings().item_batches(rating.model)[0][0]["item_history"]
+    users = everything(fit_ratings().item_batches(rating.model))["item_history"]
     inputs["item_history"] = users[inputs["item_id"]]
-    predicted = rating.model.predict_on_batch(
-        {name: values.astype("float32") if name.endswith("history") else values for name, values in inputs.items()}
-    )
+    predicted = rating.model.predict_on_batch(as_inputs(inputs))
     np.testing.assert_allclose(found["rating"], np.clip(5 * predicted[:, 0], 0.5, 5), rtol=1e-5)
     assert len(rating.rate(138, [])) == 0
 
