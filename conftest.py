@@ -12,6 +12,7 @@ whole run on its sample finds, where a short run tests on the others that it end
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import os
 import sys
@@ -141,8 +142,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _programs_forgotten():
-    """JAX keeps each program that it compiled: its process ends the suite at 5.4 GiB with them, at 3.4 without."""
+def _forgotten():
+    """Keeps what a module leaves behind from slowing the next ones down.
+
+    JAX keeps each program that it compiled: its process ends the suite at 5.4 GiB with them, at 3.4 without. Each
+    `keras.utils.clear_session` collects garbage, among all that was imported too, unless that is frozen.
+    """
+    gc.freeze()
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+    gc.collect()
