@@ -19,6 +19,8 @@ from tests.reference.histories import as_inputs
 
 ROOT = Path(__file__).parents[2]
 RECIPE, SAMPLE = ROOT / "recipes" / "movielens.py", ROOT / "data" / "movielens-sample"
+WHOLE = "tensorflow"
+whole_run = pytest.mark.one_backend(WHOLE)
 FLOORS = json.loads((SAMPLE / "floors.json").read_text())
 # What a metric is called, by the contract that every recipe keeps.
 ERRORS = {"rmse", "mae", "r2", "rmse_normalised"}
@@ -35,10 +37,15 @@ def here(run_here):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """One run with every default, in a process and a working directory of its own."""
-    folder = tmp_path_factory.mktemp("recipe")
-    done = subprocess.run(command(), cwd=folder, capture_output=True, text=True, timeout=600)
+def epochs(runs_alone):
+    return 13 if runs_alone(WHOLE) else 1
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, epochs):
+    """One run with every default, in a process and a working directory of its own; elsewhere for one epoch."""
+    folder, short = tmp_path_factory.mktemp("recipe"), [] if epochs == 13 else ["--epochs", epochs]
+    done = subprocess.run(command(*short), cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return folder / "runs" / "movielens", done
 
@@ -52,9 +59,9 @@ def test_the_first_line_says_that_the_data_is_synthetic(finished):
     assert "synthetic" in finished[1].stdout.splitlines()[0]
 
 
-def test_the_progress_is_shown_and_nothing_failed(finished):
+def test_the_progress_is_shown_and_nothing_failed(finished, epochs):
     # Not a terminal: a line for each epoch instead of a bar.
-    assert re.search(r"^epoch 1/13: .*val_rmse 0\.\d+", finished[1].stderr, re.M)
+    assert re.search(rf"^epoch 1/{epochs}: .*val_rmse 0\.\d+", finished[1].stderr, re.M)
     assert "Traceback" not in finished[1].stderr
     assert "Report: " in finished[1].stdout
 
@@ -103,6 +110,7 @@ def test_every_metric_is_a_possible_one(metrics):
                 assert low <= value <= high, name
 
 
+@whole_run
 def test_the_model_explains_what_can_be_explained(metrics):
     """At most a third of the explainable error that user and film biases leave."""
     floor = FLOORS["oracle"] ** 2
@@ -125,6 +133,7 @@ def test_the_ranker_finds_what_can_be_found(metrics):
     assert popularity + (oracle - popularity) * 2 / 3 <= found < oracle
 
 
+@whole_run
 def test_the_model_beats_every_baseline(metrics):
     rmse = {name: values["rmse"] for name, values in metrics["baselines"].items() if "rmse" in values}
     assert metrics["test"]["rmse"] < min(rmse.values()), rmse
@@ -270,6 +279,7 @@ def test_the_enhanced_network_needs_what_csv_releases_do_not_have(csv_release, t
     assert "needs gender, age and occupation" in line
 
 
+@pytest.mark.one_backend("tensorflow")
 def test_bad_input_from_the_shell(data, tmp_path):
     rating(2, b"good")(data)
     done = subprocess.run(
@@ -392,6 +402,7 @@ def test_session_needs_times(books, tmp_path, refused, here):
 # --- with a search
 
 
+@pytest.mark.one_backend("torch")
 @pytest.mark.usefixtures("one_seed")
 def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default(small, tmp_path, here):
     import keras
@@ -421,7 +432,7 @@ def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default
 
 
 def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_path, here):
-    flags = ["--data", small, "--epochs", 8, "--batch-size", 128, "--model", "session", "--refit"]
+    flags = ["--data", small, "--epochs", 4, "--batch-size", 128, "--model", "session", "--refit"]
     stopped, unbroken = tmp_path / "stopped", tmp_path / "unbroken"
     process = subprocess.Popen(
         command("--out", stopped, *flags), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ

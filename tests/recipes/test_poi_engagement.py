@@ -20,7 +20,8 @@ from kmodels.preprocessing import Target, splits
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "poi_engagement.py"
-SEARCHES = keras.backend.backend() == "jax" and importlib.util.find_spec("keras_tuner") is not None
+WHOLE = "torch"
+whole_run = pytest.mark.one_backend(WHOLE)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,12 @@ def start(run_here):
 
 
 @pytest.fixture(scope="module")
-def folder(start, few, tmp_path_factory, request):
+def searches(runs_alone):
+    return runs_alone(WHOLE) and importlib.util.find_spec("keras_tuner") is not None
+
+
+@pytest.fixture(scope="module")
+def folder(start, few, tmp_path_factory, searches, request):
     """A run on places of which one has no picture; with a search where one costs least."""
     data, out = tmp_path_factory.mktemp("data") / "pois", tmp_path_factory.mktemp("out")
     shutil.copytree(few, data)
@@ -54,7 +60,7 @@ def folder(start, few, tmp_path_factory, request):
     table["tags"] = ""
     table.to_csv(data / "pois.csv", index=False)
     flags = ["--epochs", 1, "--image-size", 16, "--on-bad-image", "skip", "--class-weights", "balanced"]
-    if SEARCHES:
+    if searches:
         request.getfixturevalue("one_seed")
         flags += ["--tune", "random", "--trials", 2]
     assert start("--data", data, "--out", out, *flags) == 0
@@ -79,8 +85,10 @@ def test_a_run_leaves_a_folder_that_a_person_can_open(folder, few):
         assert (folder / "plots" / f"{name}.png").stat().st_size > 5000
 
 
-@pytest.mark.skipif(not SEARCHES, reason="building six models takes too long here; searches have tests of their own")
-def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default(folder):
+@whole_run
+def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default(folder, searches):
+    if not searches:
+        pytest.skip("needs KerasTuner")
     metrics = json.loads((folder / "metrics.json").read_text())
     found = metrics["search"]
     assert (found["algorithm"], found["trials"], found["completed"]) == ("random", 2, 2)
@@ -130,6 +138,7 @@ def heat_in_box(heat, box):
     return (grown * np.outer(rows, columns)).sum() / grown.sum()
 
 
+@whole_run
 def test_the_heat_lies_on_the_planted_cue():
     """Grad-CAM of the image branch, trained a little: twice the share of the heat that chance would give."""
     table = pois.load("sample").table
