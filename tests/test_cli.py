@@ -130,9 +130,9 @@ def test_small_operations_change_the_backends_settings_unless_the_user_has_his_o
 def test_small_operations_make_tensorflow_a_batch_job_and_say_so(backend, before, small, after):
     code = f"""
 import argparse, os
-os.sched_setscheduler(0, os.{before}, os.sched_param(0))
 from kmodels import cli
 from kmodels.datasets import download
+os.sched_setscheduler(0, os.{before}, os.sched_param(0))  # idle, it would wait for other tests while it imports
 def main(_):
     assert os.sched_getscheduler(0) == os.{after}, os.sched_getscheduler(0)
 cli.run(main, argparse.Namespace(data="sample"), small_operations={small})

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = (Path(__file__).parents[1] / "docs" / "your_data.md").read_text(encoding="utf-8")
 SECTIONS = [re.findall(r"```python\n(.*?)```", text, re.S) for text in PAGE.split("\n## ")]
 MADE = "\n".join(SECTIONS[0])
@@ -45,6 +47,8 @@ def test_every_section_is_short():
         assert lines_of_library_code(to_predictions) <= 2, title
 
 
+# `.ci/run` runs the page on JAX; what it calls is tested on every backend.
+@pytest.mark.one_backend("torch")
 def test_the_code_runs_and_predicts_in_a_new_process(tmp_path):
     imports = "\n".join(IMPORT.findall(PAGE))
     printed = run([f"{MADE}\n{imports}\n{to_metrics}" for to_metrics, _ in CODE.values()], tmp_path)

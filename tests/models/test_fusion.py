@@ -58,6 +58,7 @@ def stack(inputs, widths):
     return n, inputs
 
 
+@pytest.mark.first_backend
 @pytest.mark.parametrize(
     ("name", "eye", "features", "metadata", "head"),
     [
