@@ -77,7 +77,7 @@ def evaluate(folder: Path, side: str, epochs: int, batch_size: int) -> dict[str,
         return result | {"rmse": biases_rmse(encoded)}
     with tempfile.TemporaryDirectory() as args.out:
         fitted = recipe.fit(workflow.Run(args, recipe.__file__), encoded, recipe.SETTINGS)
-    predicted = rating.predict(encoded, fitted.model, "test")
+    predicted = rating.predict(encoded, fitted.model, "test")["test"]
     return result | {
         "epochs": fitted.history["seconds"].tolist(),
         "rmse": regression_metrics(truth, predicted)["rmse"],
