@@ -1,7 +1,7 @@
 """A model of ratings on generated tables of 1, 10, 25 and 100 million ratings: speed, memory and error on each backend.
 
     python benchmarks/movielens_scale.py                                    1 million ratings, three backends
-    python benchmarks/movielens_scale.py --sizes 10 25 --backends jax --epochs 3 --batch-size 4096
+    python benchmarks/movielens_scale.py --sizes 10 25 --backends jax --epochs 3
 
 Generates files in MovieLens's CSV format (`generate_movielens.py`), as many users and films as MovieLens has at that
 size, 100 million with those of 25 and four times its users. Then trains the model of `recipes/movielens.py` by the
@@ -69,6 +69,8 @@ def evaluate(folder: Path, side: str, epochs: int, batch_size: int) -> dict[str,
         rows = data.ratings["user_id"].isin(kept.users["user_id"]) & data.ratings["item_id"].isin(kept.items["item_id"])
         test_expected = np.load(folder / "expected.npy")[rows.to_numpy()][split.test]
         encoded = recipe.encode(args, kept, split)
+        settings, size = rating.for_rows(recipe.SETTINGS, len(split.train))
+        args.batch_size = args.batch_size or size
         del data, kept, rows
     truth = encoded.rating[split.test]
     floor = regression_metrics(truth, test_expected)["rmse"]
@@ -76,7 +78,7 @@ def evaluate(folder: Path, side: str, epochs: int, batch_size: int) -> dict[str,
     if side == BIASES:
         return result | {"rmse": biases_rmse(encoded)}
     with tempfile.TemporaryDirectory() as args.out:
-        fitted = recipe.fit(workflow.Run(args, recipe.__file__), encoded, recipe.SETTINGS)
+        fitted = recipe.fit(workflow.Run(args, recipe.__file__), encoded, settings)
     predicted = rating.predict(encoded, fitted.model, "test")["test"]
     return result | {
         "epochs": fitted.history["seconds"].tolist(),
@@ -146,7 +148,7 @@ def main() -> None:
     add("--sizes", type=float, nargs="+", choices=SIZES, default=[1.0], help="millions of ratings; default: 1")
     add("--backends", nargs="+", default=["jax", "tensorflow", "torch"], help="default: all three")
     add("--epochs", type=int, default=3, help="default: %(default)s")
-    add("--batch-size", type=int, default=512, help="default: %(default)s, the recipe's")
+    add("--batch-size", type=int, default=0, help="default: the recipe's, by the number of rows")
     add("--child", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:

@@ -125,7 +125,8 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
     source = "'sample' (default), synthetic; a known name such as ml-1m, downloaded to a cache; or a folder or file"
     result.add_argument("--data", default="sample", metavar="SOURCE", help=source)
     result.add_argument("--epochs", type=at_least(1), help="epochs of training; default: the model's own")
-    result.add_argument("--batch-size", type=at_least(1), default=512, help="rows of a batch; default: %(default)s")
+    size = defaults.setdefault("batch_size", 512) or "by the number of rows"
+    result.add_argument("--batch-size", type=at_least(1), help=f"rows of a batch; default: {size}")
     result.add_argument("--seed", type=at_least(0), default=0, help="seed of split, weights and order; default: 0")
     out = Path("runs") / name
     result.add_argument("--out", type=Path, default=out, metavar="DIR", help="run folder; default: %(default)s")

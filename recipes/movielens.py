@@ -56,12 +56,14 @@ def main(args: argparse.Namespace) -> None:
         pairs = (data.ratings.get(name) for name in ("user_id", "item_id", "timestamp"))
         split = splits.make(args.split, *pairs, seed=args.seed, in_test=in_test)
         encoded = encode(args, data, split)
+    settings, size = rating.for_rows(SETTINGS, len(split.train))
+    args.batch_size = args.batch_size or (512 if args.model == "enhanced" else size)
     args.ranker = args.ranker or rankers.default(encoded, args.split)
     run.open(data.sha256)
     kept = f"users and items with at least 5 ratings{' outside the test, and all test rows' if given else ''}"
     unit = "" if data.format == "table" else "stars"
     facts = ratings.summary(data) | {"kept": kept, "unit": unit, "split_name": args.split, "split": split.sizes}
-    settings = search(run, encoded) if args.tune else SETTINGS
+    settings = search(run, encoded, settings) if args.tune else settings
     rated = ranked = None
     more = {}
     if args.ranker != "none":
@@ -128,20 +130,20 @@ def refit(run, data: ratings.RatingTables, split: splits.Split, settings: dict, 
     return {"rows": len(encoded.split.train), "epochs": epochs, "test": test}
 
 
-def search(run, encoded: Ratings) -> dict:
+def search(run, encoded: Ratings, default: dict) -> dict:
     from kmodels import tuning  # needs KerasTuner, an extra
 
     def score(settings: dict, seed: int, folder) -> dict[str, dict[str, float]]:
         model = fit(run, encoded, settings, folder, seed).model
         return {part: rating.rate(encoded, model, part, lenient) for part in ("validation", "test")}
 
-    options = {"default": SETTINGS, "score": score, "metrics": ("rmse", "mae", "r2"), "objective": "val_rmse"}
-    rows = encoded.split_batches(build(run.args, encoded, SETTINGS), batch_size=run.args.batch_size, seed=run.args.seed)
+    options = {"default": default, "score": score, "metrics": ("rmse", "mae", "r2"), "objective": "val_rmse"}
+    rows = encoded.split_batches(build(run.args, encoded, default), batch_size=run.args.batch_size, seed=run.args.seed)
     return run.search(partial(build, run.args, encoded), tuning.neumf_space, *rows[:2], **options)
 
 
 if __name__ == "__main__":
-    flags = cli.parser("movielens", __doc__)
+    flags = cli.parser("movielens", __doc__, batch_size=None)
     add = flags.add_argument
     add("--columns", default="", help="the table's names for ours, such as user_id=reader,item_id=isbn,rating=score")
     add("--users", metavar="FILE", help="a table with a row for each user of a file of ratings, any columns")

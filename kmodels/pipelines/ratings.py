@@ -216,11 +216,11 @@ class Ratings:
         return np.clip(np.asarray(target) * self.highest, *self.scale)
 
     def batches(self, model: keras.Model, rows: npt.NDArray[np.int64], **options: Any) -> Batches:
-        """Makes batches of some rows with their targets; takes the options of `Batches`, batch_size being 4096.
+        """Makes batches of some rows with their targets; takes the options of `Batches`.
 
         The target is the rating, for a model with the input `item_log_frequency` the position in the batch: a softmax
         over the items of a batch, as `models.two_tower` describes it. Other models of histories get the rows in a
-        `block_order`.
+        `block_order`. batch_size is by default 4096, for models of histories 16384 or, if more, a 32nd of the rows.
         """
         self._check(model)
         ids = {"user": self.user_id[rows], "item": self.item_id[rows]}
@@ -229,12 +229,13 @@ class Ratings:
             parts.append(Lookup(rows, context))
         inputs: dict[str, Any] = {"user_id": ids["user"], "item_id": ids["item"]}
         names, target = _names(model), self.target(rows)
-        options = {"batch_size": 4096, **options}
+        large = names & {"user_history", "item_history"}  # few large batches add up few histories more than once
+        options = {"batch_size": max(2**14, len(rows) // 32) if large else 4096, **options}
         if FREQUENCY in names:
             share = np.bincount(ids["item"])[ids["item"]] / len(rows)
             inputs[FREQUENCY] = np.log(share, dtype=np.float32)[:, None]
             return Batches(inputs, _position, parts=parts, **options)
-        if names & {"user_history", "item_history"}:
+        if large:
             options["order"] = block_order(ids["user"], ids["item"], options["batch_size"])
         return Batches(inputs, target, parts=parts, **options)
 

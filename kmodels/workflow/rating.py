@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -39,6 +40,16 @@ class Rating:
     baselines: Mapping[str, Metrics]
     predicted: npt.NDArray[np.floating]
     per_user: Mapping[str, pd.DataFrame]
+
+
+def for_rows(settings: Mapping[str, Any], rows: int, *, found_with: int = 70_000) -> tuple[dict[str, Any], int]:
+    """Settings for so many training rows, and rows of a batch, from settings that were found with fewer and 512.
+
+    Batches grow with the rows: as many steps, each of which passes over all tables. The loss is a mean over rows, the
+    penalty a sum over users and items: divided by the same factor, `l2` stays the same for each of them.
+    """
+    factor = max(1.0, rows / found_with)
+    return {**settings, "l2": settings["l2"] / factor}, round(512 * factor)
 
 
 def predict(ratings: Ratings, model: keras.Model, *parts: str) -> dict[str, npt.NDArray[np.floating]]:
