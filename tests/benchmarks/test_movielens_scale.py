@@ -1,4 +1,3 @@
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -9,14 +8,10 @@ import pytest
 
 from kmodels.datasets import movielens
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        return tuple(importlib.import_module(name) for name in ("generate_movielens", "movielens_scale"))
+def scripts(import_scripts):
+    return import_scripts("generate_movielens", "movielens_scale")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,3 @@
-import importlib
 import json
 import runpy
 import sys
@@ -17,10 +16,8 @@ SIZES = {"users": 60, "movies": 40, "ratings": 1200}
 
 
 @pytest.fixture(scope="module")
-def sides():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        return tuple(importlib.import_module(name) for name in ("pytorch_notebook", "pytorch_tuned"))
+def sides(import_scripts):
+    return import_scripts("pytorch_notebook", "pytorch_tuned")
 
 
 @pytest.fixture(scope="module")
