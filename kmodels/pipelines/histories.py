@@ -54,7 +54,8 @@ class Histories:
         shared: Names of the inputs whose first axis is not the batch's.
 
     Raises:
-        ConfigurationError: If the table has other columns than the feature has members.
+        ConfigurationError: If the table has other columns than the feature has members, or a batch more owners than it
+            can have.
 
     Example:
         >>> table = history_table(np.array([1, 1]), np.array([2, 1]), np.array([3.0, -1.0]), n_owners=2, n_members=3)
@@ -103,6 +104,10 @@ class Histories:
         """Gives the inputs of some rows of the data."""
         feature, length = self.feature, self.feature.length
         owners, of = np.unique(self.owners[rows], return_inverse=True)
+        if len(owners) > feature.owners:  # JAX would leave out the others without a word
+            raise ConfigurationError(
+                f"the history {feature.name!r} takes {feature.owners} owners in a batch. Received: {len(owners)}"
+            )
         lines = self._lines[owners]
         total = int(lines.sum())
         owner = np.repeat(np.arange(len(owners)), lines)

@@ -101,6 +101,8 @@ def test_the_batches_of_an_epoch_have_histories_of_one_shape():
         assert len({batches[i][0]["seen"].shape for i in range(len(batches))}) == 1
     with pytest.raises(ConfigurationError, match=r"'seen' has 9 members\. Received: a table of 50"):
         Histories(History("seen", 9, 80), table, owners)
+    with pytest.raises(ConfigurationError, match=r"'seen' takes 3 owners in a batch\. Received: 4"):
+        Histories(History("seen", 50, 3), table, np.arange(4))(np.arange(4))
 
 
 @pytest.mark.parametrize(("rows", "batch_size"), [(6000, 100), (6000, 7000), (5999, 128)])
