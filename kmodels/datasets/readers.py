@@ -44,7 +44,8 @@ _UNIT_SEPARATOR = b"\x1f"
 # What a number that is rounded to 0 has: a large exponent, or hundreds of digits.
 _TINY = re.compile(rb"[eE]-[0-9]{3}|[0-9.]{300}")
 # What a number that is rounded to a whole one has.
-_LONG = re.compile(rb"[0-9.]{17}")
+_LONG_DIGITS = 17
+_LONG = re.compile(rb"[0-9.]{%d}" % _LONG_DIGITS)
 
 
 def open_table(
@@ -236,8 +237,9 @@ def _parse_quickly(
     if len(mark) > 1:
         block, mark = block.replace(mark, _UNIT_SEPARATOR), _UNIT_SEPARATOR
     values = np.frombuffer(block, np.uint8)
+    is_separator = values == ord(mark)
     ends = np.flatnonzero(values == ord("\n"))
-    separators = np.add.reduceat(values == ord(mark), np.r_[0, ends[:-1] + 1], dtype=np.int32)
+    separators = np.add.reduceat(is_separator, np.r_[0, ends[:-1] + 1], dtype=np.int32)
     # Of lines with another number of fields pandas would drop or add some without a word.
     if (separators != len(layout.names) - 1).any() or (len(layout.names) == 1 and b"\n\n" in block):
         return None
@@ -268,7 +270,9 @@ def _parse_quickly(
         return None
     if any((columns[each.name] == 0).any() for each in numbers) and _TINY.search(block):
         return None
-    if any(each.dtype == "int64" for each in numbers) and _LONG.search(block):
+    is_separator[ends] = True
+    longest = np.diff(np.flatnonzero(is_separator), prepend=-1).max() - 1
+    if any(each.dtype == "int64" for each in numbers) and longest >= _LONG_DIGITS and _LONG.search(block):
         return None
     columns |= {name: columns[name].cat.remove_unused_categories() for name in labels}
     return pd.DataFrame(columns).set_axis(pd.RangeIndex(line, line + len(table)))

@@ -24,16 +24,15 @@ def history_table(
     """
     owners, members = checks.ids(owners, "owners", n_owners), checks.ids(members, "members", n_members)
     known = (owners > 0) & (members > 0)
-    owners, members, values = owners[known], members[known], values[known]
-    pairs = owners * n_members + members
-    if len(np.unique(pairs)) < len(pairs):
+    # SciPy sorts rows into a table by counting, and keeps their order.
+    rows = owners[known].astype(np.int32), members[known].astype(np.int32)
+    table = sparse.coo_array((values[known].astype(np.float32), rows), shape=(n_owners, n_members))
+    table.has_canonical_format = True  # or equal pairs would be added up
+    table = table.tocsr()
+    table.has_sorted_indices = table.has_canonical_format = False
+    if not table.sorted_indices().has_canonical_format:
         raise DataError("a pair of owner and member stands twice in a history")
-    order = np.argsort(owners, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=n_owners))])
-    return sparse.csr_array(
-        (values[order].astype(np.float32), members[order].astype(np.int32), starts),
-        shape=(n_owners, n_members),
-    )
+    return table
 
 
 class Histories:
@@ -189,7 +188,7 @@ def block_order(
         group = ((before + counts // 2) * groups // rows)[owners]
         # Every second group backwards: a batch that has the end of one and the start of the next has the same members.
         turned = np.where(group % 2 == 0, rank[members], len(rank) - 1 - rank[members])
-        order = np.lexsort((rng.permutation(rows), turned, group))
+        order = np.argsort((group * len(rank) + turned) * rows + rng.permutation(rows))
         full = rows // batch_size
         first = int(rng.integers(0, rows - full * batch_size + 1))
         batches = order[first : first + full * batch_size].reshape(full, batch_size)

@@ -409,19 +409,14 @@ class Ratings:
 
     @cached_property
     def _user_history(self) -> sparse.csr_array:
-        return self._history(self.user_id, self.item_id, self.n_users, self.n_items)
+        """Each user's training ratings less the mean of all."""
+        train = self.split.train
+        ids, values = (self.user_id[train], self.item_id[train]), self._above(self.rating[train])
+        return history_table(*ids, values, n_owners=self.n_users, n_members=self.n_items).sorted_indices()
 
     @cached_property
     def _item_history(self) -> sparse.csr_array:
-        return self._history(self.item_id, self.user_id, self.n_items, self.n_users)
-
-    def _history(
-        self, owners: npt.NDArray[np.int32], members: npt.NDArray[np.int32], n_owners: int, n_members: int
-    ) -> sparse.csr_array:
-        """Each owner's training ratings less the mean of all."""
-        train = self.split.train
-        above = self._above(self.rating[train])
-        return history_table(owners[train], members[train], above, n_owners=n_owners, n_members=n_members)
+        return self._user_history.T.tocsr()
 
     def _above(self, ratings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Ratings less the mean of the training rows, on a scale whose highest value is 5."""

@@ -84,7 +84,10 @@ def cut_users(users: npt.ArrayLike, codes: IntArray, order: IntArray, validation
 
 def ranks_of(sorted_users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     """For every row the number of its user, its rank within its user from 0, and the rows of its user."""
-    _, starts, user, sizes = np.unique(sorted_users, return_index=True, return_inverse=True, return_counts=True)
+    is_first = np.ones(len(sorted_users), bool)
+    is_first[1:] = sorted_users[1:] != sorted_users[:-1]
+    starts, user = np.flatnonzero(is_first), np.cumsum(is_first) - 1
+    sizes = np.diff(starts, append=len(sorted_users))
     return user, np.arange(len(sorted_users)) - starts[user], sizes[user]
 
 
@@ -176,6 +179,23 @@ def hashed(seed: int, users: IntArray, items: IntArray) -> npt.NDArray[np.uint64
 
     start = np.array([seed % 2**64], np.uint64)
     return mix(mix(mix(start) ^ users.view(np.uint64)) ^ items.view(np.uint64))
+
+
+def order_by(values: IntArray, hashes: npt.NDArray[np.uint64]) -> IntArray:
+    """The order of `np.lexsort((hashes, values))`, for values of a short range several times faster."""
+    # One key of 64 bits is sorted: the values, and as much of the hashes as fits. Rows that are equal there are sorted
+    # once more in full.
+    least = values.min(initial=0)
+    bits = np.uint64((int(values.max(initial=0)) - int(least)).bit_length())
+    key = ((values - least).view(np.uint64) << (np.uint64(64) - bits)) | (hashes >> bits)
+    order = np.argsort(key)
+    key = key[order]
+    is_equal = np.zeros(len(order), bool)
+    is_equal[1:] = key[1:] == key[:-1]
+    is_equal[:-1] |= is_equal[1:]
+    rows = order[is_equal]
+    order[is_equal] = rows[np.lexsort((rows, hashes[rows], values[rows]))]
+    return order
 
 
 def check_times(times: npt.NDArray[Any]) -> None:

@@ -257,7 +257,7 @@ def random_per_user(
         [21, 4, 5]
     """
     user_ids, item_ids = rows_of.id_columns(users, items)
-    order = np.lexsort((rows_of.hashed(seed, user_ids, item_ids), user_ids))
+    order = rows_of.order_by(user_ids, rows_of.hashed(seed, user_ids, item_ids))
     rows_of.check_distinct(order, users=users, items=items)
     return rows_of.cut_users(users, user_ids, order, validation, test)
 
@@ -365,11 +365,15 @@ def time_rank(users: npt.ArrayLike, items: npt.ArrayLike, timestamps: npt.ArrayL
         >>> time_rank([1, 1, 2], ["b", "a", "a"], [30, 10, 20]).tolist()
         [2, 0, 1]
     """
-    columns = {"users": users, "items": items, "timestamps": timestamps}
-    codes = {name: rows_of.sorted_codes(pd.Series(np.asarray(column), name=name)) for name, column in columns.items()}
-    checks.same_length(0, **codes)
-    rank = np.empty(len(codes["users"]), np.int64)
-    rank[np.lexsort((rows_of.hashed(0, codes["users"], codes["items"]), codes["timestamps"]))] = np.arange(len(rank))
+    ids = (("users", users), ("items", items))
+    codes = {name: rows_of.sorted_codes(pd.Series(np.asarray(column), name=name)) for name, column in ids}
+    times = np.asarray(timestamps)
+    if times.dtype.kind != "i":  # whole numbers need no codes
+        times = rows_of.sorted_codes(pd.Series(times, name="timestamps"))
+    checks.same_length(0, **codes, timestamps=times)
+    rank = np.empty(len(times), np.int64)
+    order = rows_of.order_by(times.astype(np.int64), rows_of.hashed(0, codes["users"], codes["items"]))
+    rank[order] = np.arange(len(rank))
     return rank
 
 

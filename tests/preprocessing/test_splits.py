@@ -11,6 +11,7 @@ import pytest
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import splits
+from kmodels.preprocessing._split_rows import order_by
 from kmodels.preprocessing.splits import time_rank
 
 
@@ -479,3 +480,13 @@ def test_text_ids_are_split_as_their_ranks_are():
         assert all(map(np.array_equal, splits.make(method, named, items, times, seed=2), expected))
     with pytest.raises(DataError, match="user ann would be left"):
         splits.random_per_user(["bob", "ann", "bob"], [1, 2, 2], seed=0)
+
+
+@pytest.mark.parametrize("most", [0, 3, 2**20, 2**62], ids=["equal", "few", "many", "any"])
+def test_the_order_of_values_and_hashes_is_that_of_a_lexicographic_sort(most: int) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(-most, most + 1, 5000)
+    hashes = rng.integers(0, 2**64, 5000, dtype=np.uint64)
+    again = rng.integers(0, 5000, 2500)
+    values[again[:1250]], hashes[again[:1250]] = values[again[1250:]], hashes[again[1250:]]
+    assert order_by(values, hashes).tolist() == np.lexsort((hashes, values)).tolist()
