@@ -1,5 +1,15 @@
 """Files to tidy, checked tables: one module per data set, and the column maps they share."""
 
-from kmodels.datasets import fashion_mnist, movielens, movies, pois, purchases, ratings, simulated, tables
+from kmodels.datasets import fashion_mnist, movielens, movies, parquet, pois, purchases, ratings, simulated, tables
 
-__all__ = ["fashion_mnist", "movielens", "movies", "pois", "purchases", "ratings", "simulated", "tables"]
+__all__ = [
+    "fashion_mnist",
+    "movielens",
+    "movies",
+    "parquet",
+    "pois",
+    "purchases",
+    "ratings",
+    "simulated",
+    "tables",
+]

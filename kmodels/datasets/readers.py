@@ -6,7 +6,6 @@ Whatever is wrong in a file raises `DataError` with its line and column.
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 import re
@@ -23,9 +22,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels.datasets.columns import NumberColumn
-from kmodels.datasets.sources import clear_errors, decode, encoding_of, open_file, split_name
+from kmodels.datasets.parquet import import_pyarrow, parquet_errors
+from kmodels.datasets.sources import decode, encoding_of, open_file, split_name
 from kmodels.datasets.tables import TableFile, as_frame, check_width
-from kmodels.errors import ConfigurationError, DataError
+from kmodels.errors import DataError
 from kmodels.files import refuse_bomb
 
 #: Bytes of a text file that are parsed at once. The peak of memory beyond the result is about eight times that.
@@ -422,13 +422,8 @@ def _with_numbers(value: Any) -> Any:
 
 
 def _open_parquet(path: Path) -> TableFile:
-    try:
-        arrow, parquet = (importlib.import_module(f"pyarrow{part}") for part in ("", ".parquet"))
-    except ImportError as error:
-        raise ConfigurationError(
-            f"reading Parquet needs pyarrow: pip install 'kmodels[parquet]'. Received: {path}"
-        ) from error
-    with _parquet_errors(path):
+    arrow, parquet = (import_pyarrow(part, path) for part in ("", ".parquet"))
+    with parquet_errors(path):
         schema = parquet.read_schema(path)
         names = tuple(schema.names)
         # As codes of distinct texts, of which a few bytes of the file may be millions.
@@ -455,7 +450,7 @@ def _open_parquet(path: Path) -> TableFile:
 
     def chunks(labels: Sequence[str], numbers: Sequence[NumberColumn]) -> Iterator[pd.DataFrame]:
         row, size = 1, 0
-        with _parquet_errors(path):
+        with parquet_errors(path):
             for batch in file.iter_batches(BATCH_ROWS, columns=[*labels, *(column.name for column in numbers)]):
                 quick = {column.name: numeric(batch.column(column.name), column) for column in numbers}
                 # What is no number is found, and named, as text.
@@ -469,15 +464,3 @@ def _open_parquet(path: Path) -> TableFile:
                 row += len(batch)
 
     return TableFile(path, names, chunks)
-
-
-@contextmanager
-def _parquet_errors(path: Path) -> Iterator[None]:
-    try:
-        with clear_errors(path):
-            yield
-    except DataError:
-        raise
-    except Exception as error:
-        # pyarrow raises whatever a damaged file makes it trip over: ArrowInvalid, UnicodeDecodeError, MemoryError …
-        raise DataError(f"not a Parquet file, or a damaged one ({error})", file=path) from error

@@ -8,6 +8,7 @@ from kmodels.pipelines.pictures import Pictures, picture_statistics
 from kmodels.pipelines.ratings import Ratings
 from kmodels.pipelines.sequences import item_sequences, next_item_batches
 from kmodels.pipelines.split_batches import split_batches
+from kmodels.pipelines.streaming import StreamedBatches
 
 __all__ = [
     "Batches",
@@ -17,6 +18,7 @@ __all__ = [
     "NegativeSampling",
     "Pictures",
     "Ratings",
+    "StreamedBatches",
     "block_order",
     "item_sequences",
     "next_item_batches",

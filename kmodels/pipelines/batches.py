@@ -24,7 +24,58 @@ Rows: TypeAlias = np.ndarray | sparse.csr_array  # all rows of the data
 READ_AHEAD = 4
 
 
-class Batches(PerProcess, keras.utils.PyDataset):
+class EpochBatches(PerProcess, keras.utils.PyDataset):
+    """Batches in an order of each epoch: what `Batches` and `StreamedBatches` have in common."""
+
+    positions: np.ndarray
+    in_background: bool
+    shared: frozenset[str]
+
+    def __init__(self, rows: int, batch_size: int, shuffle: bool, seed: int, drop_remainder: bool) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ConfigurationError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
+        self.rows, self.batch_size, self.shuffle, self.seed = rows, batch_size, shuffle, seed
+        self.drop_remainder = drop_remainder and rows > batch_size
+        self.on_batch: Callable[[], Any] | None = None
+        self.failure: Exception | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"on_batch": None, "failure": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._renew()
+
+    def __len__(self) -> int:
+        return self.rows // self.batch_size if self.drop_remainder else -(-self.rows // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if self.on_batch is not None:
+            self.on_batch()
+        try:
+            return self._make(index)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def set_epoch(self, epoch: int) -> None:
+        """Takes the order of an epoch, counted from 0; without shuffling there is only one."""
+        raise NotImplementedError
+
+    def filled(self, index: int) -> Arrays:
+        """The inputs of a batch, in the last of which the last row is repeated up to the size of the others."""
+        raise NotImplementedError
+
+    def check_columns(self, check: Callable[[Mapping[str, Rows]], None]) -> None:
+        """Has a function look at the inputs and the target ("target") of all rows: now, or when they are read."""
+        raise NotImplementedError
+
+    def _make(self, index: int) -> tuple[Any, ...]:
+        raise NotImplementedError
+
+
+class Batches(EpochBatches):
     """Batches of a table, for `model.fit`, `evaluate` and `predict` on any backend; needs no TensorFlow.
 
     A batch is cut by indexing whole arrays with the batch's row numbers. The order of the rows depends on
@@ -87,18 +138,12 @@ class Batches(PerProcess, keras.utils.PyDataset):
         order: Callable[[np.random.Generator], np.ndarray] | None = None,
         drop_remainder: bool = False,
     ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ConfigurationError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
         given = {**inputs, "target": target, "sample_weight": sample_weight}
         columns = {name: values for name, values in given.items() if values is not None and not callable(values)}
         checks.same_length(**columns)
-        self.rows = next(iter(columns.values())).shape[0]
+        super().__init__(next(iter(columns.values())).shape[0], batch_size, shuffle, seed, drop_remainder)
         self.inputs, self.target, self.sample_weight = dict(inputs), target, sample_weight
-        self.parts, self.batch_size, self.shuffle, self.seed = tuple(parts), batch_size, shuffle, seed
-        self.order, self.drop_remainder = order, drop_remainder and self.rows > batch_size
-        self.on_batch: Callable[[], Any] | None = None
-        self.failure: Exception | None = None
+        self.parts, self.order = tuple(parts), order
         # A part without `begin` does nothing until its arrays are waited for.
         self._begins = [getattr(part, "begin", partial(partial, part)) for part in self.parts]
         self.in_background = any(hasattr(part, "begin") for part in self.parts)
@@ -112,12 +157,7 @@ class Batches(PerProcess, keras.utils.PyDataset):
         self._begun: dict[int, list[Callable[[], Arrays]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        left = {name: value for name, value in vars(self).items() if name not in ("_lock", "_begun")}
-        return left | {"on_batch": None, "failure": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._renew()
+        return {name: value for name, value in super().__getstate__().items() if name not in ("_lock", "_begun")}
 
     def set_epoch(self, epoch: int) -> None:
         """Takes the order of an epoch, counted from 0; without shuffling there is only one."""
@@ -133,17 +173,10 @@ class Batches(PerProcess, keras.utils.PyDataset):
             self.positions = order
             self._begun = {}
 
-    def __len__(self) -> int:
-        return self.rows // self.batch_size if self.drop_remainder else -(-self.rows // self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        if self.on_batch is not None:
-            self.on_batch()
-        try:
-            return self._make(index)
-        except Exception as error:
-            self.failure = error
-            raise
+    def check_columns(self, check: Callable[[Mapping[str, Rows]], None]) -> None:
+        """Has a function look at the inputs and the target ("target") of all rows, of a target function the first."""
+        target = self[0][1] if callable(self.target) else self.target
+        check(self.inputs if target is None else {**self.inputs, "target": target})
 
     def filled(self, index: int) -> Arrays:
         """The inputs of a batch, in the last of which the last row is repeated up to the size of the others."""
@@ -190,7 +223,7 @@ def _taken(values: Rows, rows: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def raise_original_errors(*batches: Batches) -> Iterator[None]:
+def raise_original_errors(*batches: EpochBatches) -> Iterator[None]:
     """Raises what the making of a batch raised, where TensorFlow or tf.data has wrapped it in an error of its own."""
     for each in batches:
         each.failure = None

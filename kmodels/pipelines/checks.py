@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -9,15 +11,15 @@ import numpy as np
 from scipy import sparse
 
 from kmodels.errors import DataError
-from kmodels.pipelines.batches import Batches
+from kmodels.pipelines.batches import EpochBatches
 
 
-def check_inputs(model: keras.Model, batches: Batches) -> None:
+def check_inputs(model: keras.Model, batches: EpochBatches) -> None:
     """Refuses data that a model cannot take, before a backend meets it in the middle of a compiled step.
 
     Out-of-range ids give NaN on JAX without a word, and an exception inside a compiled step destroys the model there.
-    All rows of `inputs` and `target` are checked for ids and NaN, the first batch for names, shapes and dtypes, and for
-    NaN in a target that is made per batch.
+    All rows of `inputs` and `target` are checked for ids and NaN, streamed ones when they are read, the first batch for
+    names, shapes and dtypes, and for NaN in a target that is made per batch.
     """
     expected = {tensor.name: tensor for tensor in model.inputs}
     batch = batches[0][0]
@@ -32,12 +34,12 @@ def check_inputs(model: keras.Model, batches: Batches) -> None:
                 expected=f"{tensor.dtype} of shape (batch{''.join(f', {n}' for n in tensor.shape[1:])})",
                 received=f"{batch[name].dtype} of shape {batch[name].shape}",
             )
-    sizes = _table_sizes(model)
-    target = batches[0][1] if callable(batches.target) else batches.target
-    columns: dict[str, Any] = {**batches.inputs, "target": target}
+    batches.check_columns(partial(_check_rows, _table_sizes(model)))
+
+
+def _check_rows(sizes: Mapping[str, int], columns: Mapping[str, Any]) -> None:
+    """Refuses ids that are out of a table's range, and numbers that are not finite."""
     for name, rows in columns.items():
-        if rows is None:
-            continue
         values = rows.data if sparse.issparse(rows) else rows
         if name in sizes:
             wrong = (values < 0) | (values >= sizes[name])

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from kmodels import backend
-from kmodels.pipelines.batches import Batches
+from kmodels.pipelines.batches import EpochBatches
 
 _TOGETHER = 16
 _LARGE = 2**20  # bytes
 
 
-def tf_data(batches: Batches) -> Any:
+def tf_data(batches: EpochBatches) -> Any:
     """A tf.data.Dataset of the batches, in their order, that each backend's `fit` takes; `set_epoch` works on it too.
 
     Small batches that no part makes in the background are fetched from Python 16 at a time. Where all batches are of

@@ -198,6 +198,26 @@ def order_by(values: IntArray, hashes: npt.NDArray[np.uint64]) -> IntArray:
     return order
 
 
+def hash_parts(
+    seed: int, users: npt.ArrayLike, items: npt.ArrayLike, validation: float, test: float
+) -> npt.NDArray[np.int8]:
+    """The part of each row, 0 to 2 in the order of `Split`, by its own hash alone; text is hashed by its letters."""
+    ids = [_stable_ids(values, name) for values, name in ((users, "users"), (items, "items"))]
+    checks.same_length(0, users=ids[0], items=ids[1])
+    limits = np.array([int(share * 2**64) - 1 for share in exact_shares(validation, test)], np.uint64)
+    value = hashed(seed, *ids)
+    return (value > limits[0]).astype(np.int8) + (value > limits[1])
+
+
+def _stable_ids(values: npt.ArrayLike, name: str) -> IntArray:
+    """Ids as integers that depend on no other row."""
+    array = np.asarray(values)
+    if array.ndim == 1 and array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    _ids(values, name)
+    return pd.util.hash_array(array.astype(object)).view(np.int64)
+
+
 def check_times(times: npt.NDArray[Any]) -> None:
     """Refuses what is no column of numbers or dates, or lacks one."""
     if times.ndim != 1 or times.dtype.kind not in "iufM":

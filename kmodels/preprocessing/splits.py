@@ -1,9 +1,9 @@
 """Splits of a table's rows into training, validation and test: at random, by class, by time, by user, or as given.
 
-Each function returns a `Split` of row positions. `random`, `stratified`, `by_time`, `folds` and `kept_back` split rows
-that stand alone; the others split the rows of each user, and all but `given` leave every user training rows. Of n rows
-(of a user), floor(n · (1 − validation − test)) are for training, those up to floor(n · (1 − test)) for validation, the
-rest for the test. Shares that are negative or leave nothing for training raise `ConfigurationError`.
+Each function returns a `Split` of row positions. `random`, `stratified`, `by_time`, `by_hash`, `folds` and `kept_back`
+split rows that stand alone; the others split the rows of each user, and all but `given` leave every user training rows.
+Of n rows (of a user), floor(n · (1 − validation − test)) are for training, those up to floor(n · (1 − test)) for
+validation, the rest for the test. Shares that are negative or leave nothing for training raise `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from kmodels.preprocessing._split_rows import IntArray, Split, SplitWithUnseen
 __all__ = [
     "Split",
     "SplitWithUnseen",
+    "by_hash",
     "by_time",
     "by_time_per_user",
     "folds",
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 #: The methods of `make`.
-METHODS = ("random", "time", "leave-last-out", "given")
+METHODS = ("random", "time", "leave-last-out", "given", "hash")
 
 
 def make(
@@ -55,8 +56,8 @@ def make(
     """Splits interactions by the method of that name, with its default shares.
 
     Args:
-        method: "random", "time", "leave-last-out" or "given": `random_per_user`, `by_time_per_user`,
-            `leave_last_out`, `given`.
+        method: "random", "time", "leave-last-out", "given" or "hash": `random_per_user`, `by_time_per_user`,
+            `leave_last_out`, `given`, `by_hash`.
         users: Id of each row's user, integers or text, shape (rows,).
         items: Id of each row's item, likewise.
         timestamps: Time of each row, shape (rows,), for "time" and "leave-last-out". Default None.
@@ -73,6 +74,8 @@ def make(
     """
     if method == "random":
         return random_per_user(users, items, seed=seed)
+    if method == "hash":
+        return by_hash(users, items, seed=seed)
     if method == "given":
         if in_test is None:
             raise ConfigurationError("split 'given' needs in_test, which marks the test rows")
@@ -260,6 +263,36 @@ def random_per_user(
     order = rows_of.order_by(user_ids, rows_of.hashed(seed, user_ids, item_ids))
     rows_of.check_distinct(order, users=users, items=items)
     return rows_of.cut_users(users, user_ids, order, validation, test)
+
+
+def by_hash(
+    users: npt.ArrayLike, items: npt.ArrayLike, *, seed: int, validation: float = 0.15, test: float = 0.15
+) -> Split:
+    """Splits rows at random, each by a hash of its own (seed, user, item) alone.
+
+    A row is in the same part whatever rows are around it, so that a table can be split piece by piece. Parts have their
+    shares in expectation: of n rows, a part with share p has n · p, give or take sqrt(n · p · (1 - p)). Some users may
+    have no training rows. Rows that are alike in user and item are in one part.
+
+    Args:
+        users: Id of each row's user, integers or text, shape (rows,). Text is hashed by its letters (SipHash), so the
+            text "7" is another user than the number 7.
+        items: Id of each row's item, likewise.
+        seed: Any integer.
+        validation: Share of the rows. Default 0.15.
+        test: Share of the rows. Default 0.15.
+
+    Raises:
+        DataError: Different lengths or missing ids.
+
+    Example:
+        >>> whole = by_hash(np.arange(100), np.arange(100), seed=0)
+        >>> first = by_hash(np.arange(50), np.arange(50), seed=0)
+        >>> whole.sizes, np.array_equal(first.test, whole.test[whole.test < 50])
+        ({'train': 68, 'validation': 15, 'test': 17}, True)
+    """
+    parts = rows_of.hash_parts(seed, users, items, validation, test)
+    return Split(*(np.flatnonzero(parts == number) for number in range(3)))
 
 
 def by_time_per_user(

@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from kmodels import backend, files
 from kmodels.errors import ConfigurationError, TrainingError
-from kmodels.pipelines import Batches
-from kmodels.pipelines.batches import raise_original_errors
+from kmodels.pipelines.batches import EpochBatches, raise_original_errors
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.tf_data import tf_data
 from kmodels.training import checkpoint as checkpoints
@@ -67,8 +66,8 @@ def best_weights(monitor: str = "val_rmse", *, stop: int = 10_000) -> kc.EarlySt
 
 def fit(
     model: keras.Model,
-    train: Batches,
-    validation: Batches | None,
+    train: EpochBatches,
+    validation: EpochBatches | None,
     *,
     epochs: int,
     folder: str | Path,
@@ -185,7 +184,7 @@ class _Checkpoint(kc.Callback):
         self,
         folder: Path,
         callbacks: Sequence[kc.Callback],
-        train: Batches,
+        train: EpochBatches,
         seed: int,
         epochs: int,
         progress: bool,

@@ -9,7 +9,7 @@ import numpy as np
 
 from kmodels import backend, files
 from kmodels.errors import ConfigurationError
-from kmodels.pipelines import Batches
+from kmodels.pipelines.batches import EpochBatches
 from kmodels.pipelines.checks import check_inputs
 from kmodels.training.interruption import interrupt_between_steps
 
@@ -36,7 +36,7 @@ def save(model: keras.Model, path: str | Path) -> None:
         keras.Model(model.input, model.output, name=model.name).save(temporary)
 
 
-def predict(model: keras.Model, batches: Batches) -> np.ndarray:
+def predict(model: keras.Model, batches: EpochBatches) -> np.ndarray:
     """Predicts all rows, after the checks of `pipelines.checks.check_inputs`.
 
     Args:

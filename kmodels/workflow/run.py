@@ -19,6 +19,7 @@ from kmodels import cli, training
 from kmodels.errors import DataError, printable
 from kmodels.files import read_json, write_atomically, write_json
 from kmodels.pipelines import Batches
+from kmodels.pipelines.batches import EpochBatches
 from kmodels.preprocessing.encoders import Encoder, save_encoders
 from kmodels.preprocessing.splits import Split
 from kmodels.report import searches
@@ -114,8 +115,8 @@ class Run:
         self,
         name: str | Path,
         model: keras.Model,
-        train: Batches,
-        validation: Batches | None,
+        train: EpochBatches,
+        validation: EpochBatches | None,
         *,
         epochs: int | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),

@@ -37,10 +37,11 @@ def every_split(users, items, times):
         "time": splits.by_time_per_user(users, items, times),
         "leave-last-out": splits.leave_last_out(users, items, times),
         "given": splits.given(users, items, in_test, seed=3),
+        "hash": splits.by_hash(users, items, seed=3),
     }
 
 
-@pytest.mark.parametrize("name", ["random", "time", "leave-last-out", "given"])
+@pytest.mark.parametrize("name", ["random", "time", "leave-last-out", "given", "hash"])
 def test_parts_hold_every_row_once_in_ascending_order(name):
     users, items, times = interactions()
     split = every_split(users, items, times)[name]
@@ -51,7 +52,7 @@ def test_parts_hold_every_row_once_in_ascending_order(name):
         assert len(part) > 0
 
 
-@pytest.mark.parametrize("name", ["random", "time", "leave-last-out"])
+@pytest.mark.parametrize("name", ["random", "time", "leave-last-out", "hash"])
 def test_order_of_the_rows_does_not_matter(name):
     users, items, times = interactions()
     again = np.random.default_rng(9).permutation(len(users))
@@ -115,6 +116,59 @@ def test_time_split_puts_earlier_rows_first_with_ties_by_hash():
         rows = np.flatnonzero(users == user)
         in_order = sorted(rows, key=lambda row: ranks[row])
         assert (np.diff(part[in_order]) >= 0).all()
+
+
+def splitmix64(state):
+    """The published generator on Python's integers: the output for the state after one step."""
+    state = (state + 0x9E3779B97F4A7C15) % 2**64
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) % 2**64
+    return state ^ (state >> 31)
+
+
+def test_a_hash_split_is_that_of_exact_arithmetic():
+    users, items = np.random.default_rng(0).integers(0, 2**31, (2, 500))
+    split = splits.by_hash(users, items, seed=5, validation=0.1, test=0.2)
+    part = np.empty(500, int)
+    for number, rows in enumerate(split):
+        part[rows] = number
+    for row, (user, item) in enumerate(zip(users.tolist(), items.tolist(), strict=True)):
+        share = Fraction(splitmix64(splitmix64(splitmix64(5) ^ user) ^ item), 2**64)
+        assert part[row] == (share >= Fraction(7, 10)) + (share >= Fraction(8, 10))
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_hash_split_of_a_piece_is_that_of_the_whole(text):
+    users, items, _ = interactions()
+    if text:
+        users, items = users.astype(str), pd.Series(items).astype(str)
+    whole = splits.by_hash(users, items, seed=1)
+    for start in range(0, len(users), 700):
+        piece = splits.by_hash(users[start : start + 700], items[start : start + 700], seed=1)
+        for part, rows in zip(whole, piece, strict=True):
+            inside = part[(part >= start) & (part < start + 700)]
+            np.testing.assert_array_equal(rows + start, inside)
+    assert not np.array_equal(whole.test, splits.by_hash(users, items, seed=2).test)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_hash_split_has_its_shares_of_every_user_and_item(text):
+    users, items = (each.ravel() for each in np.meshgrid(np.arange(200), np.arange(300)))
+    given = (users.astype(str), items.astype(str)) if text else (users, items)
+    split = splits.by_hash(*given, seed=0, validation=0.1, test=0.3)
+    for part, share in zip(split, (0.6, 0.1, 0.3), strict=True):
+        for ids, n in ((users, 300), (items, 200)):
+            rates = np.bincount(ids[part]) / n
+            # The spread over ids is binomial; five standard errors.
+            assert np.abs(rates - share).max() < 5 * math.sqrt(share * (1 - share) / n)
+
+
+def test_a_hash_split_refuses_ids_that_are_missing():
+    with pytest.raises(DataError, match=r"row 2, column 'items': an id is missing"):
+        splits.by_hash(["a", "b"], np.array(["a", None], object), seed=0)
+    with pytest.raises(ConfigurationError, match="shares of validation and test"):
+        splits.by_hash([1], [1], seed=0, validation=0.5, test=0.5)
+    assert splits.by_hash([1, 2], [1, 2], seed=0, validation=0.0, test=0.0).sizes["train"] == 2
 
 
 def test_leave_last_out_takes_the_last_two():
@@ -257,6 +311,7 @@ def test_make_is_the_method_of_that_name():
         "time": splits.by_time_per_user(users, items, times),
         "leave-last-out": splits.leave_last_out(users, items, times),
         "given": splits.given(users, items, in_test, seed=4),
+        "hash": splits.by_hash(users, items, seed=4),
     }
     assert set(expected) == set(splits.METHODS)
     for method, split in expected.items():
@@ -266,7 +321,7 @@ def test_make_is_the_method_of_that_name():
 
 
 def test_make_refuses_an_unknown_method_and_a_given_split_without_rows():
-    with pytest.raises(ConfigurationError, match="expected one of random, time, leave-last-out, given; received 'k'"):
+    with pytest.raises(ConfigurationError, match="one of random, time, leave-last-out, given, hash; received 'k'"):
         splits.make("k", [1, 1], [1, 2], [1, 2], seed=0)
     with pytest.raises(ConfigurationError, match="needs in_test"):
         splits.make("given", [1, 1], [1, 2], [1, 2], seed=0)
