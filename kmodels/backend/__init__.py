@@ -1,6 +1,7 @@
 """The only room that knows which Keras backend runs; internal, described in docs/architecture.md."""
 
 from kmodels.backend.adam import fuse_adam
+from kmodels.backend.distribution import Distribution, distribute_batches, distributed, distribution, prepare
 from kmodels.backend.dropout import fuse_dropout
 from kmodels.backend.graph import flat_layers, node_of, own_trainable_weights, skip_initializers
 from kmodels.backend.normalization import fuse_normalization
@@ -19,9 +20,13 @@ from kmodels.backend.running import (
 )
 
 __all__ = [
+    "Distribution",
     "allow_compilation",
     "clear_session",
     "compile_evaluation",
+    "distribute_batches",
+    "distributed",
+    "distribution",
     "flat_layers",
     "fuse_adam",
     "fuse_dropout",
@@ -32,6 +37,7 @@ __all__ = [
     "name",
     "node_of",
     "own_trainable_weights",
+    "prepare",
     "read_torch_file",
     "reorder_kernels",
     "scan_train_steps",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kmodels.pipelines.batches import EpochBatches, raise_original_errors
 from kmodels.pipelines.checks import check_inputs
 from kmodels.pipelines.tf_data import tf_data
 from kmodels.training import checkpoint as checkpoints
+from kmodels.training.devices import check_shares
 from kmodels.training.interruption import interrupt_between_steps
 
 _ENGINES = ("pydataset", "tf.data")
@@ -102,7 +104,7 @@ def fit(
     Raises:
         DataError: If the data does not fit the model, or the checkpoint is damaged.
         ConfigurationError: If the engine is unknown or the checkpoint is of another model, of other callbacks or has
-            another fingerprint.
+            another fingerprint; or as `distribute`.
         TrainingError: If the loss is not a finite number.
     """
     if engine is None:
@@ -112,10 +114,12 @@ def fit(
     given = [train] if validation is None else [train, validation]
     for batches in given:
         check_inputs(model, batches)
+    check_shares(model, train)
     with backend.skip_initializers():
         model.optimizer.build(model.trainable_variables)
     backend.scan_train_steps(model, len(train))
     backend.compile_evaluation(model)
+    backend.prepare(model)
     Path(folder).mkdir(parents=True, exist_ok=True)
     checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress, fingerprint)
     path = Path(folder) / _CHECKPOINT
@@ -124,7 +128,9 @@ def fit(
     else:
         path.unlink(missing_ok=True)
     if not checkpoint.done:
-        serve = tf_data if engine == "tf.data" else lambda batches: batches
+        serve: Callable[[Batches], Any] = tf_data if engine == "tf.data" else lambda batches: batches
+        if backend.distribution() is not None:
+            serve = partial(backend.distribute_batches, tf_data=tf_data)
         every = [*callbacks, checkpoint]
         quiet = all(_is_per_epoch(callback) for callback in every)
         listed = _EpochCallbacks if quiet else _StepCallbacks
