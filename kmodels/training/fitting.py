@@ -128,7 +128,7 @@ def fit(
     else:
         path.unlink(missing_ok=True)
     if not checkpoint.done:
-        serve: Callable[[Batches], Any] = tf_data if engine == "tf.data" else lambda batches: batches
+        serve: Callable[[EpochBatches], Any] = tf_data if engine == "tf.data" else lambda batches: batches
         if backend.distribution() is not None:
             serve = partial(backend.distribute_batches, tf_data=tf_data)
         every = [*callbacks, checkpoint]
