@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,10 @@ from kmodels.evaluation.regression import rmse
 __all__ = ["fit_rating_baselines"]
 
 FloatArray = npt.NDArray[np.float64]
+
+_STRENGTHS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)  # of the biases' regularisation
+_VANISHED = 1e-3  # below that, factors do not grow again
+_SWEEPS, _PATIENCE = 30, 3  # of alternating least squares, at most and without a better one
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,26 +103,31 @@ def fit_rating_baselines(
     def error(fitted: RatingBaseline) -> float:
         return rmse(rating, fitted.predict(user, item))
 
+    biases = [fit_biases(tables, _STRENGTHS[0])]
+    for strength in _STRENGTHS[1:]:
+        biases.append(fit_biases(tables, strength, biases[-1]))
     return {
         "global_mean": RatingBaseline(
             tables.mean, tables.bounds, np.zeros((n_users, 1)), np.zeros((n_items, 1)), settings={}
         ),
-        "biases": min((fit_biases(tables, strength) for strength in (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)), key=error),
+        "biases": min(biases, key=error),
         "matrix_factorization": fit_matrix_factorization(tables, error),
     }
 
 
-def fit_biases(train: Train, regularisation: float) -> RatingBaseline:
-    """Minimises Σ (r - mean - b_u - b_i)² + λ (Σ b_u² + Σ b_i²) by turns."""
-    n_users, n_items = train.counts.shape
-    user_count, item_count = train.counts.sum(axis=1), train.counts.sum(axis=0)
-    user_sum, item_sum = train.sums.sum(axis=1), train.sums.sum(axis=0)
+def fit_biases(train: Train, regularisation: float, start: RatingBaseline | None = None) -> RatingBaseline:
+    """Minimises Σ (r - mean - b_u - b_i)² + λ (Σ b_u² + Σ b_i²) by turns, which may start with another fit's biases."""
+    counts = train.counts.astype(np.float64)
+    by_item = counts.T.tocsr()
+    user_count, item_count = counts.sum(axis=1), counts.sum(axis=0)
+    user_sum, item_sum = (train.sums.sum(axis=axis, dtype=np.float64) for axis in (1, 0))
     active_users, active_items = user_count > 0, item_count > 0
-    by_item = train.counts.T.tocsr()
-    user_bias, item_bias = np.zeros(n_users), np.zeros(n_items)
+    user_bias, item_bias = np.zeros(len(user_count)), np.zeros(len(item_count))
+    if start is not None:
+        user_bias, item_bias = start.users[:, -1], start.items[:, -1]
     for _ in range(1000):
         before = user_bias, item_bias
-        user_bias = (user_sum - train.counts @ item_bias) / (user_count + regularisation)
+        user_bias = (user_sum - counts @ item_bias) / (user_count + regularisation)
         item_bias = (item_sum - by_item @ user_bias) / (item_count + regularisation)
         # Moving a constant from one side to the other changes only the penalty, and turns would take very long to
         # find its least: where both sides have the same sum.
@@ -137,56 +146,79 @@ def fit_matrix_factorization(
     regularisations: Sequence[float] = (4.0, 6.0, 8.0, 11.0, 15.0),
     dimensions: Sequence[int] = (8, 16),
 ) -> RatingBaseline:
-    """Fits mean + b_u + b_i + p_u · q_i by alternating least squares; λ, then the dimension by the least error."""
+    """Fits mean + b_u + b_i + p_u · q_i by alternating least squares; λ, then the dimension by the least error.
 
-    def fit(dimension: int, regularisation: float) -> RatingBaseline:
-        best, least = None, np.inf
-        for sweep, fitted in zip(range(30), alternate(train, dimension, regularisation), strict=False):
-            current = error(fitted)
-            if best is None or current < least:
-                best, least = fitted, current
-            elif sweep + 1 - best.settings["sweeps"] >= 3:
+    λ goes up from the middle of its values and then down for as long as the error falls. Each fit starts with the
+    factors of the best one before, and ends three sweeps after its own best.
+    """
+    least, best = np.inf, None
+
+    def improve(dimension: int, regularisation: float) -> bool:
+        nonlocal least, best
+        start, waited = best, 0
+        for fitted in islice(alternate(train, dimension, regularisation, start), _SWEEPS):
+            if (reached := error(fitted)) < least:
+                least, best, waited = reached, fitted, 0
+            else:
+                waited += 1
+                if waited == _PATIENCE:
+                    break
+        return best is not start
+
+    middle = (len(regularisations) - 1) // 2
+    improve(dimensions[0], regularisations[middle])
+    for others in (regularisations[middle + 1 :], regularisations[:middle][::-1]):
+        for value in others:
+            if not improve(dimensions[0], value):
                 break
-        assert best is not None  # there is at least one sweep
-        return best
-
-    found = [fit(dimensions[0], regularisation) for regularisation in regularisations]
-    chosen = min(found, key=error).settings["regularisation"]
-    return min(found + [fit(dimension, chosen) for dimension in dimensions[1:]], key=error)
+    assert best is not None  # there is at least one sweep, and its error is a number
+    for dimension in dimensions[1:]:
+        improve(dimension, best.settings["regularisation"])
+    return best
 
 
-def alternate(train: Train, dimension: int, regularisation: float) -> Iterator[RatingBaseline]:
-    """The fit after each sweep of alternating least squares, without end."""
+def alternate(
+    train: Train, dimension: int, regularisation: float, start: RatingBaseline | None = None
+) -> Iterator[RatingBaseline]:
+    """The fit after each sweep of alternating least squares, without end; it may start with another fit's factors.
+
+    The further factors of a larger dimension are at random, and so are all where the other's have vanished.
+    """
     by_item, item_sums = train.counts.T.tocsr(), train.sums.T.tocsr()
-    items = np.random.default_rng(0).normal(0, 0.1, (by_item.shape[0], dimension + 1))
+    items = np.random.default_rng(0).normal(0, 0.1, (by_item.shape[0], dimension + 1)).astype(np.float32)
     items[:, -1] = 0
-    for sweep in count(1):
+    if start is not None and np.abs(start.items[:, :-1]).max() > _VANISHED:
+        known = min(start.items.shape[1] - 1, dimension)
+        items[:, :known], items[:, -1] = start.items[:, :known], start.items[:, -1]
+    before = 0 if start is None else start.settings["sweeps"]
+    for sweep in count(before + 1):
         users = _half_sweep(train.counts, train.sums, items, regularisation)
         items = _half_sweep(by_item, item_sums, users, regularisation)
         settings = {"regularisation": regularisation, "dimension": dimension, "sweeps": sweep}
-        yield RatingBaseline(train.mean, train.bounds, users, items, settings)
+        tables = users.astype(np.float64), items.astype(np.float64)
+        yield RatingBaseline(train.mean, train.bounds, *tables, settings)
 
 
 def _half_sweep(
-    counts: sparse.csr_array, sums: sparse.csr_array, others: FloatArray, regularisation: float
-) -> FloatArray:
+    counts: sparse.csr_array, sums: sparse.csr_array, others: npt.NDArray[np.float32], regularisation: float
+) -> npt.NDArray[np.float32]:
     """Solves the ridge regression of every row on (factors, 1) of the other side; zero for a row without ratings."""
     n_rows, width = counts.shape[0], others.shape[1]
-    design = np.concatenate([others[:, :-1], np.ones((len(others), 1))], axis=1)
+    design = np.concatenate([others[:, :-1], np.ones((len(others), 1), np.float32)], axis=1)
     # Only the lower triangle of each symmetric matrix is summed, in blocks of rows to bound memory.
     i, j = np.tril_indices(width)
     products = design[:, i] * design[:, j]
     right = sums @ design - counts @ (others[:, -1:] * design)
-    n_ratings = counts.sum(axis=1)
-    solved = np.empty((n_rows, width))
+    n_ratings = np.diff(counts.indptr).astype(np.float32)
+    solved = np.empty((n_rows, width), np.float32)
     diagonal = np.arange(width)
     for at in range(0, n_rows, 4096):
         block = slice(at, at + 4096)
         entries = counts[block] @ products
-        matrices = np.empty((len(entries), width, width))
+        matrices = np.empty((len(entries), width, width), np.float32)
         matrices[:, i, j] = matrices[:, j, i] = entries
         # Between a constant penalty and one in proportion to the row's ratings: better than either on MovieLens-100K.
-        penalty = np.repeat(regularisation * (1 + n_ratings[block, None] / 200), width, axis=1)
+        penalty = np.repeat(np.float32(regularisation) * (1 + n_ratings[block, None] / 200), width, axis=1)
         penalty[:, -1] = regularisation / 4
         matrices[:, diagonal, diagonal] += penalty
         solved[block] = np.linalg.solve(matrices, right[block, :, None])[:, :, 0]
@@ -203,6 +235,6 @@ def training_tables(
     mean = float(rating.mean())
     known = (user > 0) & (item > 0)  # so that row 0 stays zero
     pairs, shape = (user[known], item[known]), (n_users, n_items)
-    counts = sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=shape).tocsr()
-    sums = sparse.coo_array((rating[known] - mean, pairs), shape=shape).tocsr()
+    counts = sparse.coo_array((np.ones(len(pairs[0]), np.float32), pairs), shape=shape).tocsr()
+    sums = sparse.coo_array(((rating[known] - mean).astype(np.float32), pairs), shape=shape).tocsr()
     return Train(mean, (float(rating.min()), float(rating.max())), counts, sums)
