@@ -9,7 +9,7 @@ import keras
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError
-from kmodels.pipelines import Batches
+from kmodels.pipelines.batches import Batches
 
 
 @contextmanager
