@@ -2,8 +2,8 @@
 
     KERAS_BACKEND=jax python recipes/movielens.py                      # the bundled sample
     KERAS_BACKEND=jax python recipes/movielens.py --data ml-100k       # downloaded, checksummed
-    KERAS_BACKEND=jax python recipes/movielens.py --data DIR --model enhanced --split time
     KERAS_BACKEND=jax python recipes/movielens.py --data books.csv --columns user_id=reader,item_id=isbn,rating=score
+    KERAS_BACKEND=jax python recipes/movielens.py --data FOLDER --stream   # Parquet files, larger than memory
 
 The sample takes half a minute on two CPU cores: test RMSE 0.642 stars (biases 0.862, the generating model 0.606),
 NDCG@10 of all films 0.581 (popularity 0.261, the generating model 0.639).
@@ -27,12 +27,12 @@ from kmodels.errors import ConfigurationError
 from kmodels.evaluation.recommender import lenient_ranking as lenient
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import Category, Number, Tags, earlier_surplus, splits
-from kmodels.workflow import rankers, rating
+from kmodels.workflow import rankers, rating, streaming
 
 # Of the models of histories; `tuning.neumf_space` says what each is. With --tune they are searched for.
 SETTINGS = {"learning_rate": 2e-3, "dim": 32, "hidden": (32,), "dropout": 0.3, "vector_dropout": 0.2, "l2": 1e-4}
 HEADLINE = ("rmse", "mae", "r2", "ndcg_at_10", "catalogue_ndcg_at_10")
-EPOCHS = {"history": 13, "session": 13, "enhanced": 30, "none": 1}
+EPOCHS = {"history": 13, "session": 13, "factors": 13, "enhanced": 30, "none": 1}
 # The columns of MovieLens's users and items; of other tables all are used. The numbers are as NeuMF-Enhanced has them.
 GENRES = {"genres": Tags("|", flag_missing=False)}
 LABELS = {"gender_id": Category(of="gender"), "age_band": Category(), "occupation_id": Category(of="occupation")}
@@ -41,6 +41,10 @@ COLUMNS = {"history": (LABELS, GENRES | {"decade": Category()}), "enhanced": (NU
 
 
 def main(args: argparse.Namespace) -> None:
+    args.epochs = args.epochs or EPOCHS[args.model or "factors"]
+    if args.stream:
+        return streaming.rate(workflow.Run(args, __file__), fit, SETTINGS, parse_columns(args.columns, ratings.COLUMNS))
+    args.model, args.split = args.model or "history", args.split or "random"
     if (args.model == "enhanced" and (args.tune or args.refit)) or (args.tune and args.weight_decay != "l2"):
         raise ConfigurationError("--tune and --refit are not for --model enhanced; --tune needs --weight-decay l2")
     if args.model == "none" and (args.tune or args.refit or args.ranker == "none"):
@@ -50,11 +54,9 @@ def main(args: argparse.Namespace) -> None:
         own = {"columns": parse_columns(args.columns, ratings.COLUMNS), "users": args.users, "items": args.items}
         given = args.fold if args.split == "given" else None
         data = ratings.filter_ratings(movielens.load(args.data, **own), min_ratings=5, given=given)
-    args.epochs = args.epochs or EPOCHS[args.model]
     with run.timed("prepare_s"):
-        in_test = data.given_splits[given] if given else None
         pairs = (data.ratings.get(name) for name in ("user_id", "item_id", "timestamp"))
-        split = splits.make(args.split, *pairs, seed=args.seed, in_test=in_test)
+        split = splits.make(args.split, *pairs, seed=args.seed, in_test=data.given_splits[given] if given else None)
         encoded = encode(args, data, split)
     settings, size = rating.for_rows(SETTINGS, len(split.train))
     args.batch_size = args.batch_size or (512 if args.model == "enhanced" else size)
@@ -64,8 +66,7 @@ def main(args: argparse.Namespace) -> None:
     unit = "" if data.format == "table" else "stars"
     facts = ratings.summary(data) | {"kept": kept, "unit": unit, "split_name": args.split, "split": split.sizes}
     settings = search(run, encoded, settings) if args.tune else settings
-    rated = ranked = None
-    more = {}
+    rated, ranked, more = None, None, {}
     if args.ranker != "none":
         ranked = rankers.rank(run, args.ranker, encoded)
         more |= {"ranking": ranked.record.to_dict()}
@@ -99,7 +100,7 @@ def build(args: argparse.Namespace, encoded: Ratings, settings: dict) -> keras.M
     """Each model is trained its own way: those of histories on a cosine, NeuMF-Enhanced by plateaus."""
     options, rate = dict(models.presets.NEUMF[args.model]), 1e-3
     if args.model != "enhanced":
-        steps = args.epochs * max(1, len(encoded.split.train) // args.batch_size)
+        steps = args.epochs * max(1, encoded.train_rows // args.batch_size)
         rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)
         options |= {"mean": encoded.mean} | {name: each for name, each in settings.items() if name != "learning_rate"}
     options |= {} if args.weight_decay == "l2" else {"l2": 0.0}
@@ -126,8 +127,7 @@ def refit(run, data: ratings.RatingTables, split: splits.Split, settings: dict, 
     epochs = int(fitted.history["val_rmse"].argmin()) + 1
     again = fit(run, encoded, settings, "refit", epochs=epochs)
     encoded.save(again.folder)
-    test = rating.rate(encoded, again.model, "test", lenient)
-    return {"rows": len(encoded.split.train), "epochs": epochs, "test": test}
+    return {"rows": encoded.train_rows, "epochs": epochs, "test": rating.rate(encoded, again.model, "test", lenient)}
 
 
 def search(run, encoded: Ratings, default: dict) -> dict:
@@ -148,9 +148,10 @@ if __name__ == "__main__":
     add("--columns", default="", help="the table's names for ours, such as user_id=reader,item_id=isbn,rating=score")
     add("--users", metavar="FILE", help="a table with a row for each user of a file of ratings, any columns")
     add("--items", metavar="FILE", help="likewise for items")
-    add("--model", choices=tuple(EPOCHS), default="history", help="predicts ratings; default: %(default)s")
+    add("--stream", action="store_true", help="read Parquet row group by row group; ids are whole numbers")
+    add("--model", choices=tuple(EPOCHS), help="predicts ratings; default: history, with --stream factors")
     add("--ranker", choices=(*rankers.METHODS, "none"), help="default: by split and number of items")
-    add("--split", choices=splits.METHODS, default="random", help="which test rows each user has; default: %(default)s")
+    add("--split", choices=splits.METHODS, help="which rows are the test; default: random, with --stream hash")
     add("--fold", default="u1", help="with --split given: which of the data's splits; default: u1")
     add("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help="in the loss or AdamW's; default: l2")
     add("--engine", choices=("pydataset", "tf.data"), help="what serves the batches; default: tf.data on TensorFlow")

@@ -156,7 +156,9 @@ NEUMF: Presets = {
     # SVD++ on both sides, and a heavily regularised MLP on (p, q, p ⊙ q). In training a row's own rating must be left
     # out of both histories, as `pipelines.Histories` does.
     "history": {**_TWO_SIDED, "name": "neumf_history"},
-    # The same with a context feature: by how much the user's ratings shortly before exceed the expected ones.
+    # The same without histories: ids alone, of which each rating is an input of its own, as a stream has them.
+    "factors": {**_TWO_SIDED, "histories": False, "name": "neumf_factors"},
+    # With histories and a context feature: by how much the user's ratings shortly before exceed the expected ones.
     "session": {**_TWO_SIDED, "name": "neumf_session"},
 }
 

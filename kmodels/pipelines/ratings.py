@@ -198,6 +198,11 @@ class Ratings:
         return rows | {"scale": self.scale, "liked_only": self.liked_only}
 
     @property
+    def train_rows(self) -> int:
+        """Number of training rows."""
+        return len(self.split.train)
+
+    @property
     def highest(self) -> float:
         """Highest absolute value of the scale, by which targets are divided."""
         return max(map(abs, self.scale))

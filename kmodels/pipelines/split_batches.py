@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.utils.class_weight import compute_sample_weight
 
 from kmodels.errors import DataError
-from kmodels.pipelines.batches import Arrays, Batches, Rows
+from kmodels.pipelines.batches import Arrays, Batches, EpochBatches, Rows
 from kmodels.pipelines.id_dropout import IdDropout
 from kmodels.preprocessing.splits import Split, SplitWithUnseen
 
@@ -20,9 +20,9 @@ Part = Callable[[np.ndarray], Arrays]
 class SplitBatches(NamedTuple):
     """The batches of each part of a split."""
 
-    train: Batches
-    validation: Batches
-    test: Batches
+    train: EpochBatches
+    validation: EpochBatches
+    test: EpochBatches
 
 
 def split_batches(

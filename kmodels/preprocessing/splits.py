@@ -291,8 +291,15 @@ def by_hash(
         >>> whole.sizes, np.array_equal(first.test, whole.test[whole.test < 50])
         ({'train': 68, 'validation': 15, 'test': 17}, True)
     """
-    parts = rows_of.hash_parts(seed, users, items, validation, test)
+    parts = parts_by_hash(users, items, seed=seed, validation=validation, test=test)
     return Split(*(np.flatnonzero(parts == number) for number in range(3)))
+
+
+def parts_by_hash(
+    users: npt.ArrayLike, items: npt.ArrayLike, *, seed: int, validation: float = 0.15, test: float = 0.15
+) -> npt.NDArray[np.int8]:
+    """The part of each row by `by_hash`, int8 (rows,), 0 to 2 in the order of `Split`."""
+    return rows_of.hash_parts(seed, users, items, validation, test)
 
 
 def by_time_per_user(

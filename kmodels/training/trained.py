@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -50,17 +51,21 @@ def predict(model: keras.Model, batches: EpochBatches) -> np.ndarray:
         DataError: If the data does not fit the model.
         ConfigurationError: If the batches are shuffled.
     """
+    parts = list(predict_batches(model, batches))
+    result = np.concatenate(parts)
+    result[batches.positions] = result.copy()
+    return result[:, 0] if result.shape[1:] == (1,) else result
+
+
+def predict_batches(model: keras.Model, batches: EpochBatches) -> Iterator[np.ndarray]:
+    """What `predict` joins: the predictions of each batch, float32 (batch, ...)."""
     if batches.shuffle:
         raise ConfigurationError("predictions need batches of every row in one order. Received: shuffle=True")
     check_inputs(model, batches)
     backend.allow_compilation(model)
     # Not model.predict, for which TensorFlow first draws one graph of as many steps as training takes in a call. The
     # last batch is filled up with its last row, as JAX and TensorFlow would compile the model anew for its size.
-    parts = []
     with interrupt_between_steps() as check:
         for i in range(len(batches)):
             check()
-            parts.append(model.predict_on_batch(batches.filled(i)))
-    result = np.concatenate(parts)[: batches.rows]
-    result[batches.positions] = result.copy()
-    return result[:, 0] if result.shape[1:] == (1,) else result
+            yield model.predict_on_batch(batches.filled(i))[: batches.rows - i * batches.batch_size]

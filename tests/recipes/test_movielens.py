@@ -399,6 +399,121 @@ def test_session_needs_times(books, tmp_path, refused, here):
     assert "needs timestamps" in refused(here, tmp_path / "out", "--data", books / "books.csv", *flags)
 
 
+# --- ratings as a stream
+
+
+@pytest.fixture(scope="module")
+def parquet(small):
+    """The same in three Parquet files, sorted by user, under other names."""
+    pytest.importorskip("pyarrow")
+    folder = small.parent / "parquet"
+    folder.mkdir()
+    names = ["reader", "item_id", "score", "time"]
+    table = pd.read_csv(small / "ratings.dat", sep="::", engine="python", names=names)
+    table = table.sort_values(["reader", "item_id"]).astype({"score": "float32"})
+    for number, rows in enumerate(np.array_split(np.arange(len(table)), 3)):
+        table.iloc[rows].to_parquet(folder / f"{number}.parquet", row_group_size=500, index=False)
+    return folder
+
+
+STREAM = ["--stream", "--columns", "user_id=reader,rating=score"]
+
+
+def test_a_stream_trains_and_evaluates_what_memory_does(parquet, tmp_path, here, run_here, capsys):
+    """The same split and model in memory, of a k-core that is all ratings but a few."""
+    assert here("--data", parquet, "--out", tmp_path / "stream", "--epochs", 2, *STREAM) == 0
+    metrics = ran(tmp_path / "stream", "factors", "hash")
+    table = pd.concat([pd.read_parquet(file) for file in sorted(parquet.iterdir())])
+    table.to_csv(tmp_path / "t.csv", index=False)
+    columns = ["--columns", "user_id=reader,rating=score", "--model", "factors", "--split", "hash", "--ranker", "none"]
+    assert here("--data", tmp_path / "t.csv", "--out", tmp_path / "memory", "--epochs", 2, *columns) == 0
+    other = ran(tmp_path / "memory", "factors", "hash")
+    assert metrics["data"]["rows"] == len(table)
+    for part, rows in other["data"]["split"].items():
+        assert rows <= metrics["data"]["split"][part] <= rows + len(table) - other["data"]["rows"]
+    for part in ("test", "validation"):
+        assert metrics[part]["rmse"] == pytest.approx(other[part]["rmse"], rel=0.03)
+        assert set(metrics[part]) == ERRORS
+    assert set(metrics["baselines"]) == {"global_mean", "biases"}
+    for name, found in metrics["baselines"].items():
+        assert found["rmse"] == pytest.approx(other["baselines"][name]["rmse"], rel=0.01)
+    assert metrics["timing"]["epochs"] == 2
+    assert metrics["data"]["split_name"] == "hash"
+    page = (tmp_path / "stream" / "report.html").read_text()
+    assert "fewer than 5 training ratings are unknown" in page
+    assert "MovieLens" not in page
+
+    # Rankings need what a stream has not; the embeddings are there.
+    recommend = ROOT / "recipes" / "recommend.py"
+    capsys.readouterr()
+    assert run_here(recommend, tmp_path / "stream", "--user", 1) == 2
+    assert "holds no recommender" in capsys.readouterr().err
+    assert run_here(recommend, tmp_path / "stream", "--similar-to", int(table["item_id"].mode()[0])) == 0
+
+
+def without_a_column(folder):
+    table = pd.read_parquet(folder / "1.parquet")
+    table.drop(columns="score").to_parquet(folder / "1.parquet")
+
+
+def with_another_type(folder):
+    table = pd.read_parquet(folder / "2.parquet")
+    table.astype({"reader": str}).to_parquet(folder / "2.parquet")
+
+
+def with_a_large_id(folder):
+    table = pd.read_parquet(folder / "1.parquet")
+    table.loc[table.index[700], "item_id"] = 2**31
+    table.to_parquet(folder / "1.parquet", row_group_size=500, index=False)
+
+
+def with_a_gap(folder):
+    table = pd.read_parquet(folder / "1.parquet")
+    table.loc[table.index[700], "score"] = np.nan
+    table.to_parquet(folder / "1.parquet", row_group_size=500, index=False)
+
+
+def cut_short(folder):
+    (folder / "2.parquet").write_bytes((folder / "2.parquet").read_bytes()[:-100])
+
+
+@pytest.mark.first_backend
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_a_column, "1.parquet, column 'score': the file lacks a column"),
+        (with_another_type, "2.parquet, column 'reader': another type than in the first file; expected int64"),
+        (with_a_large_id, "1.parquet, line 701, column 'item_id': out of range; expected whole numbers from 0 to 2147"),
+        (with_a_gap, "1.parquet, line 701, column 'score': a value is missing"),
+        (cut_short, "2.parquet: not a Parquet file, or a damaged one"),
+    ],
+)
+def test_damaged_parquet_ends_with_2_and_says_where(damage, message, parquet, tmp_path, refused, here):
+    damage(folder := Path(shutil.copytree(parquet, tmp_path / "data")))
+    assert message in refused(here, tmp_path / "out", "--data", folder, *STREAM)
+
+
+@pytest.mark.first_backend
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model", "history"], "--model needs all rows at once, which --stream never has. Received: --model history"),
+        (["--split", "time"], "--split needs all rows at once, which --stream never has. Received: --split time"),
+        (["--ranker", "edlae"], "--ranker needs all rows at once, which --stream never has. Received: --ranker edlae"),
+        (["--tune", "random"], "--tune needs all rows at once, which --stream never has. Received: --tune random"),
+        (["--refit"], "--refit needs all rows at once, which --stream never has. Received: --refit"),
+        (
+            ["--users", "readers.csv"],
+            "--users needs all rows at once, which --stream never has. Received: --users readers.csv",
+        ),
+        (["--data", "sample"], "--stream reads Parquet"),
+        (["--columns", "user_id=nobody"], "column 'nobody': the file lacks a column"),
+    ],
+)
+def test_what_needs_all_rows_is_refused_of_a_stream(flags, message, parquet, tmp_path, refused, here):
+    assert message in refused(here, tmp_path / "out", "--data", parquet, *STREAM, *flags)
+
+
 # --- with a search
 
 
