@@ -58,8 +58,15 @@ def scan_train_steps(model: keras.Model, batches: int) -> None:
         several = jax.jit(loop, donate_argnums=0, compiler_options=_known(_SMALL_NETWORKS))
 
         def train_function(state: Any, iterator: Iterator[Any]) -> Any:
-            data = [next(iterator), *islice(iterator, STEPS - 1)]
-            if _may_be_stacked(data):
+            first, rest = next(iterator), islice(iterator, STEPS - 1)
+            if _is_large(first):
+                logs, state = single(state, first)
+                for batch in rest:  # made while the step before is taken, and no earlier: several take memory
+                    jax.block_until_ready(logs)
+                    logs, state = single(state, batch)
+                return logs, state
+            data = [first, *rest]
+            if _are_alike(data):
                 # Filled up at an epoch's end, so that the loop is compiled once; what fills it is not trained on.
                 filled = data + data[-1:] * (STEPS - len(data))
                 return several(state, jax.tree.map(lambda *arrays: np.stack(arrays), *filled), len(data))
@@ -125,7 +132,10 @@ def _known(options: tuple[tuple[str, Any], ...]) -> dict[str, Any] | None:
     return dict(options)
 
 
-def _may_be_stacked(data: list[Any]) -> bool:
+def _is_large(batch: Any) -> bool:
+    return STEPS * sum(array.nbytes for array in keras.tree.flatten(batch) if array is not None) > _LARGE_CALL
+
+
+def _are_alike(data: list[Any]) -> bool:
     shapes = {tuple(array.shape for array in keras.tree.flatten(batch) if array is not None) for batch in data}
-    size = sum(array.nbytes for array in keras.tree.flatten(data[0]) if array is not None)
-    return len(shapes) == 1 and STEPS * size <= _LARGE_CALL
+    return len(shapes) == 1
