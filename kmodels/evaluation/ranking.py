@@ -288,16 +288,22 @@ def rank_held_out(
     n_items: int,
     scale: tuple[float, float],
     liked_only: bool = True,
+    most_users: int | None = None,
 ) -> pd.DataFrame:
     """The table of `catalogue_ranking` for the users with a relevant one of `rows`; rows of `seen` are no candidates.
 
-    Relevant are ratings from three quarters up the scale, or without `liked_only` all.
+    Relevant are ratings from three quarters up the scale, or without `liked_only` all. Of more than `most_users` users
+    so many are drawn at random, the same ones at each call.
     """
     # An item without training rows is not in the catalogue, and unknown users share one id.
     known = rows[(items[rows] > 0) & (users[rows] > 0)]
     relevant = known[ratings[known] >= relevant_from(scale)] if liked_only else known
+    ranked = np.unique(users[relevant])
+    if most_users is not None and len(ranked) > most_users:
+        ranked = np.sort(np.random.default_rng(0).choice(ranked, most_users, replace=False))
+        seen = seen[np.isin(users[seen], ranked)]
     pairs = users[relevant], items[relevant], users[seen], items[seen]
-    return catalogue_ranking(score, np.unique(users[relevant]), *pairs, n_items)
+    return catalogue_ranking(score, ranked, *pairs, n_items)
 
 
 def _rank_block(

@@ -17,6 +17,8 @@ __all__ = ["evaluate", "evaluate_ranking", "rank", "rate"]
 Metrics = dict[str, float]
 #: From the users, the ratings, the predictions of some rows and their table of `ranking.rated_ranking` to metrics.
 MoreMetrics = Callable[[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, pd.DataFrame], Metrics]
+#: Pairs of users and items that are ranked at most: at more than 50,000 users of 10,000 items, some users are drawn.
+MOST_PAIRS = 2**29
 
 
 def evaluate(
@@ -54,10 +56,10 @@ def evaluate(
         more: Further metrics of rated rows, see `rate`. Default None.
 
     Returns:
-        First {"test": metrics, "validation": metrics, "baselines": {name: metrics}}, as `metrics.json` has them; the
-        catalogue is ranked for known users with a relevant test item that has training rows, and training and
-        validation rows are no candidates. Second, the tables of `ranking.rated_ranking` on the test rows, of "model"
-        and of each baseline that rates.
+        First {"test": metrics, "validation": metrics, "baselines": {name: metrics}, "warnings": sentences}, as
+        `metrics.json` has them; the catalogue is ranked for known users with a relevant test item that has training
+        rows, and training and validation rows are no candidates. Second, the tables of `ranking.rated_ranking` on the
+        test rows, of "model" and of each baseline that rates.
 
     Raises:
         DataError: If arrays differ in length, an id is out of range or a prediction is not finite.
@@ -79,22 +81,24 @@ def evaluate(
     def of_rows(rows: npt.NDArray[np.int64], values: npt.ArrayLike) -> tuple[Metrics, pd.DataFrame]:
         return rate(owners[rows], ratings[rows], values, scale=scale, more=more)
 
-    def ranked(score: ranking.Score) -> Metrics:
+    def ranked(score: ranking.Score) -> pd.DataFrame:
         options: dict[str, Any] = {"n_items": n_items, "scale": scale, "liked_only": liked_only}
-        return ranking.mean_ranking(rank(users, items, ratings, split, score, **options))
+        return rank(users, items, ratings, split, score, **options)
 
     of_test, of_model = of_rows(test, predicted["test"])
     per_user = {"model": of_model}
     counts = np.bincount(items[train], minlength=n_items)
-    of_baselines = {"popularity": ranked(lambda ids: np.broadcast_to(counts, (len(ids), n_items)))}
+    popularity = ranked(lambda ids: np.broadcast_to(counts, (len(ids), n_items)))
+    of_baselines = {"popularity": ranking.mean_ranking(popularity)}
     for name, baseline in rating_baselines.items():
         of_baselines[name], per_user[name] = of_rows(test, baseline.predict(users[test], items[test]))
         if name != "global_mean":
-            of_baselines[name] |= ranked(baseline.scores)
+            of_baselines[name] |= ranking.mean_ranking(ranked(baseline.scores))
     results = {
-        "test": of_test | ranked(scores),
+        "test": of_test | ranking.mean_ranking(ranked(scores)),
         "validation": of_rows(validation, predicted["validation"])[0],
         "baselines": of_baselines,
+        "warnings": _warnings(popularity, n_items),
     }
     return results, per_user
 
@@ -132,7 +136,8 @@ def evaluate_ranking(
 
     Returns:
         First {"test": metrics, "validation": metrics, "baselines": {name: metrics on the test}, "baseline_settings":
-        {name: what was chosen}, "left_out": {name of a baseline: why it cannot be had}}; metrics are means over users.
+        {name: what was chosen}, "left_out": {name of a baseline: why it cannot be had}, "warnings": sentences}; metrics
+        are means over users.
         Second, the tables of `rank` on the test rows, of "model" and of each baseline.
 
     Raises:
@@ -164,6 +169,7 @@ def evaluate_ranking(
         "baselines": metrics,
         "baseline_settings": {name: each.settings for name, each in fitted.items()},
         "left_out": left_out,
+        "warnings": _warnings(per_user["model"], n_items),
     }
     return results, per_user
 
@@ -182,7 +188,8 @@ def rank(
 ) -> pd.DataFrame:
     """Ranks the whole catalogue for the users with a relevant item in a part of the split.
 
-    Users and items without training rows are left out; rows of the parts before are no candidates.
+    Users and items without training rows are left out; rows of the parts before are no candidates. Where users and
+    items make more than `MOST_PAIRS` = 2²⁹ pairs, as many users are ranked as make no more, drawn at random.
 
     Args:
         users: (rows,) user ids, 0 for the unknown.
@@ -209,7 +216,15 @@ def rank(
     train, validation, test = split
     rows, seen = (test, np.concatenate([train, validation])) if part == "test" else (validation, train)
     options: dict[str, Any] = {"n_items": n_items, "scale": scale, "liked_only": liked_only}
+    options |= {"most_users": max(1, MOST_PAIRS // n_items)}
     return ranking.rank_held_out(scores, users, items, ratings, rows=rows, seen=seen, **options)
+
+
+def _warnings(ranked: pd.DataFrame, n_items: int) -> list[str]:
+    """What a reader must know of the users of a table of `rank`."""
+    if len(ranked) < MOST_PAIRS // n_items:
+        return []
+    return [f"all items are ranked for {len(ranked):,} users, drawn at random of those with a relevant test item"]
 
 
 def rate(

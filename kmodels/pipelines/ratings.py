@@ -225,7 +225,7 @@ class Ratings:
 
         The target is the rating, for a model with the input `item_log_frequency` the position in the batch: a softmax
         over the items of a batch, as `models.two_tower` describes it. Other models of histories get the rows in a
-        `block_order`. batch_size is by default 4096, for models of histories 16384 or, if more, a 32nd of the rows.
+        `block_order`. batch_size is by default 4096, for models of histories 16384 or, if more, a 64th of the rows.
         """
         self._check(model)
         ids = {"user": self.user_id[rows], "item": self.item_id[rows]}
@@ -235,7 +235,7 @@ class Ratings:
         inputs: dict[str, Any] = {"user_id": ids["user"], "item_id": ids["item"]}
         names, target = _names(model), self.target(rows)
         large = names & {"user_history", "item_history"}  # few large batches add up few histories more than once
-        options = {"batch_size": max(2**14, len(rows) // 32) if large else 4096, **options}
+        options = {"batch_size": max(2**14, len(rows) // 64) if large else 4096, **options}
         if FREQUENCY in names:
             share = np.bincount(ids["item"])[ids["item"]] / len(rows)
             inputs[FREQUENCY] = np.log(share, dtype=np.float32)[:, None]

@@ -97,7 +97,7 @@ def rank(run: Run, method: str, ratings: Ratings) -> Ranking:
     with run.timed("evaluate_s"):
         known = {part: scores(rows) for part, rows in known_rows(ratings).items()}
         found, _ = recommender.evaluate_ranking(**arrays, scores=known, timestamps=ratings.timestamp)
-    more = {name: found[name] for name in ("baselines", "baseline_settings", "left_out")}
+    more = {name: found[name] for name in ("baselines", "baseline_settings", "left_out", "warnings")}
     record = run.variant(fitted, test=found["test"], validation=found["validation"], settings=settings, **more)
     return Ranking(fitted, settings, record, found["baselines"])
 

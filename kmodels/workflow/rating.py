@@ -75,7 +75,7 @@ def evaluate(run: Run, fitted: Fitted, ratings: Ratings, more: recommender.MoreM
         predicted = predict(ratings, model, "validation", "test")
         scores = serving.catalogue_scores(model, users, items)
         found, per_user = recommender.evaluate(**ratings.arrays(), predicted=predicted, scores=scores, more=more)
-    record = run.variant(fitted, test=found["test"], validation=found["validation"])
+    record = run.variant(fitted, **{name: found[name] for name in ("test", "validation", "warnings")})
     return Rating(fitted, record, found["baselines"], predicted["test"], per_user)
 
 

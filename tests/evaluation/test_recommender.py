@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import mean_absolute_error, ndcg_score, r2_score, root_mean_squared_error
 
@@ -55,7 +56,7 @@ def test_every_baseline_is_there_and_names_are_those_of_the_contract(data):
     errors = {"rmse", "mae", "r2", "rmse_normalised"}
     ranks = {f"{name}_at_10" for name in ("precision", "recall", "hit_rate", "ndcg", "map", "mrr")}
     catalogue = {f"catalogue_{name}" for name in ranks}
-    assert set(results) == {"test", "validation", "baselines"}
+    assert set(results) == {"test", "validation", "baselines", "warnings"}
     assert errors | ranks | catalogue <= set(results["test"])
     assert errors | ranks <= set(results["validation"])
     assert not catalogue & set(results["validation"])
@@ -288,3 +289,28 @@ def test_both_evaluations_rank_alike(data):
     assert found["test"].items() <= of_ratings["test"].items()
     assert found["baselines"]["popularity"] == of_ratings["baselines"]["popularity"]
     assert set(found["left_out"]) == {"recent_popularity"}
+
+
+def test_of_many_users_some_are_ranked_and_a_warning_says_so(monkeypatch):
+    """The metrics are those of the drawn users, and their standard error is the only difference."""
+    rng = np.random.default_rng(0)
+    users, items = np.divmod(np.arange(400 * 30), 30)
+    ratings = rng.integers(1, 6, len(users)).astype("float32")
+    split = np.split(rng.permutation(len(users)), [8400, 10200])
+    columns = users.astype("int32") + 1, items.astype("int32") + 1, ratings, [np.sort(rows) for rows in split]
+    predicted = {"validation": np.full(1800, 3.0), "test": np.full(1800, 3.0)}
+    table = rng.normal(size=(401, 31)).astype("float32")
+    sizes = {"n_users": 401, "n_items": 31}
+    everyone = recommender.rank(*columns, lambda ids: table[ids], n_items=31)
+    whole, _ = recommender.evaluate(*columns, predicted, lambda ids: table[ids], **sizes)
+    assert whole["warnings"] == []
+    monkeypatch.setattr(recommender, "MOST_PAIRS", 31 * 100)
+    some = recommender.rank(*columns, lambda ids: table[ids], n_items=31)
+    assert len(everyone) > 300
+    assert len(some) == 100
+    pd.testing.assert_frame_equal(some, everyone.loc[some.index])
+    assert not np.array_equal(some.index, everyone.index[:100])
+    found, _ = recommender.evaluate(*columns, predicted, lambda ids: table[ids], **sizes)
+    assert "100 users" in found["warnings"][0]
+    means = some["catalogue_ndcg_at_10"].mean(), found["test"]["catalogue_ndcg_at_10"]
+    assert means[0] == pytest.approx(means[1])
