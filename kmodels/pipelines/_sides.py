@@ -85,14 +85,14 @@ class Side:
         names = {f.name: f"{self.name}_{f.name}" if f.name in shared else f.name for f in self.encoder.features}
         return {names[f.name]: (f.name, replace(f, name=names[f.name])) for f in self.encoder.features}
 
-    def rows_of(self, ids: pd.Series) -> npt.NDArray[np.int64]:
+    def rows_of(self, ids: pd.Series) -> npt.NDArray[np.int32]:
         """Rows of `tables` of raw ids."""
         rows = pd.Index(self.table_ids).get_indexer(pd.Index(ids)) if len(self.table_ids) else np.full(len(ids), -1)
-        return np.where(rows < 0, len(self.table_ids), rows).astype(np.int64)
+        return np.where(rows < 0, len(self.table_ids), rows).astype(np.int32)
 
-    def rows_of_vocabulary(self) -> npt.NDArray[np.int64]:
+    def rows_of_vocabulary(self) -> npt.NDArray[np.int32]:
         """Rows of `tables` of each id of the vocabulary, of which 0, the unknown, has missing values."""
-        return np.concatenate([[len(self.table_ids)], self.rows_of(pd.Series(self.vocabulary.values))])
+        return np.append(np.int32(len(self.table_ids)), self.rows_of(pd.Series(self.vocabulary.values)))
 
 
 def _encoded(encoder: TableEncoder, table: pd.DataFrame) -> Arrays:

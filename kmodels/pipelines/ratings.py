@@ -42,13 +42,13 @@ class Ratings:
     Attributes:
         user_id: int32 (rows,), from 1; 0 for a user without training rows.
         item_id: int32 (rows,), from 1; 0 for an item without training rows.
-        rater: int64 (rows,), whose rating it is: `user_id`, and numbers from `n_users` on that tell users without
+        rater: int32 (rows,), whose rating it is: `user_id`, and numbers from `n_users` on that tell users without
             training rows apart.
         rating: float32 (rows,).
         split: Positions of the training, validation and test rows.
         scale: Lowest and highest possible rating.
         timestamp: int64 (rows,), seconds; None without them.
-        time_rank: int64 (rows,), the rows' order by time of `splits.time_rank`; None without timestamps.
+        time_rank: int32 (rows,), the rows' order by time of `splits.time_rank`; None without timestamps.
         context: Name of an input -> float32 (rows, k); such as `preprocessing.earlier_surplus`.
         liked_only: Whether only held-out ratings from three quarters up the scale are relevant to rankings.
 
@@ -68,16 +68,16 @@ class Ratings:
 
     user_id: npt.NDArray[np.int32]
     item_id: npt.NDArray[np.int32]
-    rater: npt.NDArray[np.int64]
+    rater: npt.NDArray[np.int32]
     rating: npt.NDArray[np.float32]
     split: Split
     scale: tuple[float, float]
     timestamp: npt.NDArray[np.int64] | None
-    time_rank: npt.NDArray[np.int64] | None
+    time_rank: npt.NDArray[np.int32] | None
     context: Mapping[str, npt.NDArray[np.float32]]
     liked_only: bool
     _sides: Mapping[str, Side] = field(repr=False)  # "user" and "item"
-    _rows: Mapping[str, npt.NDArray[np.int64]] = field(repr=False)  # of each row in the side's tables
+    _rows: Mapping[str, npt.NDArray[np.int32]] = field(repr=False)  # of each row in the side's tables
 
     @classmethod
     def fit(
@@ -140,10 +140,10 @@ class Ratings:
         sides = {name: Side.fit(name, ids[name].iloc[train], *table) for name, table in tables.items()}
         user_id, item_id = (side.vocabulary.transform(ids[name]) for name, side in sides.items())
         distinct = pd.factorize(ids["user"], use_na_sentinel=False)[0]
-        rater = np.where(user_id > 0, user_id, sides["user"].vocabulary.size + distinct)
+        rater = np.where(user_id > 0, user_id, sides["user"].vocabulary.size + distinct).astype(np.int32)
         rows = {name: side.rows_of(ids[name]) for name, side in sides.items()}
         times = ratings["timestamp"].to_numpy(np.int64) if "timestamp" in ratings else None
-        ranks = None if times is None else time_rank(ids["user"], ids["item"], times)
+        ranks = None if times is None else time_rank(ids["user"], ids["item"], times).astype(np.int32)
         return cls(user_id, item_id, rater, rating, split, scale, times, ranks, features, liked_only, sides, rows)
 
     @property
@@ -387,12 +387,11 @@ class Ratings:
                 if name.startswith("context.")
             }
             low, high = checks.numbers(arrays["scale"], "scale").tolist()
-            times, ranks = (
-                checks.numbers(arrays[name], name).astype(np.int64) if name in arrays else None
-                for name in ("timestamp", "time_rank")
-            )
+            has_times = "timestamp" in arrays
+            times = checks.numbers(arrays["timestamp"], "timestamp").astype(np.int64) if has_times else None
+            ranks = checks.numbers(arrays["time_rank"], "time_rank").astype(np.int32) if has_times else None
             user_id = arrays["user_id"]
-            ids = (user_id, arrays["item_id"], user_id.astype(np.int64), arrays["rating"])
+            ids = (user_id, arrays["item_id"], user_id, arrays["rating"])
         except files.DAMAGE as error:
             raise DataError(f"not the ratings of these encoders ({error})", file=path) from error
         none = np.array([], np.int64)
@@ -441,7 +440,7 @@ class Ratings:
         self,
         model: keras.Model,
         ids: Mapping[str, npt.NDArray[np.int32]],
-        rows: Mapping[str, npt.NDArray[np.int64]],
+        rows: Mapping[str, npt.NDArray[np.int32]],
         known: sparse.csr_array | None = None,
     ) -> list[Part]:
         """Side features and histories of users, items or both: a pair's own rating is in neither of its histories."""

@@ -238,7 +238,7 @@ def _by_history(model: keras.Model, ratings: Ratings, settings: Settings) -> Sco
     return scores_of
 
 
-def _time_rank(ratings: Ratings, method: str) -> npt.NDArray[np.int64]:
+def _time_rank(ratings: Ratings, method: str) -> npt.NDArray[np.int32]:
     if ratings.time_rank is None:
         raise ConfigurationError(f"--ranker {method} needs timestamps, which the ratings do not have")
     return ratings.time_rank
