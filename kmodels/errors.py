@@ -74,7 +74,7 @@ class DataError(KModelsError):
 
 
 class TrainingError(KModelsError):
-    """Training cannot go on: the loss has become NaN or infinite."""
+    """Training cannot go on: the loss has become NaN or infinite, or another process has ended."""
 
 
 def _repr(value: object) -> str:

@@ -1,7 +1,15 @@
 """The only room that knows which Keras backend runs; internal, described in docs/architecture.md."""
 
 from kmodels.backend.adam import fuse_adam
-from kmodels.backend.distribution import Distribution, distribute_batches, distributed, distribution, prepare
+from kmodels.backend.distribution import (
+    Distribution,
+    distribute_batches,
+    distributed,
+    distribution,
+    is_first_process,
+    lost_processes,
+    prepare,
+)
 from kmodels.backend.dropout import fuse_dropout
 from kmodels.backend.graph import flat_layers, node_of, own_trainable_weights, skip_initializers
 from kmodels.backend.normalization import fuse_normalization
@@ -33,7 +41,9 @@ __all__ = [
     "fuse_normalization",
     "fuse_penalties",
     "gradients",
+    "is_first_process",
     "keep_channels_last",
+    "lost_processes",
     "name",
     "node_of",
     "own_trainable_weights",

@@ -35,7 +35,9 @@ def seed_dropout(seed: int) -> None:
     if name() == "torch":
         import torch
 
-        torch.manual_seed(seed)
+        # Each process has rows of its own, which drop out in their own way.
+        process = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        torch.manual_seed(seed + (process << 40))
 
 
 def clear_session() -> None:

@@ -16,24 +16,32 @@ from kmodels.pipelines.batches import Batches
 def distribute(devices: int | None = None, *, shard_tables: bool = False) -> Iterator[None]:
     """Trains the models that are built and compiled inside on several devices, each with a part of every batch.
 
-    `fit` and `predict` are called inside as well. Batches, initial weights and metrics are those of one device, and so
-    are the trained weights, but for rounding: batches are made whole, in the same order, and each device takes an equal
-    share of the rows. JAX works by `keras.distribution`, TensorFlow by `tf.distribute.MirroredStrategy`. Batch
-    normalisation takes the mean over the whole batch on JAX, over each device's share on TensorFlow.
+    `fit` and `predict` are called inside as well. Batches, initial weights and logged values are those of one device,
+    and so are the trained weights, but for rounding: every batch is made whole, in the same order, and a device takes
+    an equal share of its rows. On JAX this is `keras.distribution`, on TensorFlow a strategy of `tf.distribute`, on
+    torch `torch.distributed` with a process for each device.
+
+    Several processes, on one host or on several, are started by the backend's own launcher, and found by what it sets
+    in the environment: `torchrun` on torch; on JAX `KERAS_DISTRIBUTION_NUM_PROCESSES`, `KERAS_DISTRIBUTION_PROCESS_ID`
+    and `KERAS_DISTRIBUTION_JOB_ADDRESSES`; on TensorFlow `TF_CONFIG`. The first one writes checkpoint and history, and
+    all of them read the checkpoint of a run that is resumed. docs/scaling.md has the commands.
 
     Args:
-        devices: Number of devices; None takes all there are. 1 changes nothing. Default None.
+        devices: Number of devices of each process; None takes all it has. 1 in a process alone changes nothing. On
+            torch a process has one. Default None.
         shard_tables: On JAX, whether embedding tables and their optimiser's moments are split among the devices: by
             rows, by columns where the number of devices does not divide the rows, and not at all where it divides
             neither. Default False.
 
     Raises:
-        ConfigurationError: If there are fewer devices, or tables are to be sharded on another backend than JAX; by
-            `fit`, if the number of devices does not divide a training batch, or, on TensorFlow, if the model scores the
-            rows of a batch with each other, as `models.two_tower` does.
+        ConfigurationError: If there are fewer devices, the launcher's environment is half set, or tables are to be
+            sharded on another backend than JAX; by `fit`, if the number of devices does not divide a training batch,
+            or, on another backend than JAX, if the model scores the rows of a batch with each other, as
+            `models.two_tower` does.
+        TrainingError: By `fit`, if another process ends.
 
-    Source: `keras.distribution.DataParallel` and `ModelParallel`; Li et al., "PyTorch Distributed: Experiences on
-    Accelerating Data Parallel Training", VLDB 2020.
+    Source: Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020; Xu et al.,
+    "GSPMD: General and Scalable Parallelization for ML Computation Graphs", 2021.
 
     Example:
         >>> with distribute(devices=1):

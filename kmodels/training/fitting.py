@@ -119,13 +119,13 @@ def fit(
         model.optimizer.build(model.trainable_variables)
     backend.scan_train_steps(model, len(train))
     backend.compile_evaluation(model)
-    backend.prepare(model)
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    backend.prepare(model, train)
     checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress, fingerprint)
     path = Path(folder) / _CHECKPOINT
     if resume and path.exists():
         checkpoint.restore(model, path)
-    else:
+    elif checkpoint.writes:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
     if not checkpoint.done:
         serve: Callable[[EpochBatches], Any] = tf_data if engine == "tf.data" else lambda batches: batches
@@ -135,7 +135,7 @@ def fit(
         quiet = all(_is_per_epoch(callback) for callback in every)
         listed = _EpochCallbacks if quiet else _StepCallbacks
         try:
-            with raise_original_errors(*given), interrupt_between_steps() as check:
+            with backend.lost_processes(), raise_original_errors(*given), interrupt_between_steps() as check:
                 model.fit(
                     serve(train),
                     validation_data=None if validation is None else serve(validation),
@@ -198,7 +198,9 @@ class _Checkpoint(kc.Callback):
     ) -> None:
         super().__init__()
         self.folder, self.callbacks, self.train = folder, callbacks, train
-        self.seed, self.epochs, self.progress, self.fingerprint = seed, epochs, progress, fingerprint
+        self.seed, self.epochs, self.fingerprint = seed, epochs, fingerprint
+        self.writes = backend.is_first_process()
+        self.progress = progress and self.writes
         self.history: list[dict[str, float]] = []
         self.done = False
         self._saved: checkpoints.Checkpoint | None = None
@@ -237,8 +239,9 @@ class _Checkpoint(kc.Callback):
         values["seconds"] = time.perf_counter() - self._started
         self.history.append({"epoch": epoch + 1, **values})
         self.done = self.model.stop_training or epoch + 1 == self.epochs
-        checkpoints.write(self.folder / _CHECKPOINT, self.model, self.callbacks, self.history, self.fingerprint)
-        self._write_history()
+        if self.writes:
+            checkpoints.write(self.folder / _CHECKPOINT, self.model, self.callbacks, self.history, self.fingerprint)
+            self._write_history()
         displayed = {name: f"{value:.4g}" for name, value in values.items() if name not in ("learning_rate", "seconds")}
         if self._bar.disable and self.progress:
             line = ", ".join(f"{name} {value}" for name, value in displayed.items())
@@ -256,7 +259,8 @@ class _Checkpoint(kc.Callback):
         self._saved = saved = checkpoints.read(path, model, self.callbacks, self.fingerprint)
         saved.restore_model(model)
         self.history = saved.history
-        self._write_history()  # a kill may have come between the checkpoint and the history
+        if self.writes:
+            self._write_history()  # a kill may have come between the checkpoint and the history
         self.done = saved.stopped or len(self.history) >= self.epochs
         if self.done and (best := saved.best_weights()):
             model.set_weights(best)

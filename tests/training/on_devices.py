@@ -2,14 +2,16 @@
 
     KERAS_BACKEND=jax python -m tests.training.on_devices --devices 2 --kinds dense,histories --out FOLDER
 
-Writes what each leaves to FOLDER/KIND.npz: weights, predictions and the history. A kind that ends in "_sharded" has its
-tables split.
+Writes what each leaves to FOLDER/KIND0.npz, in process 1 to KIND1.npz: weights, predictions and the history. The tables
+of a kind that ends in "_sharded" are split.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 from pathlib import Path
 
 ROWS, VALIDATION, BATCH, EPOCHS = 800, 39, 32, 2
@@ -72,23 +74,34 @@ def _main():
     parser.add_argument("--devices", type=int)
     parser.add_argument("--kinds", type=lambda text: text.split(","))
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--process", type=int, default=0)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--killed", help="kind in which process 1 kills itself at the end of the first epoch")
     args = parser.parse_args()
-    if os.environ["KERAS_BACKEND"] == "tensorflow":
+    if os.environ["KERAS_BACKEND"] == "tensorflow" and "TF_CONFIG" not in os.environ:
         import tensorflow as tf
 
         processor = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+    import keras
     import numpy as np
 
+    killed = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os.kill(os.getpid(), signal.SIGKILL))
     for kind in args.kinds:
-        left, model = train(kind, args.out / kind, devices=args.devices)
+        callbacks = [killed] if (args.killed, args.process) == (kind, 1) else []
+        left, model = train(kind, args.out / kind, devices=args.devices, resume=args.resume, callbacks=callbacks)
         if kind.endswith("_sharded"):
             tables = [each for each in (*model.variables, *model.optimizer.variables) if "embeddings" in each.path]
             left["shares"] = np.array(
                 [table.value.addressable_shards[0].data.size / table.value.size for table in tables]
             )
-        np.savez(args.out / f"{kind}.npz", **left)
+        np.savez(args.out / f"{kind}{args.process}.npz", **left)
 
 
 if __name__ == "__main__":
-    _main()
+    from kmodels.errors import KModelsError
+
+    try:
+        _main()
+    except KModelsError as error:
+        sys.exit(f"error: {error}")
