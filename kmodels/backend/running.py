@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,26 @@ def seed_dropout(seed: int) -> None:
         # Each process has rows of its own, which drop out in their own way.
         process = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         torch.manual_seed(seed + (process << 40))
+
+
+def random_state() -> list[np.ndarray]:
+    """What dropout's numbers outside the model's own variables depend on from now on."""
+    if name() != "torch":
+        return []
+    import torch
+
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+    return [state.numpy() for state in states]
+
+
+def set_random_state(states: Sequence[np.ndarray]) -> None:
+    """Goes on from what `random_state` gave."""
+    if name() == "torch":
+        import torch
+
+        own, *of_devices = (torch.from_numpy(state) for state in states)
+        torch.set_rng_state(own)
+        torch.cuda.set_rng_state_all(of_devices)
 
 
 def clear_session() -> None:

@@ -37,6 +37,8 @@ class EpochBatches(PerProcess, keras.utils.PyDataset):
             raise ConfigurationError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
         self.rows, self.batch_size, self.shuffle, self.seed = rows, batch_size, shuffle, seed
         self.drop_remainder = drop_remainder and rows > batch_size
+        self.per_epoch = rows // batch_size if self.drop_remainder else -(-rows // batch_size)
+        self.start = 0
         self.on_batch: Callable[[], Any] | None = None
         self.failure: Exception | None = None
 
@@ -48,19 +50,19 @@ class EpochBatches(PerProcess, keras.utils.PyDataset):
         self._renew()
 
     def __len__(self) -> int:
-        return self.rows // self.batch_size if self.drop_remainder else -(-self.rows // self.batch_size)
+        return self.per_epoch - self.start
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         if self.on_batch is not None:
             self.on_batch()
         try:
-            return self._make(index)
+            return self._make(self.start + index)
         except Exception as error:
             self.failure = error
             raise
 
-    def set_epoch(self, epoch: int) -> None:
-        """Takes the order of an epoch, counted from 0; without shuffling there is only one."""
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Takes the order of an epoch, counted from 0, from its batch `start` on."""
         raise NotImplementedError
 
     def filled(self, index: int) -> Arrays:
@@ -159,8 +161,14 @@ class Batches(EpochBatches):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name not in ("_lock", "_begun")}
 
-    def set_epoch(self, epoch: int) -> None:
-        """Takes the order of an epoch, counted from 0; without shuffling there is only one."""
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Takes the order of an epoch, counted from 0, without its first batches.
+
+        Args:
+            epoch: Its number; without shuffling all have one order.
+            start: How many of its batches to leave out, as when they were trained on before. Default 0.
+        """
+        self.start = start
         rng, order = np.random.default_rng((self.seed, epoch if self.shuffle else 0)), np.arange(self.rows)
         if self.order is not None:
             order = self.order(rng)
@@ -168,7 +176,7 @@ class Batches(EpochBatches):
             rng.shuffle(order)
         for part in self.parts:
             if hasattr(part, "prepare"):
-                part.prepare(order[: len(self) * self.batch_size], self.batch_size)
+                part.prepare(order[: self.per_epoch * self.batch_size], self.batch_size)
         with self._lock:
             self.positions = order
             self._begun = {}
@@ -181,7 +189,7 @@ class Batches(EpochBatches):
     def filled(self, index: int) -> Arrays:
         """The inputs of a batch, in the last of which the last row is repeated up to the size of the others."""
         rows = self._rows(index)
-        if len(rows) == self.batch_size or len(self) == 1:
+        if len(rows) == self.batch_size or self.per_epoch == 1:
             return self[index][0]
         rows = np.pad(rows, (0, self.batch_size - len(rows)), mode="edge")
         return self._inputs(rows, [partial(part, rows) for part in self.parts])
@@ -203,7 +211,7 @@ class Batches(EpochBatches):
     def _begin(self, index: int) -> tuple[np.ndarray, list[Callable[[], Arrays]]]:
         """The rows of a batch and what will give its parts; the parts of the next batches are begun too."""
         with self._lock:
-            for i in range(index, max(index + 1, min(index + 1 + self._ahead, len(self)))):
+            for i in range(index, max(index + 1, min(index + 1 + self._ahead, self.per_epoch))):
                 if i not in self._begun:
                     rows = self._rows(i)
                     self._begun[i] = [begin(rows) for begin in self._begins]

@@ -113,8 +113,14 @@ class StreamedBatches(EpochBatches):
         """The rows in the order of the table, that of batches that are not shuffled."""
         return np.arange(self.rows)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Takes the order of an epoch, counted from 0; without shuffling there is only one."""
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Takes the order of an epoch, counted from 0, without its first batches.
+
+        Args:
+            epoch: Its number; without shuffling all have one order.
+            start: How many of its batches to leave out: their windows are not read. Default 0.
+        """
+        self.start = start
         with self._lock:
             self._plan = self._planned(epoch if self.shuffle else 0)
 
@@ -122,7 +128,7 @@ class StreamedBatches(EpochBatches):
         """The inputs of a batch, in the last of which the last row is repeated up to the size of the others."""
         inputs = self[index][0]
         rows = min(self.batch_size, self.rows - index * self.batch_size)
-        lacking = self.batch_size - rows if len(self) > 1 else 0
+        lacking = self.batch_size - rows if self.per_epoch > 1 else 0
         return keras.tree.map_structure(lambda array: np.concatenate([array, *[array[-1:]] * lacking]), inputs)
 
     def check_columns(self, check: Callable[[Mapping[str, Rows]], None]) -> None:
@@ -147,7 +153,7 @@ class StreamedBatches(EpochBatches):
         return _Plan(epoch, np.split(groups, firsts), np.array([0, *ends[firsts - 1], ends[-1]]))
 
     def _make(self, index: int) -> tuple[Any, ...]:
-        start = range(len(self))[index] * self.batch_size
+        start = range(self.per_epoch)[index] * self.batch_size
         end = min(start + self.batch_size, self.rows)
         with self._lock:
             plan = self._plan
@@ -162,7 +168,7 @@ class StreamedBatches(EpochBatches):
                 following = self._planned(plan.epoch + self.shuffle) if is_last else plan
                 wanted[following.epoch, 0 if is_last else last + 1] = following
             for key in self._windows.keys() - wanted.keys():
-                self._windows.pop(key).cancel()
+                del self._windows[key]  # not cancelled: another thread may wait for it
             self._reader = self._reader or ThreadPoolExecutor(1, thread_name_prefix="stream")
             for key, each in wanted.items():
                 if key not in self._windows:

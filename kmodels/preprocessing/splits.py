@@ -34,6 +34,7 @@ __all__ = [
     "kept_back",
     "leave_last_out",
     "make",
+    "parts_by_hash",
     "random",
     "random_per_user",
     "stratified",
@@ -298,7 +299,25 @@ def by_hash(
 def parts_by_hash(
     users: npt.ArrayLike, items: npt.ArrayLike, *, seed: int, validation: float = 0.15, test: float = 0.15
 ) -> npt.NDArray[np.int8]:
-    """The part of each row by `by_hash`, int8 (rows,), 0 to 2 in the order of `Split`."""
+    """Gives the part of each row by `by_hash`, for tables that come piece by piece.
+
+    Args:
+        users: Id of each row's user, integers or text, shape (rows,); as for `by_hash`.
+        items: Id of each row's item, likewise.
+        seed: Any integer.
+        validation: Share of the rows. Default 0.15.
+        test: Share of the rows. Default 0.15.
+
+    Returns:
+        int8 (rows,): 0 for training, 1 for validation, 2 for the test.
+
+    Raises:
+        DataError: Different lengths or missing ids.
+
+    Example:
+        >>> parts_by_hash([1, 1, 2, 2, 3], [7, 8, 7, 8, 7], seed=0).tolist()
+        [0, 0, 0, 0, 0]
+    """
     return rows_of.hash_parts(seed, users, items, validation, test)
 
 

@@ -9,7 +9,7 @@ import keras
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError
-from kmodels.pipelines.batches import Batches
+from kmodels.pipelines.batches import EpochBatches
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def distribute(devices: int | None = None, *, shard_tables: bool = False) -> Ite
         yield
 
 
-def check_shares(model: keras.Model, train: Batches) -> None:
+def check_shares(model: keras.Model, train: EpochBatches) -> None:
     """Refuses training batches that the devices cannot share."""
     chosen = backend.distribution()
     if chosen is None:

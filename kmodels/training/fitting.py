@@ -79,11 +79,12 @@ def fit(
     engine: str | None = None,
     progress: bool = True,
     fingerprint: str = "",
+    save_every: int | None = None,
 ) -> pd.DataFrame:
     """Fits a compiled model, with a progress bar, `history.csv` and a checkpoint after each epoch.
 
-    A run killed at any time goes on from its last finished epoch with `resume=True` and, on the same backend, ends
-    as an unbroken run does.
+    A run killed at any time goes on from its last finished epoch, or from a checkpoint inside an epoch, with
+    `resume=True` and, on the same backend, ends as an unbroken run does.
 
     Args:
         model: A built and compiled model.
@@ -97,6 +98,9 @@ def fit(
         engine: "pydataset", "tf.data", or None for what is quicker. Default None.
         progress: Whether to show a progress bar, or where there is no terminal a line for each epoch. Default True.
         fingerprint: What tells this training from others, such as its settings and the data's checksum. Default "".
+        save_every: Batches between two checkpoints inside an epoch, for long ones. Where a call takes 16 steps, as on
+            TensorFlow and for small networks on JAX, they come after a multiple of 16. On one device alone. Default
+            None: there are none.
 
     Returns:
         One row per epoch: epoch (from 1), the logged values, learning_rate and seconds.
@@ -104,13 +108,15 @@ def fit(
     Raises:
         DataError: If the data does not fit the model, or the checkpoint is damaged.
         ConfigurationError: If the engine is unknown or the checkpoint is of another model, of other callbacks or has
-            another fingerprint; or as `distribute`.
+            another fingerprint; if `save_every` is below 1 or for several devices; or as `distribute`.
         TrainingError: If the loss is not a finite number.
     """
     if engine is None:
         engine = "tf.data" if backend.name() == "tensorflow" and not train.in_background else "pydataset"
     if engine not in _ENGINES:
         raise ConfigurationError(f"engine must be one of {', '.join(_ENGINES)}. Received: engine={engine!r}")
+    if save_every is not None and (save_every < 1 or backend.distribution() is not None):
+        raise ConfigurationError(f"save_every is at least 1, and for one device. Received: save_every={save_every}")
     given = [train] if validation is None else [train, validation]
     for batches in given:
         check_inputs(model, batches)
@@ -120,7 +126,7 @@ def fit(
     backend.scan_train_steps(model, len(train))
     backend.compile_evaluation(model)
     backend.prepare(model, train)
-    checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress, fingerprint)
+    checkpoint = _Checkpoint(Path(folder), callbacks, train, seed, epochs, progress, fingerprint, save_every)
     path = Path(folder) / _CHECKPOINT
     if resume and path.exists():
         checkpoint.restore(model, path)
@@ -134,17 +140,24 @@ def fit(
         every = [*callbacks, checkpoint]
         quiet = all(_is_per_epoch(callback) for callback in every)
         listed = _EpochCallbacks if quiet else _StepCallbacks
+        # Keras takes all epochs of a call to be as long as the first one, and that may lack some batches.
+        ends = (len(checkpoint.history) + 1, epochs) if checkpoint.start else (epochs,)
         try:
             with backend.lost_processes(), raise_original_errors(*given), interrupt_between_steps() as check:
-                model.fit(
-                    serve(train),
-                    validation_data=None if validation is None else serve(validation),
-                    epochs=epochs,
-                    initial_epoch=len(checkpoint.history),
-                    shuffle=False,
-                    verbose=0,
-                    callbacks=listed(check, every, add_history=True, model=model, epochs=epochs),
-                )
+                called = listed(check, checkpoint, every, add_history=True, model=model, epochs=epochs)
+                for end in ends:
+                    if len(ends) > 1:
+                        train.set_epoch(len(checkpoint.history), checkpoint.start)
+                    if not checkpoint.done:
+                        model.fit(
+                            serve(train),
+                            validation_data=None if validation is None else serve(validation),
+                            epochs=end,
+                            initial_epoch=len(checkpoint.history),
+                            shuffle=False,
+                            verbose=0,
+                            callbacks=called,
+                        )
         finally:
             checkpoint.close()
     return pd.DataFrame(checkpoint.history)
@@ -156,14 +169,28 @@ def _is_per_epoch(callback: kc.Callback) -> bool:
 
 
 class _StepCallbacks(kc.CallbackList):
-    """Callbacks that Ctrl-C interrupts between two steps."""
+    """Callbacks that Ctrl-C interrupts between two steps, and for which several calls of Keras's `fit` are one."""
 
-    def __init__(self, check: Callable[[], None], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, check: Callable[[], None], checkpoint: _Checkpoint, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.check = check
+        self.check, self.checkpoint, self.begun = check, checkpoint, False
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if not self.begun:
+            super().on_train_begin(logs)
+        self.begun = True
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        if self.checkpoint.done:
+            super().on_train_end(logs)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        super().on_train_batch_begin(batch, logs)
+        self.checkpoint.before_batch(batch)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         super().on_train_batch_end(batch, logs)
+        self.checkpoint.after_batch(batch)
         self.check()
 
     def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -177,9 +204,10 @@ class _EpochCallbacks(_StepCallbacks):
     # That waits for the step to end, which takes a sixth of a small network's training time on JAX.
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        pass
+        self.checkpoint.before_batch(batch)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.checkpoint.after_batch(batch)
         self.check()
 
 
@@ -195,14 +223,18 @@ class _Checkpoint(kc.Callback):
         epochs: int,
         progress: bool,
         fingerprint: str,
+        save_every: int | None,
     ) -> None:
         super().__init__()
+        self.save_every = save_every
         self.folder, self.callbacks, self.train = folder, callbacks, train
         self.seed, self.epochs, self.fingerprint = seed, epochs, fingerprint
         self.writes = backend.is_first_process()
         self.progress = progress and self.writes
         self.history: list[dict[str, float]] = []
         self.done = False
+        self.start = self._step = 0  # batches of the epoch that are left out, and of the last checkpoint
+        self._seconds = 0.0  # what those that are left out took
         self._saved: checkpoints.Checkpoint | None = None
         self._bar = tqdm(disable=True)
 
@@ -210,10 +242,10 @@ class _Checkpoint(kc.Callback):
         # The other callbacks have just forgotten everything in their own on_train_begin.
         if self._saved is not None:
             self._saved.restore_callbacks(self.callbacks)
-        steps = len(self.train)
+        steps = self.train.per_epoch
         self._bar = tqdm(
             total=self.epochs * steps,
-            initial=len(self.history) * steps,
+            initial=len(self.history) * steps + self.start,
             unit="batch",
             dynamic_ncols=True,
             mininterval=0.5,
@@ -223,30 +255,55 @@ class _Checkpoint(kc.Callback):
         self.train.on_batch = self._bar.update
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._started = time.perf_counter()
-        self.train.set_epoch(epoch)
+        self._started = time.perf_counter() - self._seconds
+        self.train.set_epoch(epoch, self.start)
+        self._step = self.start
         self._bar.set_description(f"epoch {epoch + 1}/{self.epochs}")
         backend.seed_dropout(self.seed * 100_003 + epoch)
+
+    def before_batch(self, batch: int) -> None:
+        """Goes on with the metrics and random numbers of an epoch that begins within."""
+        # Not when it begins: Keras's iterator over batches draws from torch's generator after that.
+        if self.start and not batch and self._saved is not None:
+            self._saved.restore_epoch(self.model, self.train)
+
+    def after_batch(self, batch: int) -> None:
+        """Writes a checkpoint inside an epoch, when it is time."""
+        step = min(self.start + batch + 1, self.train.per_epoch)  # of several steps a call, the last may be fewer
+        if not self.save_every or step - self._step < self.save_every or step == self.train.per_epoch:
+            return
+        model = self.model  # which on JAX takes the state of the training
+        self._check(len(self.history), {name: float(value) for name, value in model.get_metrics_result().items()})
+        self._step = step
+        self._write(step=step, seconds=time.perf_counter() - self._started)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         values = {name: float(value) for name, value in (logs or {}).items()}
         values["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        if not all(np.isfinite(value) for value in values.values()):
-            raise TrainingError(
-                f"epoch {epoch + 1}: the loss is not a finite number, a lower learning rate may help. "
-                f"Received: {values}"
-            )
+        self._check(epoch, values)
         values["seconds"] = time.perf_counter() - self._started
         self.history.append({"epoch": epoch + 1, **values})
+        self.start, self._seconds = 0, 0.0
         self.done = self.model.stop_training or epoch + 1 == self.epochs
         if self.writes:
-            checkpoints.write(self.folder / _CHECKPOINT, self.model, self.callbacks, self.history, self.fingerprint)
+            self._write()
             self._write_history()
         displayed = {name: f"{value:.4g}" for name, value in values.items() if name not in ("learning_rate", "seconds")}
         if self._bar.disable and self.progress:
             line = ", ".join(f"{name} {value}" for name, value in displayed.items())
             print(f"epoch {epoch + 1}/{self.epochs}: {line}", file=sys.stderr, flush=True)
         self._bar.set_postfix(displayed)
+
+    def _check(self, epoch: int, values: dict[str, float]) -> None:
+        if not all(np.isfinite(value) for value in values.values()):
+            raise TrainingError(
+                f"epoch {epoch + 1}: the loss is not a finite number, a lower learning rate may help. "
+                f"Received: {values}"
+            )
+
+    def _write(self, **unfinished: Any) -> None:
+        path = self.folder / _CHECKPOINT
+        checkpoints.write(path, self.model, self.callbacks, self.history, self.fingerprint, **unfinished)
 
     def _write_history(self) -> None:
         files.write_atomically(self.folder / _HISTORY, pd.DataFrame(self.history).to_csv(index=False))
@@ -258,7 +315,9 @@ class _Checkpoint(kc.Callback):
     def restore(self, model: keras.Model, path: Path) -> None:
         self._saved = saved = checkpoints.read(path, model, self.callbacks, self.fingerprint)
         saved.restore_model(model)
-        self.history = saved.history
+        self.history, self.start, self._seconds = saved.history, saved.step, saved.seconds
+        if self.start >= self.train.per_epoch:
+            raise ConfigurationError(f"{path}: the checkpoint is of a training with more batches")
         if self.writes:
             self._write_history()  # a kill may have come between the checkpoint and the history
         self.done = saved.stopped or len(self.history) >= self.epochs

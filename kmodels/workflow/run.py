@@ -53,6 +53,7 @@ class Run:
         floors: What `floors.json` next to generated data says of the best figures there can be, from `open` on; None
             where `open` does not know the data.
         warnings: Sentences about the run as a whole, by `warn`.
+        save_every: Batches between two checkpoints inside an epoch, as `training.fit` takes it; None for none.
     """
 
     def __init__(self, args: argparse.Namespace, recipe: str | Path) -> None:
@@ -63,6 +64,7 @@ class Run:
         self.searched: tuple[Any, pd.DataFrame] | None = None
         self.floors: dict[str, float] | None = None
         self.warnings: list[str] = []
+        self.save_every: int | None = None
         self._about = ""
 
     @property
@@ -159,6 +161,7 @@ class Run:
             seed=seed,
             engine=engine,
             fingerprint=self._about,
+            save_every=self.save_every,
         )
         short = model.name if folder == self.folder else folder.name
         return Fitted(short, model, history, train.rows, folder)

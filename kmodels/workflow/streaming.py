@@ -35,6 +35,7 @@ HIGHEST_ID, HIGHEST_RATING = 2**31 - 1, 2**24
 WINDOW = 2**22
 PASS_ROWS = 2**19  # of a batch of a pass over the table
 EVALUATION_ROWS = 2**15
+SAVED_ROWS = 2**24  # rows between two checkpoints inside an epoch
 SHOWN = 100_000  # test rows of the figures
 REGULARISATION = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 SWEEPS = 4
@@ -224,6 +225,7 @@ def rate(
         ratings = StreamedRatings.fit(table, written, seed=args.seed)
     settings, size = rating.for_rows(settings, ratings.train_rows)
     args.batch_size = args.batch_size or size
+    run.save_every = -(-SAVED_ROWS // args.batch_size)
     run.open(digest)
     print(f"{table.rows:,} ratings in {len(table.groups):,} row groups; {ratings.facts(digest)['kept']}", flush=True)
     fitted = fit(run, ratings, settings)

@@ -27,17 +27,17 @@ rng = np.random.default_rng(0)
 inputs = {"user_id": rng.integers(0, 6, 90).astype("int32"), "item_id": rng.integers(0, 7, 90).astype("int32")}
 target = (inputs["user_id"] * 0.1 + inputs["item_id"] * 0.05 + rng.normal(0, 0.3, 90)).astype("float32")
 
-def run(folder, epochs, resume=False, extra=(), dim=3, on_row=None, fingerprint=""):
+def run(folder, epochs, resume=False, extra=(), dim=3, on_row=None, fingerprint="", size=16, save_every=None):
     model = models.neumf(6, 7, dim=dim, hidden=(8,), product=True, batch_norm=True, dropout=0.3, vector_dropout=0.2)
     training.initialize(model, 5)
     training.compile_model(model, keras.optimizers.Adam(0.05))
     parts = [] if on_row is None else [on_row]
-    train = Batches(inputs, target, batch_size=16, shuffle=True, seed=5, parts=parts)
+    train = Batches(inputs, target, batch_size=size, shuffle=True, seed=5, parts=parts)
     validation = Batches(inputs, target[::-1], batch_size=64)
     callbacks = [*training.plateau_callbacks(patience=1, stop=4), *extra]
     history = training.fit(
         model, train, validation, epochs=epochs, folder=folder, callbacks=callbacks, resume=resume, seed=5,
-        fingerprint=fingerprint,
+        fingerprint=fingerprint, save_every=save_every,
     )
     return model, history, training.predict(model, validation)
 """
@@ -188,6 +188,109 @@ def test_interrupted_again_and_again(unbroken, tmp_path):
     assert_same(unbroken[1:], run(tmp_path, EPOCHS, resume=True))
 
 
+class InterruptAt(keras.callbacks.Callback):
+    """Ctrl-C after a batch, as Keras numbers those of a call, of an epoch."""
+
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.at = epoch, batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.now == self.at[0] and batch >= self.at[1]:
+            raise KeyboardInterrupt
+
+
+# TensorFlow trains 16 batches in a call, and so does JAX where they are many.
+@pytest.mark.parametrize(("size", "every", "batch"), [(16, 2, 5), (1, 20, 64)])
+def test_a_run_interrupted_inside_epochs_goes_on_at_that_batch(size, every, batch, tmp_path):
+    if size > 1 and keras.backend.backend() == "tensorflow":
+        return  # an epoch is one call
+    plain = run(tmp_path / "plain", 4, size=size)
+    options = {"size": size, "save_every": every}
+    assert_same(plain, run(tmp_path / "saved", 4, **options))
+    folder = tmp_path / "broken"
+    # The third time in an epoch that was resumed, of which Keras counts the batches from 0.
+    for epoch, at in ((1, batch), (2, batch), (2, 1)):
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, 4, resume=True, extra=[InterruptAt(epoch, at)], **options)
+        state = json.loads(files.read_arrays(folder / "checkpoint.npz")["state"].item())
+        assert len(state["history"]) == epoch
+        assert every <= state["step"] <= 90 // size
+        assert state["seconds"] > 0
+    assert_same(plain, run(folder, 4, resume=True, **options))
+    assert len(pd.read_csv(folder / "history.csv")) == 4
+
+
+def test_no_batches_between_checkpoints_are_refused(tmp_path):
+    with pytest.raises(
+        ConfigurationError, match=r"save_every is at least 1, and for one device\. Received: save_every=0"
+    ):
+        run(tmp_path, 1, save_every=0)
+
+
+def test_what_was_trained_on_is_not_read_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 2, extra=[InterruptAt(0, 64)], size=1, save_every=48)
+    seen = []
+    run(tmp_path, 1, resume=True, on_row=lambda rows: seen.append(rows.tolist()) or {}, size=1, save_every=48)
+    order = np.random.default_rng((5, 0)).permutation(90)[:, None].tolist()
+    assert all(rows in seen for rows in order[48:])
+    assert sum(rows in order[:48] for rows in seen) <= 1  # the checks of the inputs look at one batch
+
+
+@pytest.mark.parametrize("engine", ["pydataset", "tf.data"])
+def test_a_stream_goes_on_inside_an_epoch(engine, tmp_path):
+    pytest.importorskip("pyarrow")
+    if engine == "tf.data":
+        pytest.importorskip("tensorflow")
+    from kmodels.datasets.parquet import ParquetTable
+    from kmodels.pipelines import StreamedBatches
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=600).astype("float32"), "y": rng.normal(size=600).astype("float32")})
+    frame.to_parquet(tmp_path / "t.parquet", row_group_size=50)
+    read = []
+
+    def encode(rows):
+        read.append(rows.index[0])
+        return {"x": rows[["x"]].to_numpy()}, rows["y"].to_numpy()
+
+    def fit(name, extra=(), **options):
+        x = keras.Input((1,), name="x")
+        hidden = keras.layers.Dropout(0.2, name="drop")(keras.layers.Dense(8, name="hidden")(x))
+        model = keras.Model({"x": x}, keras.layers.Dense(1, name="output")(hidden))
+        training.initialize(model, 0)
+        training.compile_model(model, keras.optimizers.Adam(0.01))
+        table, order = ParquetTable(tmp_path / "t.parquet"), {"shuffle": True, "seed": 2, "drop_remainder": True}
+        train = StreamedBatches(table, encode, batch_size=8, window=60, **order)
+        validation = StreamedBatches(table, encode, batch_size=200)
+        history = training.fit(
+            model, train, validation, epochs=3, folder=tmp_path / name, callbacks=extra, engine=engine, **options
+        )
+        return model, history, training.predict(model, validation)
+
+    plain = fit("plain", save_every=20)
+    with pytest.raises(KeyboardInterrupt):
+        fit("broken", extra=[InterruptAt(1, 64)], save_every=20)
+    assert_same(plain, fit("broken", save_every=20, resume=True))
+
+
+def test_a_loss_that_is_no_number_keeps_the_checkpoint_inside_an_epoch(tmp_path):
+    class Break(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch >= 32:
+                self.model.optimizer.learning_rate = 1e38
+
+    with pytest.raises(TrainingError, match="epoch 1: the loss is not a finite number"):
+        run(tmp_path, 2, extra=[Break()], size=1, save_every=1)
+    arrays = files.read_arrays(tmp_path / "checkpoint.npz")
+    assert all(np.isfinite(array).all() for name, array in arrays.items() if name.startswith("model/"))
+    assert json.loads(arrays["state"].item())["step"] in (32, 33, 48)
+
+
 def test_a_run_killed_at_any_moment_and_resumed_ends_as_the_unbroken_one(unbroken, tmp_path):
     # The killed process sleeps a little in each batch, so that the kill falls into its training.
     script = RUN + (
@@ -291,6 +394,9 @@ def test_a_damaged_checkpoint_is_refused_or_read_as_it_was(unbroken, read):
         lambda state: json.dumps(state | {"history": state["history"][::-1]}),
         lambda state: json.dumps(state | {"history": state["history"][:1] * 2}),
         lambda state: json.dumps(state | {"stopped": "no"}),
+        lambda state: json.dumps(state | {"step": -1}),
+        lambda state: json.dumps(state | {"step": True}),
+        lambda state: json.dumps(state | {"seconds": "long"}),
         lambda state: json.dumps(state | {"callbacks": {"7": {"wait": 0}}}),
         lambda state: json.dumps(state | {"callbacks": {"0": {"wait": "0"}}}),
         lambda state: json.dumps(state | {"callbacks": {"0": {"params": 0}}}),
