@@ -48,10 +48,12 @@ class RatingBaseline:
         product = np.einsum("rd,rd->r", user[:, :-1], item[:, :-1])
         return np.clip(self.mean + user[:, -1] + item[:, -1] + product, *self.bounds)
 
-    def scores(self, users: npt.ArrayLike) -> FloatArray:
-        """Predicts ratings before clipping, (n, n_items) float64, of all items given user ids (n,)."""
+    def scores(self, users: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Predicts ratings before clipping, (n, n_items) float32, of all items given user ids (n,)."""
         user = self.users[checks.ids(users, "users", len(self.users))]
-        return self.mean + (user[:, -1:] + self.items[:, -1]) + user[:, :-1] @ self.items[:, :-1].T
+        left = np.concatenate([user[:, :-1], self.mean + user[:, -1:], np.ones((len(user), 1))], axis=1)
+        right = np.concatenate([self.items[:, :-1], np.ones((len(self.items), 1)), self.items[:, -1:]], axis=1)
+        return left.astype(np.float32) @ right.astype(np.float32).T
 
 
 class Train(NamedTuple):
