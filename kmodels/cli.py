@@ -130,7 +130,7 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
     result.add_argument("--seed", type=at_least(0), default=0, help="seed of split, weights and order; default: 0")
     out = Path("runs") / name
     result.add_argument("--out", type=Path, default=out, metavar="DIR", help="run folder; default: %(default)s")
-    resume = "go on with the run in --out from its last finished epoch"
+    resume = "go on with the run in --out from its last checkpoint"
     result.add_argument("--resume", action="store_true", help=resume)
     result.set_defaults(**defaults)
     return result
@@ -216,7 +216,7 @@ def run(
         gc.unfreeze()  # for a process that runs several recipes
     if interrupted:
         resumed = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
-        print(f"\nInterrupted. To go on from the last finished epoch: {resumed}", file=sys.stderr)
+        print(f"\nInterrupted. To go on from the last checkpoint: {resumed}", file=sys.stderr)
         # The exception, which held the recipe's frames, is gone. The threads that make TensorFlow's batches call
         # Python: they must end before it does, or the program hangs or crashes at its end.
         gc.collect()

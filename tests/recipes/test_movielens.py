@@ -586,6 +586,31 @@ def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_pa
     assert by_hand(stopped / "refit", small) == pytest.approx(refit["test"]["rmse"], rel=1e-4)
 
 
+@pytest.mark.one_backend("tensorflow")
+def test_a_stream_goes_on_inside_an_epoch(parquet, tmp_path, here, monkeypatch):
+    from kmodels.training import fitting
+    from kmodels.workflow import streaming
+
+    monkeypatch.setattr(streaming, "SAVED_ROWS", 1500)
+    flags, write = ["--data", parquet, "--epochs", 2, "--batch-size", 50, *STREAM], fitting._Checkpoint._write
+
+    def stop(self, **unfinished):
+        write(self, **unfinished)
+        if unfinished and len(self.history) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting._Checkpoint, "_write", stop)
+        assert here("--out", tmp_path / "stopped", *flags) == 130
+    assert here("--out", tmp_path / "stopped", *flags, "--resume") == 0
+    assert here("--out", tmp_path / "unbroken", *flags) == 0
+    one, other = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("stopped", "unbroken"))
+    for group in ("test", "validation", "baselines", "model", "data"):
+        assert one[group] == other[group]
+    one, other = (pd.read_csv(tmp_path / name / "history.csv") for name in ("stopped", "unbroken"))
+    pd.testing.assert_frame_equal(one.drop(columns="seconds"), other.drop(columns="seconds"), check_exact=True)
+
+
 def by_hand(folder, source) -> float:
     """The test error of a model of histories: its file and its encoders, the histories made dense from the ratings."""
     import keras
