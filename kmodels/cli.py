@@ -132,6 +132,10 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
     result.add_argument("--out", type=Path, default=out, metavar="DIR", help="run folder; default: %(default)s")
     resume = "go on with the run in --out from its last checkpoint"
     result.add_argument("--resume", action="store_true", help=resume)
+    devices = "devices of each process that train together, a number or 'all'; default: %(default)s"
+    result.add_argument("--devices", type=_devices, default=1, metavar="N", help=devices)
+    tables = "on JAX, split embedding tables among the devices"
+    result.add_argument("--shard-tables", action="store_true", help=tables)
     result.set_defaults(**defaults)
     return result
 
@@ -156,7 +160,7 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
 
 def settings(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> dict[str, Any]:
     """The flags that shape the result of a run, for `run_folder.open_run`; `without` names those that do not."""
-    left_out = {"out", "resume", "workers", *without}
+    left_out = {"out", "resume", "workers", "devices", "shard_tables", *without}
     return {name: value for name, value in vars(arguments).items() if name not in left_out}
 
 
@@ -257,6 +261,11 @@ def some_of(names: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
         return found
 
     return chosen
+
+
+def _devices(text: str) -> int | None:
+    """A number of devices, or None for 'all'."""
+    return None if text == "all" else at_least(1)(text)
 
 
 def share(text: str) -> float:

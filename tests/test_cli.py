@@ -169,7 +169,13 @@ def test_defaults():
         "seed": 0,
         "out": Path("runs/movielens"),
         "resume": False,
+        "devices": 1,
+        "shard_tables": False,
     }
+
+
+def test_devices_are_a_number_or_all():
+    assert (flags("--devices", "4").devices, flags("--devices", "all").devices) == (4, None)
 
 
 def test_what_shapes_a_run_and_what_a_search_takes():

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from kmodels.backend.graph import flat_layers
-from kmodels.backend.running import name
+from kmodels.backend.running import name, without_tensorflow
 from kmodels.errors import ConfigurationError, TrainingError
 
 
@@ -144,6 +144,8 @@ def _on_jax(devices: int | None, shard_tables: bool) -> Iterator[Distribution]:
     layouts = (
         _Tables(mesh) if shard_tables else keras.distribution.DataParallel(device_mesh=mesh, auto_shard_dataset=False)
     )
+    if shard_tables and jax.process_count() > 1:
+        _read_whole_variables()
     with layouts.scope(), _batches_on_devices():
         yield Distribution(len(chosen), jax.process_index(), jax.process_count())
 
@@ -160,7 +162,8 @@ def _join_on_jax() -> None:
     processes, process = _integers(**dict(zip(names[:2], launched[:2], strict=True)))
     if process >= processes:
         raise ConfigurationError(f"{names[1]} must be below {names[0]}={processes}. Received: {process}")
-    keras.distribution.initialize()
+    with without_tensorflow():  # it sets the seed of every backend
+        keras.distribution.initialize()
 
 
 class _Tables(keras.distribution.ModelParallel):
@@ -194,6 +197,24 @@ def _batches_on_devices() -> Iterator[None]:
         JAXEpochIterator._get_distributed_iterator = stock
 
 
+@cache
+def _read_whole_variables() -> None:
+    """Gives NumPy the whole of a variable of which each process has a part; all of them must ask for it."""
+    # For good: a model is read when it is no longer trained, too.
+    import jax
+    from jax.experimental import multihost_utils
+
+    stock = keras.Variable.__array__
+
+    def array(self: keras.Variable, dtype: Any = None, copy: bool | None = None) -> Any:
+        value = self.value
+        if isinstance(value, jax.Array) and not (value.is_fully_addressable or value.is_fully_replicated):
+            return np.asarray(multihost_utils.process_allgather(value, tiled=True), dtype)
+        return stock(self, dtype)
+
+    keras.Variable.__array__ = array
+
+
 @contextmanager
 def _on_tensorflow(devices: int | None) -> Iterator[Distribution]:
     import tensorflow as tf
@@ -206,7 +227,7 @@ def _on_tensorflow(devices: int | None) -> Iterator[Distribution]:
                 f"of several processes of TensorFlow each takes all its devices, here {local}. "
                 f"Received: devices={devices}"
             )
-        with strategy.scope():
+        with strategy.scope(), _alone_on_tensorflow():
             yield Distribution(strategy.num_replicas_in_sync, process, processes, strategy)
         return
     there = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -215,7 +236,7 @@ def _on_tensorflow(devices: int | None) -> Iterator[Distribution]:
         yield Distribution(1)
         return
     strategy = _strategy(*(device.name for device in there[:n]))
-    with strategy.scope():
+    with strategy.scope(), _alone_on_tensorflow():
         yield Distribution(n, engine=strategy)
 
 
@@ -282,7 +303,6 @@ def prepare(model: keras.Model, batches: Any) -> None:
     """Has a compiled model train on such batches, and predict, on the devices that train together."""
     if _current is not None and name() == "tensorflow":
         _fit_parts(model, batches[0])
-        _predict_once(model)
         if _current.processes > 1:
             _run_in_processes(model)
     if _current is not None and name() == "torch":
@@ -331,17 +351,23 @@ def _run_in_processes(model: keras.Model) -> None:
     model.make_train_function, model.make_test_function = make_train_function, make_test_function
 
 
-def _predict_once(model: keras.Model) -> None:
-    """Predicts a batch on one of TensorFlow's replicas, where Keras would predict the whole of it on each."""
+@contextmanager
+def _alone_on_tensorflow() -> Iterator[None]:
+    """Has models predict a batch once, where Keras would predict the whole of it on each replica, one after another."""
     import tensorflow as tf
 
-    def make_predict_function(force: bool = False) -> None:
-        if model.predict_function is None or force:
-            step = tf.function(model.predict_step, reduce_retracing=True)
-            model.predict_function = lambda data: step(data[0])
+    stock = keras.Model.predict_on_batch
 
-    model.make_predict_function = make_predict_function
-    model.predict_function = None
+    def predict_on_batch(self: keras.Model, x: Any) -> Any:
+        if "_predict_alone" not in vars(self):
+            vars(self)["_predict_alone"] = tf.function(self.predict_step, reduce_retracing=True)
+        return keras.tree.map_structure(np.asarray, vars(self)["_predict_alone"]((x,)))
+
+    keras.Model.predict_on_batch = predict_on_batch
+    try:
+        yield
+    finally:
+        keras.Model.predict_on_batch = stock
 
 
 def _average_gradients(model: keras.Model, processes: int) -> None:

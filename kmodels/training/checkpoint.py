@@ -78,6 +78,7 @@ def write(
 
     After `step` batches of an epoch, and so many seconds, it also has what the epoch's metrics and dropout go on from.
     """
+    # Of several processes the first one writes, but all must read the variables, of which each may have a part.
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(model).items()}
     for i, callback in enumerate(callbacks):
         for j, weight in enumerate(getattr(callback, "best_weights", None) or ()):
@@ -91,7 +92,8 @@ def write(
     }
     state = {"history": list(history), "stopped": bool(model.stop_training), "callbacks": attributes}
     state |= {"fingerprint": fingerprint, "step": step, "seconds": seconds}
-    files.write_arrays(path, arrays | {"state": np.array(json.dumps(state, default=float))})
+    if backend.is_first_process():
+        files.write_arrays(path, arrays | {"state": np.array(json.dumps(state, default=float))})
 
 
 def read(path: Path, model: keras.Model, callbacks: Sequence[kc.Callback], fingerprint: str = "") -> Checkpoint:

@@ -285,9 +285,8 @@ class _Checkpoint(kc.Callback):
         self.history.append({"epoch": epoch + 1, **values})
         self.start, self._seconds = 0, 0.0
         self.done = self.model.stop_training or epoch + 1 == self.epochs
-        if self.writes:
-            self._write()
-            self._write_history()
+        self._write()
+        self._write_history()
         displayed = {name: f"{value:.4g}" for name, value in values.items() if name not in ("learning_rate", "seconds")}
         if self._bar.disable and self.progress:
             line = ", ".join(f"{name} {value}" for name, value in displayed.items())
@@ -306,7 +305,8 @@ class _Checkpoint(kc.Callback):
         checkpoints.write(path, self.model, self.callbacks, self.history, self.fingerprint, **unfinished)
 
     def _write_history(self) -> None:
-        files.write_atomically(self.folder / _HISTORY, pd.DataFrame(self.history).to_csv(index=False))
+        if self.writes:
+            files.write_atomically(self.folder / _HISTORY, pd.DataFrame(self.history).to_csv(index=False))
 
     def close(self) -> None:
         self.train.on_batch = None
@@ -318,8 +318,9 @@ class _Checkpoint(kc.Callback):
         self.history, self.start, self._seconds = saved.history, saved.step, saved.seconds
         if self.start >= self.train.per_epoch:
             raise ConfigurationError(f"{path}: the checkpoint is of a training with more batches")
-        if self.writes:
-            self._write_history()  # a kill may have come between the checkpoint and the history
+        if self.start and backend.distribution() is not None:
+            raise ConfigurationError(f"{path}: the checkpoint is inside an epoch, which goes on on one device")
+        self._write_history()  # a kill may have come between the checkpoint and the history
         self.done = saved.stopped or len(self.history) >= self.epochs
         if self.done and (best := saved.best_weights()):
             model.set_weights(best)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kmodels import cli, training
-from kmodels.errors import DataError, printable
+from kmodels import backend, cli, training
+from kmodels.errors import ConfigurationError, DataError, printable
 from kmodels.files import read_json, write_atomically, write_json
 from kmodels.pipelines import Batches
 from kmodels.pipelines.batches import EpochBatches
@@ -58,6 +60,13 @@ class Run:
 
     def __init__(self, args: argparse.Namespace, recipe: str | Path) -> None:
         self.args, self.name, self.folder = args, Path(recipe).stem, Path(args.out)
+        self._devices = ExitStack()
+        self._devices.enter_context(training.distribute(args.devices, shard_tables=args.shard_tables))
+        self._is_first = backend.is_first_process()
+        if not self._is_first:
+            # It computes what the first one does, and nobody reads it.
+            self.folder = Path(self._devices.enter_context(TemporaryDirectory())) / self.folder.name
+            self._devices.enter_context(redirect_stdout(io.StringIO()))
         self.pages = Path(recipe).with_name("pages")
         self.timing: dict[str, float] = {}
         self.models = CompiledModels()
@@ -87,7 +96,8 @@ class Run:
     def open(self, sha256: str, data: Path | None = None, *, ignore: Sequence[str] = ()) -> None:
         """Makes the run folder with `config.json`, or finds the run that `--resume` goes on with.
 
-        A worker process of a search touches nothing: the folder is its chief's.
+        A worker process of a search touches nothing: the folder is its chief's. Of several processes that train
+        together (`--devices`) the first one alone writes to the folder.
 
         Args:
             sha256: Checksum of the data.
@@ -110,7 +120,9 @@ class Run:
         if self._is_worker():
             return
         config |= {"recipe": self.name, "backend": os.environ["KERAS_BACKEND"], "data_sha256": sha256}
-        config = run_folder.open_run(self.folder, config, resume=self.args.resume)
+        if not self._is_first and self.args.resume:
+            config = run_folder.check_settings(self.args.out, config)
+        config = run_folder.open_run(self.folder, config, resume=self.args.resume and self._is_first)
         self._about = json.dumps(config)
 
     def fit(
@@ -146,6 +158,8 @@ class Run:
         """
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
+        # All processes go on from the first one's checkpoint.
+        shared = folder if self._is_first else self.args.out / folder.relative_to(self.folder)
         seed = self.args.seed if seed is None else seed
         training.initialize(model, seed)
         label = model.name if folder == self.folder else folder.relative_to(self.folder).as_posix()
@@ -155,7 +169,7 @@ class Run:
             train,
             validation,
             epochs=epochs or self.args.epochs,
-            folder=folder,
+            folder=shared,
             callbacks=list(callbacks),
             resume=self.args.resume,
             seed=seed,
@@ -213,6 +227,8 @@ class Run:
         """
         from kmodels import tuning
 
+        if (chosen := backend.distribution()) is not None and chosen.processes > 1:
+            raise ConfigurationError(f"a search runs in one process. Received: {chosen.processes} that train together")
         found = tuning.search(
             lambda hp: build(space(hp)),
             train,
@@ -378,6 +394,7 @@ class Run:
         warnings = [f"warning: {printable(text)}" for text in record.all_warnings if text not in self.warnings]
         for line in filter(None, (record.choice, *lines, *warnings, f"Report: {self.folder / 'report.html'}")):
             cli.show(line)
+        self._devices.close()
 
     def _is_worker(self) -> bool:
         if not getattr(self.args, "tune", None):

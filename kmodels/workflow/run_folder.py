@@ -33,6 +33,11 @@ _TEMPORARY = re.compile(r"\.\d+\.tmp(?=\.\w+$)")  # in the name of what was bein
 _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-learn")
 
 
+def check_settings(folder: str | Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the run in a folder, if they are those wanted; touches nothing."""
+    return _same_settings(Path(folder), plain(dict(config), "config"))
+
+
 def open_run(folder: str | Path, config: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
     """Makes a run's folder ready, an earlier one `<folder>.previous`; or checks the one that `resume` goes on with.
 

@@ -2,15 +2,19 @@
 
 import argparse
 import json
+import os
 import shutil
+import socket
+import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels import cli, pipelines, training, workflow
+from kmodels import backend, cli, pipelines, training, workflow
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import regression
 from kmodels.preprocessing import splits
@@ -135,6 +139,56 @@ def test_floors_that_are_no_numbers_are_refused_before_any_training(recipe, tmp_
     with pytest.raises(DataError, match=r"floors\.json"):
         run.open("50d2", tmp_path)
     assert not run.folder.exists()
+
+
+IN_TWO_PROCESSES = """
+import sys
+from pathlib import Path
+from kmodels import cli
+from tests.workflow.test_run import flags, run_all
+folder = Path(sys.argv[1])
+cli.run(lambda args: run_all(args, folder / "line.py"), flags(folder, *sys.argv[2:]))
+"""
+
+
+@pytest.mark.one_backend("torch")
+def test_of_two_processes_the_first_one_writes_and_prints(recipe, tmp_path):
+    with socket.socket() as each:
+        each.bind(("127.0.0.1", 0))
+        port = str(each.getsockname()[1])
+    root = Path(__file__).parents[2]
+    for given in ([], ["--resume"]):
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", IN_TWO_PROCESSES, str(tmp_path), *given],
+                env=os.environ
+                | {"PYTHONPATH": str(root), "RANK": str(i), "WORLD_SIZE": "2"}
+                | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for i in range(2)
+        ]
+        outputs = [each.communicate(timeout=300) for each in started]
+        assert [each.returncode for each in started] == [0, 0], outputs
+        assert "Report: " in outputs[0][0]
+        assert outputs[1][0].strip() == cli.SAMPLE_NOTICE
+        assert not list(tmp_path.glob("*.previous"))
+    together = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    alone, _ = run_all(flags(tmp_path, "--out", str(tmp_path / "alone")), recipe)
+    expected = json.loads((alone.folder / "metrics.json").read_text())
+    assert together["test"]["rmse"] == pytest.approx(expected["test"]["rmse"], abs=1e-5)
+    columns = ["loss", "rmse", "val_loss", "val_rmse"]
+    histories = [pd.read_csv(folder / "history.csv")[columns] for folder in (tmp_path / "run", alone.folder)]
+    pd.testing.assert_frame_equal(*histories, atol=1e-5, rtol=0)
+
+
+def test_a_search_runs_in_one_process(recipe, tmp_path, monkeypatch):
+    run = workflow.Run(flags(tmp_path, "--tune", "random"), recipe)
+    monkeypatch.setattr(backend, "distribution", lambda: backend.Distribution(2, 0, 2))
+    with pytest.raises(ConfigurationError, match=r"a search runs in one process\. Received: 2"):
+        search(run)
 
 
 def test_a_finished_run_is_resumed_with_the_same_settings_alone(recipe, tmp_path):
