@@ -188,7 +188,10 @@ class StreamedBatches(EpochBatches):
         length = int(plan.borders[number + 1] - plan.borders[number])
         order = np.arange(length)
         if self.shuffle:
-            np.random.default_rng((self.seed, plan.epoch, number)).shuffle(order)
+            # Sorted by 16 random bits each, in less time than a shuffle takes. Rows of equal bits, some dozens of a few
+            # million, are neighbours.
+            bits = np.random.default_rng((self.seed, plan.epoch, number)).integers(0, 2**16, length, np.uint16)
+            order = np.argsort(bits, kind="stable")
         structure, whole, at = None, [], 0
         for group in plan.windows[number]:
             piece = self._encoded(int(group))

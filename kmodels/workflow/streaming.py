@@ -143,10 +143,12 @@ class StreamedRatings:
         def keep(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
             return splits.parts_by_hash(frame[users], frame[items], seed=self.seed) == number
 
+        transform = {"user_id": _transform(self.vocabularies["user"]), "item_id": _transform(self.vocabularies["item"])}
+
         def encode(frame: pd.DataFrame) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.float32]]:
-            columns = {"user": users, "item": items}
-            ids = {f"{side}_id": self.vocabularies[side].transform(frame[name]) for side, name in columns.items()}
-            return ids, (frame[score].to_numpy(np.float64) / self.highest).astype(np.float32)
+            ids = {"user_id": frame[users].to_numpy(), "item_id": frame[items].to_numpy()}
+            target = (frame[score].to_numpy(np.float64) / self.highest).astype(np.float32)
+            return {name: transform[name](each) for name, each in ids.items()}, target
 
         options = {"keep": keep, "counts": self.counts[part], "window": WINDOW, **options}
         return StreamedBatches(self.table, encode, **options)
@@ -319,6 +321,16 @@ class Errors:
         variance = true_squares - true**2 / rows
         r2 = 1 - squares / variance if variance > 0 else float(squares == 0)
         return {"rmse": (squares / rows) ** 0.5, "mae": absolute / rows, "r2": r2}
+
+
+def _transform(vocabulary: Vocabulary) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.int32]]:
+    """`vocabulary.transform` of whole numbers from 0, by a table where it has at most 64 bytes for each known id."""
+    values = np.array(vocabulary.values)
+    if values[-1] > 16 * len(values):
+        return vocabulary.transform
+    table = np.zeros(values[-1] + 2, np.int32)
+    table[values] = np.arange(1, vocabulary.size)
+    return lambda ids: table.take(ids, mode="clip")  # larger ids are the last one, 0
 
 
 def _refuse(args: Any) -> None:

@@ -75,8 +75,8 @@ def expected_order(counts, seed, epoch, window):
         before += counts[group]
     order = []
     for number, rows in enumerate(windows.values()):
-        places = np.arange(len(rows))
-        np.random.default_rng((seed, epoch, number)).shuffle(places)
+        bits = np.random.default_rng((seed, epoch, number)).integers(0, 2**16, len(rows), np.uint16).tolist()
+        places = sorted(range(len(rows)), key=lambda row: bits[row])
         order += [row for _, row in sorted(zip(places, rows, strict=True))]
     return order
 
@@ -93,7 +93,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(table, seed, epoch):
 
 def test_an_order_written_down(table):
     batches = StreamedBatches(table, encode, batch_size=8, shuffle=True, window=200)
-    assert rows_of(batches)[0] == [130, 187, 189, 227, 221, 156, 137, 713]
+    assert rows_of(batches)[0] == [181, 697, 716, 206, 693, 182, 239, 552]
 
 
 def test_batches_may_be_asked_for_in_any_order(table):
