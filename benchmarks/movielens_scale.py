@@ -58,7 +58,9 @@ def evaluate(folder: Path, side: str, epochs: int, batch_size: int) -> dict[str,
     from kmodels.workflow import rating
 
     flags = {"model": "history", "split": "random", "epochs": epochs, "batch_size": batch_size, "seed": 0}
-    args = argparse.Namespace(**flags, weight_decay="l2", engine=None, resume=False, out=".")
+    args = argparse.Namespace(
+        **flags, weight_decay="l2", engine=None, resume=False, out=".", devices=1, shard_tables=False
+    )
     seconds: dict[str, float] = {}
     with cli.timed(seconds, "load"):
         data = movielens.load(folder)

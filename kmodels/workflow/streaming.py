@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
+from kmodels import backend
 from kmodels.datasets.parquet import ParquetTable
 from kmodels.datasets.sources import sha256
 from kmodels.errors import ConfigurationError, DataError
@@ -227,7 +228,8 @@ def rate(
         ratings = StreamedRatings.fit(table, written, seed=args.seed)
     settings, size = rating.for_rows(settings, ratings.train_rows)
     args.batch_size = args.batch_size or size
-    run.save_every = -(-SAVED_ROWS // args.batch_size)
+    if backend.distribution() is None:
+        run.save_every = -(-SAVED_ROWS // args.batch_size)
     run.open(digest)
     print(f"{table.rows:,} ratings in {len(table.groups):,} row groups; {ratings.facts(digest)['kept']}", flush=True)
     fitted = fit(run, ratings, settings)
