@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> None:
         encoded = encode(args, data, split)
     settings, size = rating.for_rows(SETTINGS, len(split.train))
     args.batch_size = args.batch_size or (512 if args.model == "enhanced" else size)
-    args.ranker = args.ranker or rankers.default(encoded, args.split)
+    args.ranker = args.ranker or rankers.default(encoded, args.split, needed=args.model == "none")
     run.open(data.sha256)
     kept = f"users and items with at least 5 ratings{' outside the test, and all test rows' if given else ''}"
     unit = "" if data.format == "table" else "stars"

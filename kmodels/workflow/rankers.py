@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -33,6 +34,8 @@ ScoresOf = Callable[[npt.NDArray[np.int64]], Scores]
 SHOWN = tuple(f"catalogue_{name}_at_10" for name in ("ndcg", "recall", "hit_rate"))
 #: Of the networks, unless validation stops them before.
 EPOCHS = 200
+#: Training rows up to which a network ranks by default.
+MOST_ROWS = 2_000_000
 #: Setting -> its values; the first ones are where the choice starts.
 EDLAE: Mapping[str, Sequence[Any]] = {
     "half_life": (None, 7.0, 20.0, 100.0),
@@ -91,6 +94,11 @@ def rank(run: Run, method: str, ratings: Ratings) -> Ranking:
     Returns:
         The ranker.
     """
+    if method in IN_CLOSED_FORM and ratings.n_items > MOST_ITEMS:
+        raise ConfigurationError(
+            f"--ranker {method} has weights between all items and takes {MOST_ITEMS:,} of them at most. Received: "
+            f"{ratings.n_items:,} items; --ranker two-tower takes any number"
+        )
     fitted, settings, scores = METHODS[method](run, ratings)
     fitted = replace(fitted, name=fitted.model.name)
     arrays = {name: value for name, value in ratings.arrays().items() if name != "raters"}
@@ -333,12 +341,22 @@ METHODS = {
 }
 
 
-def default(ratings: Ratings, split: str = "random") -> str:
-    """The method for a catalogue and a split of `splits.METHODS`.
+IN_CLOSED_FORM = ("edlae", "slit", "edlae-or-slit")
+
+
+def default(ratings: Ratings, split: str = "random", *, needed: bool = False) -> str:
+    """The method for a catalogue and a split of `splits.METHODS`, or "none" unless one is needed.
 
     Weights between all items where they can be held, perhaps to the next item if that is what is held out; two towers
-    elsewhere.
+    elsewhere, unless so many rows would train for hours.
     """
     if ratings.n_items > MOST_ITEMS:
-        return "two-tower"
+        if needed or len(ratings.split.train) <= MOST_ROWS:
+            return "two-tower"
+        warnings.warn(
+            f"no ranker is trained by default: weights between all of {ratings.n_items:,} items do not fit into memory "
+            f"({MOST_ITEMS:,} do), and --ranker two-tower takes hours",
+            stacklevel=2,
+        )
+        return "none"
     return "edlae-or-slit" if split == "leave-last-out" else "edlae"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from kmodels import cli
+from kmodels.errors import ConfigurationError
 from kmodels.evaluation.item_weights import solve_ease
 from kmodels.pipelines import Ratings
 from kmodels.preprocessing import splits
@@ -98,6 +99,12 @@ def test_weights_between_all_items_are_not_asked_of_a_large_catalogue(ratings, m
     assert rankers.default(ratings) == rankers.default(ratings, "time") == "edlae"
     monkeypatch.setattr(rankers, "MOST_ITEMS", 40)  # of 41 rows
     assert rankers.default(ratings) == rankers.default(ratings, "leave-last-out") == "two-tower"
+    with pytest.raises(ConfigurationError, match="41 items; --ranker two-tower takes any number"):
+        rankers.rank(None, "slit", ratings)
+    monkeypatch.setattr(rankers, "MOST_ROWS", 100)
+    assert rankers.default(ratings, needed=True) == "two-tower"
+    with pytest.warns(UserWarning, match="no ranker is trained by default"):
+        assert rankers.default(ratings) == "none"
 
 
 def test_users_to_whom_little_is_recommended_are_shown_all_the_same():
