@@ -2,6 +2,7 @@
 
     python benchmarks/movielens_scale.py                                    1 million ratings, three backends
     python benchmarks/movielens_scale.py --sizes 10 25 --backends jax --epochs 3
+    python benchmarks/movielens_scale.py --sizes 1 3 10 25 --backends jax --plot growth.png
 
 Generates files in MovieLens's CSV format (`generate_movielens.py`), as many users and films as MovieLens has at that
 size, 100 million with those of 25 and four times its users. Then trains the model of `recipes/movielens.py` by the
@@ -13,6 +14,7 @@ process that dies, of memory or otherwise, is a line with its exit code, and the
 - MiB: peak memory of the process;
 - RMSE: of the test rows, in stars;
 - above: RMSE less that of the generating model on the same rows, the lowest possible one, printed in the last line;
+- with `--plot`, a picture of seconds and memory by the number of training rows;
 - the line `biases`: user and item biases by ridge regression, regularisation chosen on validation, without a backend.
 
 Generating 25 million ratings takes a minute or two, 0.9 GB of memory and 0.7 GB of disk; 100 million four times that.
@@ -37,6 +39,7 @@ HERE = Path(__file__).parent
 SIZES = {
     0.1: (943, 1_682, 100_000),
     1.0: (6_040, 3_706, 1_000_209),
+    3.0: (18_120, 5_000, 3_000_000),
     10.0: (69_878, 10_677, 10_000_054),
     25.0: (162_541, 59_047, 25_000_095),
     100.0: (650_164, 59_047, 100_000_380),
@@ -119,29 +122,50 @@ def line(name: str, result: dict[str, Any]) -> str:
     return f"{name:12s}{steps}{speed}{result['peak_rss_mib']:10,.0f}{errors}"
 
 
-def compare(millions: float, flags: list[str], backends: list[str]) -> None:
-    """Generates one size and prints a line for each side."""
+def compare(millions: float, flags: list[str], backends: list[str]) -> dict[str, dict[str, Any]]:
+    """Generates one size and prints a line for each side; gives the figures of those that ended."""
     users, movies, ratings = SIZES[millions]
     with tempfile.TemporaryDirectory() as scratch:
         folder, out = Path(scratch) / "data", Path(scratch) / "result.json"
         sizes = ["--users", str(users), "--movies", str(movies), "--ratings", str(ratings)]
         generator = [sys.executable, str(HERE / "generate_movielens.py"), str(folder), "--format", "csv", *sizes]
         subprocess.run(generator, check=True)  # a process, since a child's peak memory is at least its parent's
-        lines, floors = [], []
+        lines, ended = [], {}
         for side in [*backends, BIASES]:
             out.unlink(missing_ok=True)
             child = [sys.executable, __file__, "--child", str(folder), str(out), side, *flags]
             backend = backends[0] if side == BIASES else side
             given = {"KERAS_BACKEND": backend, "KMODELS_CACHE": f"{scratch}/cache"}
             _, peak, code = run_child(child, check=False, **given)
-            result = {"exit": code} if code else json.loads(out.read_text())
-            lines.append(line(side, result | {"peak_rss_mib": peak}))
-            floors += [result["floor"]] if "floor" in result else []
+            result = ({"exit": code} if code else json.loads(out.read_text())) | {"peak_rss_mib": peak}
+            lines.append(line(side, result))
+            ended |= {} if code else {side: result}
     print(f"\n{ratings:,} ratings, {users:,} users, {movies:,} films")
     columns = ["load", "prepare", "rows/s", "s/epoch", "MiB", "RMSE", "above"]
     print(f"{'':12s}" + "".join(f"{name:>{12 if name == 'rows/s' else 10}s}" for name in columns))
     print("\n".join(lines))
+    floors = [result["floor"] for result in ended.values()]
     print("".join(f"RMSE of the generating model {floor:.4f}\n" for floor in floors[:1]), flush=True)
+    return ended
+
+
+def draw(found: list[dict[str, dict[str, Any]]], backends: list[str], path: Path) -> None:
+    """Seconds an epoch and peak memory by training rows, each with a line in proportion to the rows."""
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for name in backends:
+        results = [each[name] for each in found if name in each]
+        rows = [result["train_rows"] / 1e6 for result in results]
+        seconds = [statistics.median(result["epochs"]) for result in results]
+        gibibytes = [result["peak_rss_mib"] / 1024 for result in results]
+        (drawn,) = left.plot(rows, seconds, "o-", label=name)
+        right.plot(rows, gibibytes, "o-", label=name)
+        left.plot(rows, [seconds[0] / rows[0] * each for each in rows], "--", color=drawn.get_color(), linewidth=1)
+    for axes, title in ((left, "seconds an epoch (dashed: in proportion)"), (right, "peak memory, GiB")):
+        axes.set(title=title, xlabel="million training rows", xlim=(0, None), ylim=(0, None))
+        axes.legend()
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -151,6 +175,7 @@ def main() -> None:
     add("--backends", nargs="+", default=["jax", "tensorflow", "torch"], help="default: all three")
     add("--epochs", type=int, default=3, help="default: %(default)s")
     add("--batch-size", type=int, default=0, help="default: the recipe's, by the number of rows")
+    add("--plot", type=Path, metavar="FILE", help="draw seconds and memory by the number of rows")
     add("--child", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -159,8 +184,9 @@ def main() -> None:
         return
     print(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores")
     flags = ["--epochs", str(args.epochs), "--batch-size", str(args.batch_size)]
-    for millions in args.sizes:
-        compare(millions, flags, args.backends)
+    found = [compare(millions, flags, args.backends) for millions in args.sizes]
+    if args.plot:
+        draw(found, args.backends, args.plot)
 
 
 if __name__ == "__main__":
