@@ -86,7 +86,7 @@ class Histories:
 
     def prepare(self, order: npt.NDArray[np.int64], batch_size: int) -> None:
         """Finds how many lines the batches of an order of the rows have at most: all get as many."""
-        # JAX compiles a step for each shape. Epochs differ little: a tenth more is enough for the others.
+        # JAX compiles a step for each shape. Epochs differ little: a twentieth more is enough for the others.
         most = 0
         for start in range(0, len(order), max(1, _AT_A_TIME // batch_size) * batch_size):
             some = self.owners[order[start : start + max(1, _AT_A_TIME // batch_size) * batch_size]]
@@ -97,7 +97,7 @@ class Histories:
             first[:, 1:] = owners[:, 1:] != owners[:, :-1]
             most = max(most, int((self._lines[owners] * first).sum(axis=1).max()))
         if most > self._room:
-            self._room = _rounded(most + most // 10)
+            self._room = _rounded(most + most // 20)
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Arrays:
         """Gives the inputs of some rows of the data."""
@@ -149,8 +149,8 @@ _AT_A_TIME = 2**22
 
 
 def _rounded(lines: int) -> int:
-    """The next number of at most three binary digits and zeros behind them, and at least 8."""
-    unit = 1 << max(0, lines.bit_length() - 3)
+    """The next number of at most five binary digits and zeros behind them, and at least 8."""
+    unit = 1 << max(0, lines.bit_length() - 5)
     return max(8, -(-lines // unit) * unit)
 
 
@@ -159,9 +159,9 @@ def block_order(
 ) -> Callable[[np.random.Generator], npt.NDArray[np.int64]]:
     """Orders pairs at random so that a batch has few owners and few members, whose histories are then short.
 
-    Owners are put in groups and members in a row, both at random; a group's pairs are taken by their member. With g
-    groups, a batch of 1/g² of the pairs has some 1/g of the owners and 1/g of the members, where one drawn at random
-    has most of them. The batches then come in a random order.
+    The pairs are put in groups by their owners, who come in a random order, and those of a group in batches by their
+    members, who do likewise. With g groups of g batches, a batch has some 1/g of the owners and 1/g of the members,
+    where one drawn at random has most of them. The batches then come in a random order.
 
     Args:
         owners: (rows,) integer ids.
@@ -177,22 +177,18 @@ def block_order(
         >>> len(np.unique(users[first])), len(np.unique(items[first]))
         (10, 10)
     """
-    rows = len(owners)
-    counts = np.bincount(owners)
-    groups = max(1, round((rows / batch_size) ** 0.5))
+    rows, n_owners, n_members = len(owners), int(owners.max()) + 1, int(members.max()) + 1
+    batches = rows // batch_size
+    groups = round(batches**0.5)
 
     def draw(rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        drawn, rank = rng.permutation(len(counts)), rng.permutation(int(members.max()) + 1)
-        before = np.empty(len(counts), np.int64)  # pairs of the owners that come first
-        before[drawn] = np.cumsum(counts[drawn]) - counts[drawn]
-        group = ((before + counts // 2) * groups // rows)[owners]
-        # Every second group backwards: a batch that has the end of one and the start of the next has the same members.
-        turned = np.where(group % 2 == 0, rank[members], len(rank) - 1 - rank[members])
-        order = np.argsort((group * len(rank) + turned) * rows + rng.permutation(rows))
-        full = rows // batch_size
-        first = int(rng.integers(0, rows - full * batch_size + 1))
-        batches = order[first : first + full * batch_size].reshape(full, batch_size)
-        rest = np.concatenate([order[:first], order[first + full * batch_size :]])
-        return np.concatenate([rng.permutation(batches).ravel(), rest])
+        by_owner = np.argsort(rng.permutation(n_owners)[owners] * rows + rng.permutation(rows))
+        first = int(rng.integers(0, rows - batches * batch_size + 1))
+        whole = by_owner[first : first + batches * batch_size]
+        rest = np.concatenate([by_owner[:first], by_owner[first + len(whole) :]])
+        group = np.arange(len(whole)) // batch_size * groups // max(1, batches)  # of as many batches, or one more
+        member = rng.permutation(n_members)[members[whole]]
+        order = whole[np.argsort((group * n_members + member) * rows + rng.permutation(len(whole)))]
+        return np.concatenate([rng.permutation(order.reshape(batches, batch_size)).ravel(), rest])
 
     return draw
