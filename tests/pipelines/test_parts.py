@@ -117,7 +117,7 @@ def test_blocks_are_a_random_order_of_all_pairs_with_few_ids_in_a_batch(rows, ba
     assert (order != other).mean() > 0.9
     batches = order[: rows // batch_size * batch_size].reshape(-1, batch_size)
     if len(batches):
-        # Of g groups, no batch has more than about one of the owners and one of the members: all are padded to the most.
+        # No batch has more than about one of g groups of owners and one of members: all are padded to the most.
         groups = np.sqrt(len(batches))
         assert max(len(np.unique(owners[each])) for each in batches) < 1.3 * 200 / groups
         assert max(len(np.unique(members[each])) for each in batches) < 1.5 * 100 / groups
