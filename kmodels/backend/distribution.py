@@ -292,11 +292,19 @@ def _on_torch(devices: int | None) -> Iterator[Distribution]:
         _count(local + 1, torch.cuda.device_count(), "GPU")
         torch.cuda.set_device(local)
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+        if _keras_averages():
+            keras.distribution.initialize()
+        else:
+            torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
         atexit.register(
             torch.distributed.destroy_process_group
         )  # not before: a second group finds the first one's keys
     yield Distribution(processes, process, processes)
+
+
+def _keras_averages() -> bool:
+    """Whether Keras by itself trains on torch by DistributedDataParallel, and sums metrics, as from 3.16 on."""
+    return hasattr(keras.Model, "_initialize_ddp")
 
 
 def prepare(model: keras.Model, batches: Any) -> None:
@@ -307,7 +315,10 @@ def prepare(model: keras.Model, batches: Any) -> None:
             _run_in_processes(model)
     if _current is not None and name() == "torch":
         _average_gradients(model, _current.processes)
-        _sum_metrics(model)
+        if _keras_averages():
+            vars(model).pop("train_step", None)  # the recorded step, which is not DistributedDataParallel's
+        else:
+            _sum_metrics(model)
 
 
 def _fit_parts(model: keras.Model, batch: Any) -> None:
@@ -384,7 +395,7 @@ def _average_gradients(model: keras.Model, processes: int) -> None:
     state = [v.value for each in normalizations if each.trainable for v in (each.moving_mean, each.moving_variance)]
 
     def apply(gradients: Any, variables: Any = None) -> Any:
-        tensors = [each for each in gradients if each is not None] + state
+        tensors = state if _keras_averages() else [each for each in gradients if each is not None] + state
         for sent in [distributed.all_reduce(tensor, async_op=True) for tensor in tensors]:
             sent.wait()
         for tensor in tensors:
