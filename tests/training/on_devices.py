@@ -50,7 +50,9 @@ def train(kind, folder, *, devices=1, epochs=EPOCHS, resume=False, callbacks=())
         else:
             model = models.neumf(10, 13, dim=4, hidden=(8,), product=True, l2=1e-3, user_features=[seen])
         training.initialize(model, 3)
-        training.compile_model(model, keras.optimizers.Adam(0.01))
+        # Adam would not notice gradients that are summed instead of averaged.
+        optimizer = keras.optimizers.SGD(0.02, momentum=0.9) if kind == "dense" else keras.optimizers.Adam(0.01)
+        training.compile_model(model, optimizer)
         first, last = slice(0, ROWS), slice(ROWS, rows)
         history = training.fit(
             model,
