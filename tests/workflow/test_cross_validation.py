@@ -41,7 +41,8 @@ def scores(target):
 @pytest.fixture(scope="module")
 def tasks(target, scores, tmp_path_factory):
     """Four folds and a split by time, to which both models were added, with histories that are known beforehand."""
-    args = argparse.Namespace(out=tmp_path_factory.mktemp("run"), seed=0, data="x", tune=None, batch_size=10)
+    flags = {"seed": 0, "data": "x", "tune": None, "batch_size": 10, "devices": 1, "shard_tables": False}
+    args = argparse.Namespace(out=tmp_path_factory.mktemp("run"), **flags)
     run = workflow.Run(args, __file__)
     dates = pd.Series(pd.date_range("2000-01-01", periods=ROWS, freq="D"))
     every, _ = workflow.folds_and_by_time(target, LABELS, dates, n_folds=4, seed=0)
