@@ -44,7 +44,6 @@ SIZES = {
     25.0: (162_541, 59_047, 25_000_095),
     100.0: (650_164, 59_047, 100_000_380),
 }
-REGULARISATION = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 BIASES = "biases"
 
 
@@ -105,7 +104,7 @@ def biases_rmse(encoded: Any) -> float:
         user, item, rating = part(rows)
         return regression_metrics(rating, fitted.predict(user, item))["rmse"]
 
-    fits = (baselines.fit_biases(tables, strength) for strength in REGULARISATION)
+    fits = (baselines.fit_biases(tables, strength) for strength in baselines.STRENGTHS)
     return error(min(fits, key=lambda fitted: error(fitted, encoded.split.validation)), encoded.split.test)
 
 

@@ -22,7 +22,8 @@ __all__ = ["fit_rating_baselines"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_STRENGTHS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)  # of the biases' regularisation
+#: Regularisation of the biases, of which the best on validation is chosen.
+STRENGTHS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 _VANISHED = 1e-3  # below that, factors do not grow again
 _SWEEPS, _PATIENCE = 30, 3  # of alternating least squares, at most and without a better one
 
@@ -105,8 +106,8 @@ def fit_rating_baselines(
     def error(fitted: RatingBaseline) -> float:
         return rmse(rating, fitted.predict(user, item))
 
-    biases = [fit_biases(tables, _STRENGTHS[0])]
-    for strength in _STRENGTHS[1:]:
+    biases = [fit_biases(tables, STRENGTHS[0])]
+    for strength in STRENGTHS[1:]:
         biases.append(fit_biases(tables, strength, biases[-1]))
     return {
         "global_mean": RatingBaseline(

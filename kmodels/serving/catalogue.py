@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import keras
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from kmodels import training
 from kmodels.models.neumf import towers
@@ -128,6 +128,8 @@ def _by_halves(
     vectors = np.concatenate([item_parts[0], np.ones((n_items, 1), np.float32)], axis=1).T
     dot, size, sign = np.float32("dot" in names), np.abs(last[:, 0]), np.sign(last[:, 0])
 
+    libraries = ThreadpoolController()
+
     def score(user_parts: Parts) -> Array:
         half, terms = _half(user_parts, of_user, len(bias))
         result = np.empty((len(half), n_items), np.float32)
@@ -156,7 +158,7 @@ def _by_halves(
         height = max(1, block // width)
         starts = product(range(0, len(half), height), range(0, n_items, width))
         # Threads of our own share more than the matrix products.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        with libraries.limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
             [*pool.map(lambda at: fill(slice(at[0], at[0] + height), slice(at[1], at[1] + width)), starts)]
         return result
 

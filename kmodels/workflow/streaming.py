@@ -17,6 +17,7 @@ from kmodels import backend
 from kmodels.datasets.parquet import ParquetTable
 from kmodels.datasets.sources import sha256
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.evaluation.baselines import STRENGTHS
 from kmodels.pipelines import StreamedBatches
 from kmodels.pipelines.split_batches import SplitBatches
 from kmodels.preprocessing import Vocabulary, splits
@@ -38,7 +39,6 @@ PASS_ROWS = 2**19  # of a batch of a pass over the table
 EVALUATION_ROWS = 2**15
 SAVED_ROWS = 2**24  # rows between two checkpoints inside an epoch
 SHOWN = 100_000  # test rows of the figures
-REGULARISATION = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 SWEEPS = 4
 _MERGED = 2**22
 _MOST_KINDS = 100
@@ -236,7 +236,7 @@ def rate(
     with run.timed("evaluate_s"):
         biases = fit_biases(ratings)
         found, shown = evaluate(ratings, fitted.model, biases, seed=args.seed)
-    best = int(np.argmin([found["validation"][f"biases {number}"]["rmse"] for number in range(len(REGULARISATION))]))
+    best = int(np.argmin([found["validation"][f"biases {number}"]["rmse"] for number in range(len(STRENGTHS))]))
     baselines = {"global_mean": found["test"]["global_mean"], "biases": found["test"][f"biases {best}"]}
     variant = run.variant(fitted, test=found["test"]["model"], validation=found["validation"]["model"])
     record = run.record(data=ratings.facts(digest), model=variant, baselines=baselines, streamed=True)
@@ -253,7 +253,7 @@ def fit_biases(ratings: StreamedRatings) -> tuple[float, tuple[FloatArray, Float
 
     Each half of a sweep is a pass over the training rows, for all regularisations at once.
     """
-    sizes, strengths = (ratings.n_users, ratings.n_items), np.array(REGULARISATION)
+    sizes, strengths = (ratings.n_users, ratings.n_items), np.array(STRENGTHS)
     mean, counts, sums = ratings.mean * ratings.highest, [np.zeros(n) for n in sizes], [np.zeros(n) for n in sizes]
     for *ids, value in ratings.scan("train", "means"):
         known = (ids[0] > 0) & (ids[1] > 0)

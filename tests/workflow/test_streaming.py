@@ -9,6 +9,7 @@ import pytest
 from kmodels.datasets.parquet import ParquetTable
 from kmodels.errors import DataError
 from kmodels.evaluation import baselines
+from kmodels.evaluation.baselines import STRENGTHS
 from kmodels.evaluation.regression import regression_metrics
 from kmodels.preprocessing import splits
 from kmodels.workflow import streaming
@@ -87,7 +88,7 @@ def test_biases_are_those_of_the_baseline_in_memory(frame, streamed):
     mean, biases = streaming.fit_biases(streamed)
     rows = [each[split.train] for each in (ids["user"], ids["item"], frame["score"].to_numpy())]
     tables = baselines.training_tables(*rows, streamed.n_users, streamed.n_items)
-    for number, strength in enumerate(streaming.REGULARISATION):
+    for number, strength in enumerate(STRENGTHS):
         expected = baselines.fit_biases(tables, strength)
         assert mean == pytest.approx(expected.mean)
         for found, table in zip(biases, (expected.users, expected.items), strict=True):
