@@ -67,6 +67,20 @@ def test_a_penalty_moves_a_weight_that_the_loss_does_not():
     assert model.get_layer("a").kernel.regularizer.l2 == pytest.approx(0.1)
 
 
+def test_two_dropouts_of_one_tensor_draw_masks_of_their_own():
+    x = keras.Input((64,), name="x")
+    hidden = keras.layers.Dense(64, name="a")(x)
+    dropped = [keras.layers.Dropout(0.5)(hidden) for _ in range(2)]
+    model = keras.Model({"x": x}, keras.layers.Subtract()(dropped))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    backend.trace_train_step(model)
+    rows = np.random.default_rng(0).normal(size=(16, 64)).astype("float32")
+    loss = float(model.train_on_batch({"x": rows}, np.zeros_like(rows)))
+    # Equal masks would leave nothing of the difference; of independent ones half differ, by twice the value.
+    expected = 2 * float((keras.ops.convert_to_numpy(model.get_layer("a")(rows)) ** 2).mean())
+    np.testing.assert_allclose(loss, expected, rtol=0.15)
+
+
 def test_a_layer_frozen_after_some_steps_stays_as_it_is():
     model = small_model()
     model.compile("sgd", "mse")
