@@ -12,6 +12,7 @@ from kmodels.models.matrix_factorization import matrix_factorization
 from kmodels.models.neumf import neumf
 from kmodels.models.resnet import resnet
 from kmodels.models.sasrec import sasrec
+from kmodels.models.tabular import tabular_classifier, tabular_regressor
 from kmodels.models.two_tower import two_tower
 
 __all__ = [
@@ -32,5 +33,7 @@ __all__ = [
     "presets",
     "resnet",
     "sasrec",
+    "tabular_classifier",
+    "tabular_regressor",
     "two_tower",
 ]

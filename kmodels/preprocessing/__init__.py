@@ -11,6 +11,7 @@ Example:
 from kmodels.preprocessing import splits
 from kmodels.preprocessing.columns import Category, Clusters, Date, Id, Number, Tags, TargetMean
 from kmodels.preprocessing.context import earlier_surplus
+from kmodels.preprocessing.edges import quantile_edges
 from kmodels.preprocessing.encoded import encode_table
 from kmodels.preprocessing.encoders import load_encoders, save_encoders
 from kmodels.preprocessing.table_encoder import TableEncoder
@@ -31,6 +32,7 @@ __all__ = [
     "earlier_surplus",
     "encode_table",
     "load_encoders",
+    "quantile_edges",
     "save_encoders",
     "splits",
 ]

@@ -2,7 +2,7 @@
 
 from kmodels.backend import skip_initializers
 from kmodels.training.closed_form import fit_ease, fit_slit
-from kmodels.training.compiling import compile_model, cosine, in_precision
+from kmodels.training.compiling import compile_by_member, compile_model, cosine, in_precision
 from kmodels.training.devices import distribute
 from kmodels.training.fitting import best_weights, fit, plateau_callbacks
 from kmodels.training.trained import predict, save
@@ -10,6 +10,7 @@ from kmodels.training.weights import initialize
 
 __all__ = [
     "best_weights",
+    "compile_by_member",
     "compile_model",
     "cosine",
     "distribute",

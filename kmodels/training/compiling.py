@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 
 from kmodels import backend
 from kmodels.errors import ConfigurationError
+from kmodels.models.tabular import MEMBERS
 
 _PRECISIONS = ("float32", "mixed_bfloat16")
 _METRICS = {
@@ -87,6 +89,42 @@ def compile_model(model: keras.Model, optimizer: Any, *, loss: Any = "mse", metr
     backend.trace_train_step(model)
 
 
+def compile_by_member(model: keras.Model, optimizer: Any, *, loss: str = "mse") -> keras.Model:
+    """Compiles a model of several members that share weights so that each member learns by itself.
+
+    The loss is the mean of the members' own losses; that of their mean prediction would let them lean on each other.
+    Metrics are those of their mean prediction. The model that is returned is for `fit`; it has the weights of the one
+    given, which predicts and is saved. A model without members is compiled and returned as it is.
+
+    Args:
+        model: A model of `models.tabular_classifier` or `models.tabular_regressor`.
+        optimizer: A Keras optimiser.
+        loss: "mse", with the metric "rmse", or "log_loss", with that metric. Default "mse".
+
+    Returns:
+        The model to fit: targets (batch,) as the other one has them.
+
+    Source: Gorishniy et al., "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling", ICLR 2025.
+
+    Example:
+        >>> from kmodels import models
+        >>> from kmodels.features import Numeric
+        >>> model = models.tabular_regressor([Numeric("numbers", 3)], members=4)
+        >>> compile_by_member(model, keras.optimizers.AdamW(1e-3)).output_shape
+        (None, 4, 1)
+    """
+    metric = "rmse" if loss == "mse" else "log_loss"
+    members = next((layer for layer in model.layers if layer.name == MEMBERS), None)
+    if members is None:
+        compile_model(model, optimizer, loss=loss, metrics=[metric])
+        return model
+    each = keras.Model(model.input, members.output, name=model.name)
+    losses = {"mse": (_member_squares, _SquareRoot), "log_loss": (_member_log_loss, keras.metrics.MeanMetricWrapper)}
+    own, wrapper = losses[loss]
+    compile_model(each, optimizer, loss=own, metrics=[wrapper(partial(own, pooled=True), name=metric)])
+    return each
+
+
 def cosine(rate: float, steps: int, *, warm_up: float = 0.0) -> keras.optimizers.schedules.LearningRateSchedule:
     """A learning rate that rises linearly over a share of the steps and falls to zero along a cosine.
 
@@ -113,3 +151,27 @@ def _multinomial(target: Any, logits: Any) -> Any:
     """Cross-entropy of a softmax with weights that need not sum to 1: -Σ target · log softmax(logits), of each row."""
     # Keras's CategoricalCrossentropy has the same value, but on TensorFlow the gradient of weights that sum to 1.
     return -keras.ops.sum(keras.ops.cast(target, logits.dtype) * keras.ops.log_softmax(logits), axis=-1)
+
+
+class _SquareRoot(keras.metrics.MeanMetricWrapper):
+    """The root of the mean of a function of each row."""
+
+    def result(self) -> Any:
+        return keras.ops.sqrt(super().result())
+
+
+def _member_squares(target: Any, predicted: Any, pooled: bool = False) -> Any:
+    """Mean squared error of each row's members, (batch, members, 1), or with `pooled` that of their mean."""
+    rows = keras.ops.reshape(predicted, (-1, predicted.shape[1]))  # Keras may have taken the last axis off
+    if pooled:
+        rows = keras.ops.mean(rows, axis=1, keepdims=True)
+    return keras.ops.mean(keras.ops.square(rows - keras.ops.reshape(target, (-1, 1))), axis=-1)
+
+
+def _member_log_loss(target: Any, logits: Any, pooled: bool = False) -> Any:
+    """Mean cross-entropy of each row's members, (batch, members, classes), or with `pooled` that of their mean."""
+    shares = keras.ops.log_softmax(logits, axis=-1)
+    if pooled:
+        shares = keras.ops.logsumexp(shares, axis=1, keepdims=True) - float(np.log(logits.shape[1]))
+    of = keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(target, (-1, 1)), "int32"), logits.shape[-1])
+    return -keras.ops.mean(keras.ops.sum(shares * of, axis=-1), axis=-1)

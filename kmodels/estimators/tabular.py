@@ -1,0 +1,344 @@
+"""A table and its target to a fitted network, behind scikit-learn's interface."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from kmodels import models, training
+from kmodels.errors import DataError
+from kmodels.files import read_json, write_json
+from kmodels.pipelines import Batches
+from kmodels.preprocessing import TableEncoder, Target, quantile_edges, splits
+from kmodels.preprocessing.columns import Kind, kind_from_dict
+from kmodels.serving import TablePredictor
+
+_SETTINGS = "estimator.json"
+_ARRAYS = {"feature_names_in_": object, "classes_": None}  # of a fitted estimator, and their dtypes
+_WARM_UP = 0.03  # share of the steps over which the learning rate rises
+_FEWEST = 4  # rows
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _Tabular(BaseEstimator):
+    """Parameters, encoding, training and files of both estimators."""
+
+    columns: Mapping[str, Kind] | None = None
+    drop: Sequence[str] = ()
+    bins: int = 32
+    frequencies: int = 0
+    frequency_stddev: float = 0.1
+    dim: int = 12
+    hidden: Sequence[int] = (128, 128)
+    dropout: float = 0.1
+    members: int = 8
+    linear: bool = True
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    epochs: int = 40
+    batch_size: int | None = None
+    validation_fraction: float = 0.12
+    patience: int = 8
+    random_state: int | np.random.RandomState | None = 0
+    verbose: bool = False
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
+
+    def save(self, folder: str | Path) -> Self:
+        """Writes `model.keras`, `encoders.json` and `estimator.json`; the first two are a `TablePredictor`'s.
+
+        Args:
+            folder: Where to; made if need be.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            DataError: If a parameter cannot be written as JSON, such as a `RandomState`.
+        """
+        check_is_fitted(self)
+        self.predictor_.save(folder)
+        kinds = (self.columns or {}).items()
+        parameters = self.get_params() | {"drop": list(self.drop), "hidden": list(self.hidden)}
+        parameters["columns"] = {name: {"kind": type(kind).__name__, **asdict(kind)} for name, kind in kinds}
+        lists = {
+            name: getattr(self, name).tolist() for name in ("feature_names_in_", "classes_") if hasattr(self, name)
+        }
+        fitted = {"n_features_in_": self.n_features_in_, "n_iter_": self.n_iter_, **lists}
+        content = {"estimator": type(self).__name__, "parameters": parameters, "fitted": fitted}
+        write_json(Path(folder) / _SETTINGS, content)
+        return self
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads what `save` wrote, on any backend.
+
+        Args:
+            folder: Where it was written.
+
+        Returns:
+            A fitted estimator of the same predictions, without `history_`.
+
+        Raises:
+            DataError: If a file is missing or damaged, or has an estimator of another class.
+        """
+        path = Path(folder) / _SETTINGS
+        predictor, content = TablePredictor.load(folder), read_json(path)
+        try:
+            name, parameters, fitted = content["estimator"], content["parameters"], content["fitted"]
+            parameters["columns"] = {column: kind_from_dict(kind) for column, kind in parameters["columns"].items()}
+            estimator = cls(**parameters)
+            estimator.n_features_in_, estimator.n_iter_ = fitted["n_features_in_"], fitted["n_iter_"]
+        except (TypeError, KeyError, AttributeError) as error:
+            raise DataError("not a saved estimator", file=path) from error
+        if name != cls.__name__:
+            raise DataError("an estimator of another class", file=path, expected=cls.__name__, received=name)
+        for attribute, dtype in _ARRAYS.items():
+            if attribute in fitted:
+                setattr(estimator, attribute, np.array(fitted[attribute], dtype))
+        estimator.predictor_ = predictor
+        return estimator
+
+    def _fit(self, x: Any, y: npt.NDArray[Any], target: Target, weight: npt.NDArray[Any] | None) -> Self:
+        """Trains on rows whose target is encoded: classes from 0, or standardised amounts."""
+        frame, seed = self._frame(x, reset=True), int(check_random_state(self.random_state).randint(2**31))
+        check_consistent_length(frame, y)
+        train, validation = self._split(y if target.labels else None, len(y), seed)
+        table = TableEncoder.fit(frame.iloc[train], columns=self.columns, drop=self.drop)
+        with warnings.catch_warnings():  # that rows which were kept back have unknown labels is no news
+            warnings.simplefilter("ignore")
+            arrays = table.transform(frame)
+
+        def batches(rows: npt.NDArray[np.int64], **options: Any) -> Batches:
+            return Batches({name: array[rows] for name, array in arrays.items()}, y[rows], seed=seed, **options)
+
+        size = self.batch_size or _batch_size(len(train))
+        given = None if weight is None else weight[train].astype(np.float32)
+        fitted = batches(train, sample_weight=given, batch_size=size, shuffle=True, drop_remainder=True)
+        model = training.initialize(self._build(table, target, fitted.inputs), seed)
+        rate = training.cosine(self.learning_rate, self.epochs * len(fitted), warm_up=_WARM_UP)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=self.weight_decay)
+        loss, metric = ("log_loss", "val_log_loss") if target.labels else ("mse", "val_rmse")
+        with TemporaryDirectory() as folder:
+            self.history_ = training.fit(
+                training.compile_by_member(model, optimizer, loss=loss),
+                fitted,
+                batches(validation, batch_size=4096, shuffle=False),
+                epochs=self.epochs,
+                folder=folder,
+                callbacks=[training.best_weights(metric, stop=self.patience)],
+                seed=seed,
+                progress=self.verbose,
+            )
+        self.predictor_ = TablePredictor(model, table, target)
+        self.n_iter_ = len(self.history_)
+        return self
+
+    def _build(self, table: TableEncoder, target: Target, arrays: Mapping[str, Any]) -> keras.Model:
+        names = ("frequencies", "frequency_stddev", "dim", "hidden", "dropout", "members", "linear")
+        options = {name: getattr(self, name) for name in names}
+        if self.bins and table.scaler is not None:
+            options["edges"] = quantile_edges(arrays[table.numbers], self.bins)
+        if target.labels:
+            return models.tabular_classifier(table.features, target.size, **options)
+        return models.tabular_regressor(table.features, **options)
+
+    def _split(self, labels: npt.NDArray[Any] | None, rows: int, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
+        """Positions of the rows to train on, and of those that say when to stop."""
+        kept = max(1, round(self.validation_fraction * rows))
+        if labels is not None and np.bincount(labels).min() > 1 and kept > labels.max():
+            return splits.stratified(labels, seed=seed, validation=kept / rows, test=0.0)[:2]
+        return splits.random(rows, seed=seed, validation=kept / rows, test=0.0)[:2]
+
+    def _frame(self, x: Any, *, reset: bool) -> pd.DataFrame:
+        """The rows as a table; the columns of an array are x0, x1 and so on."""
+        if isinstance(x, pd.DataFrame):
+            validate_data(self, x, reset=reset, skip_check_array=True)
+            return x
+        array = validate_data(self, x, dtype=None, ensure_all_finite="allow-nan", reset=reset)
+        frame = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
+        return frame.infer_objects() if array.dtype == object else frame
+
+    def _predictor(self, x: Any) -> tuple[TablePredictor, pd.DataFrame]:
+        check_is_fitted(self)
+        return self.predictor_, self._frame(x, reset=False)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TabularClassifier(ClassifierMixin, _Tabular):
+    """Classifies the rows of a table by a network, `models.tabular_classifier`.
+
+    Columns are encoded by `TableEncoder`. A part of the rows is kept back to stop training in time and to choose the
+    epoch whose weights are kept.
+
+    Args:
+        columns: Name of a column -> its kind, as `TableEncoder.fit` takes them; others are inferred. Default None.
+        drop: Columns to leave out. Default ().
+        bins: Bins of each number's piecewise linear embedding, cut by quantiles; 0 for none. Default 32.
+        frequencies: As the model has it. Default 0.
+        frequency_stddev: As the model has it. Default 0.1.
+        dim: Width of each column's embedding. Default 12.
+        hidden: Widths of the hidden layers. Default (128, 128).
+        dropout: Dropout after each of them. Default 0.1.
+        members: Networks that share weights and whose predictions are averaged. Default 8.
+        linear: Whether there is a linear path. Default True.
+        learning_rate: Highest rate of AdamW; it falls along a cosine. Default 0.002.
+        weight_decay: Weight decay of AdamW. Default 0.001.
+        epochs: Most epochs. Default 40.
+        batch_size: Rows of a batch; None for a 64th of the rows, a power of two from 32 to 256. Default None.
+        validation_fraction: Share of the rows that is kept back. Default 0.12.
+        patience: Epochs without improvement after which training stops. Default 8.
+        random_state: Seed of split, weights and order: an integer, a `RandomState`, or None for another one in each
+            call. Default 0.
+        verbose: Whether to show a progress bar. Default False.
+        class_weight: None, "balanced", or class -> weight, as scikit-learn's classifiers take it. Default None.
+
+    Attributes:
+        classes_: The classes, ascending, (classes,).
+        predictor_: The fitted `serving.TablePredictor`, with the model and the encoders.
+        history_: A row for each epoch, as `training.fit` gives it.
+        n_iter_: Epochs that were trained.
+
+    Example:
+        >>> frame = pd.DataFrame({"rooms": [1, 2, 3, 4] * 8, "city": ["Oslo", "Rome"] * 16})
+        >>> classifier = TabularClassifier(epochs=2, hidden=(8,), members=2).fit(frame, frame["rooms"] > 2)
+        >>> classifier.predict(frame).shape
+        (32,)
+    """
+
+    class_weight: Mapping[Any, float] | str | None = None
+
+    def fit(self, X: Any, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Trains on a table.
+
+        Args:
+            X: DataFrame or array (rows, columns); gaps are allowed.
+            y: (rows,) labels.
+            sample_weight: (rows,) weights of the training rows. Default None: all count the same.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            DataError: If only one class occurs, or as `TableEncoder.fit`.
+            ValueError: If the shapes do not fit, or a label is missing.
+        """
+        labels = _column(y)
+        check_classification_targets(labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError("only one class occurs", column="y", received=self.classes_.tolist())
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, labels)
+        if self.class_weight is not None:
+            by_class = compute_sample_weight(self.class_weight, labels)
+            weight = by_class if weight is None else weight * by_class
+        return self._fit(X, codes.astype(np.int32), Target(labels=tuple(self.classes_.tolist())), weight)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Predicts the probability of each class, (rows, classes) in the order of `classes_`."""
+        predictor, frame = self._predictor(X)
+        return predictor.probabilities(frame)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Predicts the most probable class of each row, (rows,)."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TabularRegressor(RegressorMixin, _Tabular):
+    """Predicts an amount for each row of a table by a network, `models.tabular_regressor`.
+
+    Args:
+        columns: As of `TabularClassifier`, like all others. Default None.
+        drop: Default ().
+        bins: Default 32.
+        frequencies: Default 0.
+        frequency_stddev: Default 0.1.
+        dim: Default 12.
+        hidden: Default (128, 128).
+        dropout: Default 0.1.
+        members: Default 8.
+        linear: Default True.
+        learning_rate: Default 0.002.
+        weight_decay: Default 0.001.
+        epochs: Default 40.
+        batch_size: Default None.
+        validation_fraction: Default 0.12.
+        patience: Default 8.
+        random_state: Default 0.
+        verbose: Default False.
+
+    Attributes:
+        predictor_: The fitted `serving.TablePredictor`, with the model and the encoders.
+        history_: A row for each epoch, as `training.fit` gives it.
+        n_iter_: Epochs that were trained.
+
+    Example:
+        >>> frame = pd.DataFrame({"rooms": [1, 2, 3, 4] * 8, "city": ["Oslo", "Rome"] * 16})
+        >>> regressor = TabularRegressor(epochs=2, hidden=(8,), members=2).fit(frame, frame["rooms"] ** 2)
+        >>> regressor.predict(frame).shape
+        (32,)
+    """
+
+    def fit(self, X: Any, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Trains on a table.
+
+        Args:
+            X: DataFrame or array (rows, columns); gaps are allowed.
+            y: (rows,) finite amounts that are not all equal.
+            sample_weight: (rows,) weights of the training rows. Default None: all count the same.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            DataError: If the amounts are equal, missing or infinite, or as `TableEncoder.fit`.
+            ValueError: If the shapes do not fit.
+        """
+        amounts = _column(y)
+        target = Target.amount(amounts)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, amounts)
+        return self._fit(X, target.transform(amounts)[:, 0], target, weight)
+
+    def predict(self, X: Any) -> npt.NDArray[np.float64]:
+        """Predicts the amount of each row, (rows,)."""
+        predictor, frame = self._predictor(X)
+        return predictor.predict(frame)
+
+
+def _column(y: npt.ArrayLike) -> npt.NDArray[Any]:
+    """The target of each row, of enough of them."""
+    column = column_or_1d(y, warn=True)
+    if len(column) < _FEWEST:
+        raise DataError(f"too few rows to train on; expected {_FEWEST} or more; received n_samples = {len(column)}")
+    return np.asarray(column)
+
+
+def _batch_size(rows: int) -> int:
+    """A 64th of the rows as a power of two, from 32 to 256."""
+    return int(2 ** np.clip(np.floor(np.log2(rows / 64)), 5, 8))
