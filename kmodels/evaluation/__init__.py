@@ -11,6 +11,7 @@ from __future__ import annotations
 from kmodels.evaluation import (
     baselines,
     classification,
+    conformal,
     ranking,
     ranking_baselines,
     recommender,
@@ -23,6 +24,7 @@ from kmodels.evaluation.tabular import tabular_baselines
 __all__ = [
     "baselines",
     "classification",
+    "conformal",
     "image_baselines",
     "ranking",
     "ranking_baselines",

@@ -29,12 +29,18 @@ from kmodels.errors import DataError
 
 FloatArray = npt.NDArray[np.float64]
 Predict = Callable[[pd.DataFrame], FloatArray]
+Rows = tuple[pd.DataFrame, npt.NDArray[Any]]  # and their target
 
 _STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
 # The best penalty is a ratio of variances, whatever the number of rows: some rows can choose it for all.
 _ROWS_TO_CHOOSE = 50_000
 _NATIVE_CATEGORIES = 255  # what HistGradientBoosting takes
 _BOOSTING: dict[str, Any] = {"learning_rate": 0.1, "max_iter": 300, "n_iter_no_change": 10, "validation_fraction": 0.1}
+_GRID = [
+    {"learning_rate": rate, "max_leaf_nodes": leaves, "max_iter": 1000}
+    for rate in (0.05, 0.1)
+    for leaves in (8, 31, 80)
+]
 
 
 def tabular_baselines(
@@ -44,6 +50,7 @@ def tabular_baselines(
     *,
     n_classes: int | None = None,
     group: str | None = None,
+    tune: bool = False,
     seed: int = 0,
 ) -> dict[str, dict[str, FloatArray]]:
     """Fits baselines to the training rows of a table and predicts the other parts.
@@ -55,7 +62,9 @@ def tabular_baselines(
     The linear models work on standardised numbers and one-hot categories, gaps marked by columns of their own, their
     penalty chosen by 3-fold cross-validation on at most 50,000 of the training rows. Boosting is scikit-learn's
     `HistGradientBoosting` with categories as they are, up to 300 rounds, stopped early on a tenth of the training rows;
-    a column of more than 255 categories enters by scikit-learn's `TargetEncoder`.
+    a column of more than 255 categories enters by scikit-learn's `TargetEncoder`. With `tune` its learning rate (0.05
+    or 0.1) and leaves (8, 31 or 80), of up to 1000 rounds, are those that do best on the part "validation" when fitted
+    to at most 50,000 of the training rows.
 
     Args:
         x: (rows, columns) numbers, truth values, text or categories; gaps are allowed.
@@ -64,6 +73,7 @@ def tabular_baselines(
             out. `split._asdict()` makes it of a `Split`.
         n_classes: Number of classes; None, the default, for a regression.
         group: Column of `x` to take means by in a regression. Default None.
+        tune: Whether to choose boosting's settings on the part "validation". Default False.
         seed: Seed of folds and boosting. Default 0.
 
     Returns:
@@ -84,15 +94,18 @@ def tabular_baselines(
     target = np.asarray(y)
     checks.same_length(x=np.arange(len(x)), y=target)
     train = parts["train"]
+    known = (x.iloc[parts["validation"]], target[parts["validation"]]) if tune else None
     if n_classes is None:
-        fitted = fit_regressors(x.iloc[train], target[train], seed=seed, group=group)
+        fitted = fit_regressors(x.iloc[train], target[train], seed=seed, group=group, validation=known)
     else:
-        fitted = fit_classifiers(x.iloc[train], target[train], n_classes, seed=seed)
+        fitted = fit_classifiers(x.iloc[train], target[train], n_classes, seed=seed, validation=known)
     others = {part: x.iloc[rows] for part, rows in parts.items() if part != "train" and len(rows)}
     return {name: {part: predict(rows) for part, rows in others.items()} for name, predict in fitted.items()}
 
 
-def fit_classifiers(x: pd.DataFrame, y: npt.ArrayLike, n_classes: int, *, seed: int = 0) -> dict[str, Predict]:
+def fit_classifiers(
+    x: pd.DataFrame, y: npt.ArrayLike, n_classes: int, *, seed: int = 0, validation: Rows | None = None
+) -> dict[str, Predict]:
     """The classifiers of `tabular_baselines` as functions from rows to probabilities (rows, n_classes)."""
     columns = _Columns.of(x, np.asarray(y))
     target, shares = class_shares(y, n_classes)
@@ -101,7 +114,7 @@ def fit_classifiers(x: pd.DataFrame, y: npt.ArrayLike, n_classes: int, *, seed: 
     known = columns.checked(x)
     linear = _fit_linear(columns, known, target, LogisticRegression(max_iter=1000, tol=1e-3), seed)
     trees = HistGradientBoostingClassifier(early_stopping=bool(can_stop_early))
-    boosting = _boosting(columns, known, trees, seed).fit(known, target)
+    boosting = _fit_boosting(columns, known, target, trees, seed, validation)
 
     return {
         "majority": lambda rows: np.tile(shares, (len(rows), 1)),
@@ -127,14 +140,16 @@ def probabilities(model: Any, rows: Any, n_classes: int) -> FloatArray:
     return full
 
 
-def fit_regressors(x: pd.DataFrame, y: npt.ArrayLike, *, seed: int = 0, group: str | None = None) -> dict[str, Predict]:
+def fit_regressors(
+    x: pd.DataFrame, y: npt.ArrayLike, *, seed: int = 0, group: str | None = None, validation: Rows | None = None
+) -> dict[str, Predict]:
     """The regressors of `tabular_baselines` as functions from rows to predictions (rows,)."""
     target = checks.numbers(y, "y")
     columns = _Columns.of(x, target)
     known, mean = columns.checked(x), float(target.mean())
     linear = _fit_linear(columns, known, target - mean, Ridge(solver="sparse_cg", tol=1e-6), seed)
     trees = HistGradientBoostingRegressor(early_stopping=len(target) >= 20)
-    boosting = _boosting(columns, known, trees, seed).fit(known, target)
+    boosting = _fit_boosting(columns, known, target, trees, seed, validation)
     fitted: dict[str, Predict] = {
         "mean": lambda rows: np.full(len(rows), mean),
         "ridge": lambda rows: mean + linear.predict(columns.checked(rows)),
@@ -227,6 +242,36 @@ def _fit_linear(
         search = GridSearchCV(model, {penalty: _STRENGTHS}, scoring=scoring, cv=folds, refit=False)
         model.set_params(**search.fit(design[rows], y[rows]).best_params_)
     return make_pipeline(encoder, model.fit(design, y))
+
+
+def _fit_boosting(
+    columns: _Columns,
+    x: pd.DataFrame,
+    y: npt.NDArray[Any],
+    model: HistGradientBoostingClassifier | HistGradientBoostingRegressor,
+    seed: int,
+    validation: Rows | None,
+) -> Pipeline:
+    """Fitted boosting; with validation rows, of the settings that do best on them."""
+    pipeline = _boosting(columns, x, model, seed)
+    if validation is not None and len(validation[1]):
+        others, true = columns.checked(validation[0]), validation[1]
+        some = np.sort(np.random.default_rng(seed).permutation(len(y))[:_ROWS_TO_CHOOSE])
+        losses = []
+        for settings in _GRID:
+            model.set_params(**settings)
+            losses.append(_loss(pipeline.fit(x.iloc[some], y[some]), others, true))
+        model.set_params(**_GRID[int(np.argmin(losses))])
+    return pipeline.fit(x, y)
+
+
+def _loss(pipeline: Pipeline, x: pd.DataFrame, y: npt.NDArray[Any]) -> float:
+    """Mean squared error, or log loss; a class that training lacked has probability 0."""
+    if not is_classifier(pipeline):
+        return float(np.mean((pipeline.predict(x) - y) ** 2))
+    shares, rows = pipeline.predict_proba(x), pipeline.classes_.tolist()
+    own = [shares[row, rows.index(label)] if label in rows else 0.0 for row, label in enumerate(y.tolist())]
+    return float(-np.log(np.clip(own, np.finfo(float).eps, 1)).mean())
 
 
 def _boosting(

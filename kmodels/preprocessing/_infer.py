@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kmodels import checks
@@ -58,7 +59,7 @@ def infer_kind(column: pd.Series[Any], name: str) -> Kind | str:
     if kind == "string":
         return _infer_text(column, name)
     present = column[column.notna()]
-    is_list = present.map(lambda cell: isinstance(cell, list | tuple | set | frozenset))
+    is_list = present.map(lambda cell: isinstance(cell, list | tuple | set | frozenset | np.ndarray))
     if is_list.all():
         return Tags()
     is_text = present.map(lambda cell: isinstance(cell, str))

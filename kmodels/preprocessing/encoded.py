@@ -32,6 +32,15 @@ class EncodedTable(NamedTuple):
         """All inputs side by side, float32 (rows, columns); ids of categories as numbers."""
         return np.hstack([values.reshape(len(values), -1) for values in self.inputs.values()]).astype(np.float32)
 
+    def unpack(self, matrix: npt.NDArray[np.float32]) -> dict[str, np.ndarray]:
+        """The inputs whose `matrix` this is, of any rows."""
+        found, start = {}, 0
+        for name, values in self.inputs.items():
+            width = int(np.prod(values.shape[1:]))
+            columns = matrix[:, start : start + width].reshape(-1, *values.shape[1:])
+            found[name], start = columns.astype(values.dtype), start + width
+        return found
+
     @property
     def groups(self) -> dict[str, list[int]]:
         """Source column -> positions of its columns in `matrix`; those made of several have their own name."""

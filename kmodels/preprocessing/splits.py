@@ -1,7 +1,8 @@
-"""Splits of a table's rows into training, validation and test: at random, by class, by time, by user, or as given.
+"""Splits of a table's rows into training, validation and test: at random, by class, group, time or user, or as given.
 
-Each function returns a `Split` of row positions. `random`, `stratified`, `by_time`, `by_hash`, `folds` and `kept_back`
-split rows that stand alone; the others split the rows of each user, and all but `given` leave every user training rows.
+Each function returns a `Split` of row positions. `random`, `stratified`, `by_group`, `by_time`, `by_hash`, `folds` and
+`kept_back` split rows that stand alone; the others split the rows of each user, and all but `given` leave every user
+training rows.
 Of n rows (of a user), floor(n · (1 − validation − test)) are for training, those up to floor(n · (1 − test)) for
 validation, the rest for the test. Shares that are negative or leave nothing for training raise `ConfigurationError`.
 """
@@ -26,6 +27,7 @@ from kmodels.preprocessing._split_rows import IntArray, Split, SplitWithUnseen
 __all__ = [
     "Split",
     "SplitWithUnseen",
+    "by_group",
     "by_hash",
     "by_time",
     "by_time_per_user",
@@ -189,6 +191,34 @@ def by_time(times: npt.ArrayLike, *, validation: float = 0.15, test: float = 0.1
     known = np.flatnonzero(pd.notna(column)) if skip_missing else np.arange(len(column))
     rows_of.check_times(column[known])
     return rows_of.cut_rows(known[np.argsort(column[known], kind="stable")], validation, test)
+
+
+def by_group(groups: npt.ArrayLike, *, seed: int, validation: float = 0.15, test: float = 0.15) -> Split:
+    """Splits groups of rows at random: no group has rows in two parts, and the shares are those of the groups.
+
+    Args:
+        groups: Group of each row, numbers, text or dates, shape (rows,), none missing.
+        seed: Any integer from 0. The same seed gives the same groups, whatever the order of the rows.
+        validation: Share of the groups. Default 0.15.
+        test: Share of the groups. Default 0.15.
+
+    Raises:
+        DataError: No rows, a missing group, or too few groups to have one in every part.
+
+    Example:
+        >>> patients = np.repeat(["Ann", "Bob", "Cem", "Dee"], 3)
+        >>> [sorted(set(patients[part].tolist())) for part in by_group(patients, seed=0)]
+        [['Cem', 'Dee'], ['Ann'], ['Bob']]
+    """
+    codes = rows_of.sorted_codes(pd.Series(groups, name=getattr(groups, "name", "groups")).reset_index(drop=True))
+    checks.refuse_rows(codes < 0, "the group is missing", getattr(groups, "name", "groups"))
+    checks.same_length(groups=codes)
+    kinds = np.unique(codes)
+    parts = rows_of.cut_rows(np.random.default_rng(seed).permutation(kinds), validation, test)
+    if not all(len(part) for part, share in zip(parts[1:], (validation, test), strict=True) if share):
+        received = [len(part) for part in parts]
+        raise DataError("too few groups", expected="a group in every part", received=received)
+    return Split(*(np.flatnonzero(np.isin(codes, part)).astype(np.int64) for part in parts))
 
 
 def kept_back(

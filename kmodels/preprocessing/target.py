@@ -9,17 +9,22 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from kmodels import checks
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.preprocessing import _cells
+from kmodels.preprocessing._infer import infer_kind
+from kmodels.preprocessing.columns import Category, Number
 from kmodels.preprocessing.encoders import Encoder
 from kmodels.preprocessing.standardizer import Standardizer
+
+_MOST_CLASSES = 20
 
 
 @dataclass(frozen=True)
 class Target(Encoder):
-    """What a model predicts, as numbers that it can learn; made by `classes`, `quantiles` or `amount`.
+    """What a model predicts, as numbers that it can learn; made by `classes`, `quantiles`, `amount` or `infer`.
 
     Attributes:
         labels: The classes in the order of their ids; empty for an amount.
@@ -122,6 +127,35 @@ class Target(Encoder):
             raise DataError("the target is constant", expected="amounts that differ", received=float(numbers[0]))
         return cls(scaler=Standardizer.fit(numbers[:, None]), log=log)
 
+    @classmethod
+    def infer(cls, column: pd.Series[Any]) -> Self:
+        """Learns classes or an amount, whichever a column looks like.
+
+        Text, truth values and whole numbers of few different values, at most 20 and a tenth of the rows, are classes;
+        other numbers are amounts.
+
+        Args:
+            column: Values of all rows; errors have its name.
+
+        Raises:
+            DataError: As `classes` and `amount`; and if nearly all texts differ, or the values are of another kind.
+
+        Example:
+            >>> Target.infer(pd.Series([0, 1, 1, 0] * 5)).labels, Target.infer(pd.Series([0.5, 1.0, 2.5])).labels
+            ((0, 1), ())
+        """
+        kind = infer_kind(column, str(column.name))
+        if isinstance(kind, Category):
+            return cls.classes(column)
+        if not isinstance(kind, Number):
+            received = kind if isinstance(kind, str) else type(kind).__name__
+            expected = "classes or amounts"
+            raise DataError("no target to predict", column=str(column.name), expected=expected, received=received)
+        numbers = _read_amounts(column)
+        distinct = np.unique(numbers)
+        few = len(distinct) <= max(2, min(_MOST_CLASSES, len(numbers) // 10))
+        return cls.classes(column) if few and (distinct % 1 == 0).all() else cls.amount(column)
+
     @property
     def size(self) -> int:
         """Outputs of a model: the number of classes, or 1 for an amount."""
@@ -191,18 +225,42 @@ class Target(Encoder):
 
 
 def _read_labels(values: Iterable[Any] | npt.ArrayLike) -> tuple[npt.NDArray[np.int64], list[int | str]]:
-    codes, labels = _cells.labels_of(_cells.column_of(values, "target"))
+    column = _cells.column_of(values, _name(values))
+    codes, labels = _cells.labels_of(column)
     if not len(codes):
-        raise DataError("there are no rows", column="target")
-    checks.refuse_rows(codes < 0, "a label is missing", "target")
+        raise DataError("there are no rows", column=str(column.name))
+    checks.refuse_rows(codes < 0, "a label is missing", column.name)
     return codes, labels
 
 
 def _read_amounts(
     values: Iterable[Any] | npt.ArrayLike, log: bool = False, *, least_rows: int = 1
 ) -> npt.NDArray[np.float64]:
-    numbers = _cells.numbers_of(_cells.column_of(values, "target"), least=0 if log else None)
-    checks.refuse_rows(np.isnan(numbers), "an amount is missing", "target")
+    column = _cells.column_of(values, _name(values))
+    numbers = _cells.numbers_of(column, least=0 if log else None)
+    checks.refuse_rows(np.isnan(numbers), "an amount is missing", column.name)
     if len(numbers) < least_rows:
-        raise DataError("there are no amounts to learn from", column="target")
+        raise DataError("there are no amounts to learn from", column=str(column.name))
     return np.log1p(numbers) if log else numbers
+
+
+def _name(values: Any) -> str:
+    """The name of a column, for errors."""
+    return str(values.name) if isinstance(values, pd.Series) and values.name is not None else "target"
+
+
+@dataclass(frozen=True)
+class Decision(Encoder):
+    """What validation rows say of how to use a model's predictions.
+
+    Attributes:
+        threshold: Of two classes, the probability from which on the second one makes the balanced accuracy highest.
+        half_width: Of amounts, half the width of prediction intervals.
+        coverage: The share of new amounts that these hold.
+        least: The least amount that is predicted.
+    """
+
+    threshold: float | None = None
+    half_width: float | None = None
+    coverage: float | None = None
+    least: float | None = None

@@ -1,8 +1,9 @@
-"""Sentences that page, terminal and `metrics.json` share, made from the facts of `evaluation.selection`."""
+"""Sentences that page, terminal and `metrics.json` share, made from the facts of `evaluation`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -93,3 +94,14 @@ def _tolerance(found: Choice) -> str:
 
 def _figure(value: float) -> str:
     return number(int(value) if abs(value) > 1 and float(value).is_integer() else value)
+
+
+def decision(found: Mapping[str, Any]) -> str:
+    """What `workflow.Task.decide` measured, in words; "" where that is nothing."""
+    if at := found.get("at_threshold"):
+        share, cut = at["balanced_accuracy"], at["threshold"]
+        return f"With the second class predicted from a probability of {cut:.3f} on, balanced accuracy is {share:.3f}."
+    if at := found.get("intervals"):
+        share, asked = 100 * at["coverage"], 100 * at["asked"]
+        return f"Predictions ± {at['half_width']:,.4g} hold {share:.1f} % of the test rows, {asked:g} % asked for."
+    return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,11 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from kmodels import training
-from kmodels.errors import DataError
+from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import classification, regression
 from kmodels.files import DAMAGE, refuse_bomb
 from kmodels.pipelines import Batches
 from kmodels.preprocessing import TableEncoder, Target, load_encoders, save_encoders
+from kmodels.preprocessing.target import Decision
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class TablePredictor:
         model: A fitted model whose inputs are `table.features`, with logits of `target.size` classes, or one amount.
         table: The encoder of its inputs.
         target: The encoder of its target.
+        decision: What validation rows say of how to use its predictions. Default: nothing.
 
     Example:
         >>> from kmodels import models
@@ -41,6 +43,7 @@ class TablePredictor:
     model: Any
     table: TableEncoder
     target: Target
+    decision: Decision = field(default_factory=Decision)
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Predicts rows.
@@ -54,7 +57,39 @@ class TablePredictor:
         Raises:
             DataError: As `TableEncoder.transform` raises it.
         """
-        return self.target.inverse(self._outputs(frame))
+        return self._restored(self._outputs(frame))
+
+    def score(self, frame: pd.DataFrame, *, balanced: bool = False) -> pd.DataFrame:
+        """Predicts rows, with all that is known of each prediction.
+
+        Args:
+            frame: Rows as for `predict`.
+            balanced: Whether to predict the second of two classes from the threshold of `decision` on, for which the
+                balanced accuracy was highest, in place of the more probable one. Default False.
+
+        Returns:
+            A row for each row, with its index. Of classes `prediction` and `probability_<label>` of each; of amounts
+            `prediction` and, with intervals, their ends `prediction_low` and `prediction_high`.
+
+        Raises:
+            ConfigurationError: `balanced` without a threshold.
+            DataError: As `TableEncoder.transform` raises it.
+        """
+        cut = self.decision.threshold
+        if balanced and cut is None:
+            raise ConfigurationError("there is no threshold, which a run of two classes has")
+        outputs = self._outputs(frame)
+        found: dict[str, Any] = {"prediction": self._restored(outputs)}
+        if self.target.labels:
+            shares = classification.softmax(outputs) if len(outputs) else np.empty((0, self.target.size))
+            if cut is not None and balanced:
+                found["prediction"] = self.target.inverse((shares[:, 1] >= cut).astype(np.int64))
+            found |= {f"probability_{label}": share for label, share in zip(self.target.labels, shares.T, strict=True)}
+        elif (half := self.decision.half_width) is not None:
+            least = -np.inf if self.decision.least is None else self.decision.least
+            found["prediction_low"] = np.maximum(found["prediction"] - half, least)
+            found["prediction_high"] = found["prediction"] + half
+        return pd.DataFrame(found, index=frame.index)
 
     def probabilities(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Predicts the probability of each class, (rows, classes) in the order of `target.labels`."""
@@ -91,7 +126,8 @@ class TablePredictor:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         training.save(self.model, folder / "model.keras")
-        save_encoders({"table": self.table, "target": self.target}, folder / "encoders.json")
+        encoders = {"table": self.table, "target": self.target, "decision": self.decision}
+        save_encoders(encoders, folder / "encoders.json")
         return self
 
     @classmethod
@@ -107,11 +143,17 @@ class TablePredictor:
         Raises:
             DataError: If a file is missing or damaged.
         """
-        encoders, path = load_encoders(Path(folder) / "encoders.json"), Path(folder) / "model.keras"
-        table, target = encoders.get("table"), encoders.get("target")
+        encoders, model = load_encoders(Path(folder) / "encoders.json"), load_model(Path(folder) / "model.keras")
+        if pictures := [tensor.name for tensor in model.inputs if len(tensor.shape) == 4]:
+            raise DataError("the model reads pictures, not a table alone", file=folder, received=", ".join(pictures))
+        table, target, decision = (encoders.get(name) for name in ("table", "target", "decision"))
         if not isinstance(table, TableEncoder) or not isinstance(target, Target):
             raise DataError("no encoders of a table and its target", file=Path(folder) / "encoders.json")
-        return cls(load_model(path), table, target)
+        return cls(model, table, target, decision if isinstance(decision, Decision) else Decision())
+
+    def _restored(self, outputs: np.ndarray) -> np.ndarray:
+        predicted = self.target.inverse(outputs)
+        return predicted if self.decision.least is None else np.maximum(predicted, self.decision.least)
 
     def _outputs(self, frame: pd.DataFrame) -> np.ndarray:
         return training.predict(self.model, Batches(self.table.transform(frame), batch_size=4096))

@@ -9,7 +9,15 @@ if importlib.util.find_spec("keras_tuner") is None:
 
 from kmodels.tuning.payoff import payoff
 from kmodels.tuning.search import search
-from kmodels.tuning.spaces import cnn_space, dense_space, embedding_space, fusion_space, mf_space, neumf_space
+from kmodels.tuning.spaces import (
+    cnn_space,
+    dense_space,
+    embedding_space,
+    fusion_space,
+    mf_space,
+    neumf_space,
+    tabular_space,
+)
 
 __all__ = [
     "cnn_space",
@@ -20,4 +28,5 @@ __all__ = [
     "neumf_space",
     "payoff",
     "search",
+    "tabular_space",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -150,6 +151,49 @@ def dense_space(hp: Any) -> dict[str, Any]:
         "dropout": hp.Float("dropout", 0.0, 0.7, default=0.5),
         "l2": hp.Float("l2", 1e-4, 2e-2, sampling="log", default=2e-3),
         "linear": hp.Boolean("linear", default=True),
+    }
+
+
+def tabular_space(hp: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The space of a network for tables, `models.tabular_classifier` or `models.tabular_regressor`.
+
+    | name | range | why |
+    |---|---|---|
+    | `learning_rate` | 0.0003 to 0.01, logarithmic | the peak of a cosine; above, training is unsteady |
+    | `weight_decay` | 0.0001 to 0.1, logarithmic | AdamW multiplies it by the rate: less has no effect |
+    | `hidden` | "64-64", "128-128", "256-256", "128-128-128" | widths; larger tables bear larger ones |
+    | `dim` | 8, 12, 16, 24 | width of a column's embedding |
+    | `bins` | 8, 16, 32, 64 | of each number's piecewise linear embedding: smooth, or bent where rows allow it |
+    | `dropout` | 0 to 0.5 | after each hidden layer, against learning rows by heart |
+
+    Args:
+        hp: KerasTuner's `HyperParameters`.
+        defaults: Settings of a training, such as the parameters of `estimators.TabularClassifier`: the defaults of the
+            space, and the others as they are.
+
+    Returns:
+        `defaults` with the values of the space; `hidden` is a tuple of widths.
+
+    Example:
+        >>> import keras_tuner
+        >>> rest = {"learning_rate": 2e-3, "weight_decay": 1e-3, "dim": 12, "bins": 32, "dropout": 0.1, "members": 8}
+        >>> tabular_space(keras_tuner.HyperParameters(), {**rest, "hidden": (96,)})["hidden"]
+        (96,)
+    """
+
+    def choice(name: str, values: list[int]) -> int:
+        return int(hp.Choice(name, sorted({*values, defaults[name]}), default=defaults[name]))
+
+    widths = "-".join(map(str, defaults["hidden"]))
+    choices = list(dict.fromkeys(["64-64", "128-128", "256-256", "128-128-128", widths]))
+    return {
+        **defaults,
+        "learning_rate": hp.Float("learning_rate", 3e-4, 1e-2, sampling="log", default=defaults["learning_rate"]),
+        "weight_decay": hp.Float("weight_decay", 1e-4, 0.1, sampling="log", default=defaults["weight_decay"]),
+        "hidden": _widths(hp, choices, widths),
+        "dim": choice("dim", [8, 12, 16, 24]),
+        "bins": choice("bins", [8, 16, 32, 64]),
+        "dropout": hp.Float("dropout", 0.0, 0.5, default=defaults["dropout"]),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kmodels import explain, training
-from kmodels.errors import DataError
-from kmodels.evaluation import classification, tabular_baselines
+from kmodels.errors import ConfigurationError, DataError
+from kmodels.evaluation import classification, conformal, regression, tabular_baselines
+from kmodels.evaluation.leakage import leaking_columns
 from kmodels.evaluation.scoring import score_parts
 from kmodels.explain.survey import Survey
 from kmodels.pipelines import Batches, Pictures, split_batches
@@ -22,8 +24,10 @@ from kmodels.pipelines.split_batches import SplitBatches
 from kmodels.preprocessing import Target
 from kmodels.preprocessing.encoded import EncodedTable
 from kmodels.preprocessing.splits import Split, SplitWithUnseen
+from kmodels.preprocessing.target import Decision
 from kmodels.report import figures
 from kmodels.report.figures.sets import explanation_figures
+from kmodels.report.metrics import describe
 from kmodels.report.record import Metrics, VariantRecord
 from kmodels.workflow.run import Run, Settings
 from kmodels.workflow.variants import Fitted, choose, constant_prediction
@@ -32,6 +36,10 @@ Inputs = Mapping[str, npt.NDArray[Any] | Pictures]
 Predictions = Mapping[str, npt.NDArray[np.float64]]
 Scores = dict[str, dict[str, float]]
 _EXPLAINED, _BACKGROUND = 1000, 50  # the first rows of test and training
+_SHUFFLES, _MIXED = 250, 100  # shuffles of all columns together, and most columns with SHAP values
+_SHAP_ROWS, _COALITIONS = 12, 256
+_DRAWN = 20  # columns in a figure
+_COMPARED = 20_000  # rows of a part in which disguised targets are looked for
 _CONSTANT = ("majority", "mean")  # the baselines that read no column
 
 
@@ -51,6 +59,7 @@ class Task:
     Attributes:
         table: The encoded table with its encoder, or None.
         scale: The `Target` that standardises amounts; None where there are labels.
+        least: The least amount that is predicted: 0 where none in training is below, else minus infinity.
         fitted: Model -> what was trained.
         predicted: Model -> part -> float64 (rows of the part, classes) probabilities; or (rows of the part,) amounts,
             none of them negative where none in training is.
@@ -83,6 +92,7 @@ class Task:
         if labels and len(np.unique(known)) < 2:
             raise DataError("all training rows are of one class", column="target", received=labels[known[0]])
         self.scale = None if labels else Target.amount(known)
+        self.least = 0.0 if known.min() >= 0 else -np.inf
         self.learnt = self.target if self.scale is None else self.scale.transform(self.target)
         if one_hot:
             self.learnt = np.eye(len(labels), dtype=np.float32)[self.target]
@@ -163,9 +173,12 @@ class Task:
             fitted, test=test, validation=validation, train=train, cost=cost, warnings=warnings
         )
 
-    def add_baselines(self, frame: pd.DataFrame, *, suffix: str = "", group: str | None = None) -> None:
+    def add_baselines(
+        self, frame: pd.DataFrame, *, suffix: str = "", group: str | None = None, tune: bool = False
+    ) -> None:
         """Evaluates `evaluation.tabular_baselines` on a table; the names of those that read columns get the suffix."""
-        options: dict[str, Any] = {"n_classes": len(self.labels) or None, "group": group, "seed": self.run.args.seed}
+        options: dict[str, Any] = {"n_classes": len(self.labels) or None, "group": group, "tune": tune}
+        options["seed"] = self.run.args.seed
         for name, predicted in tabular_baselines(frame, self.target, self.split._asdict(), **options).items():
             self.scores[name if name in _CONSTANT else f"{name}{suffix}"] = self.evaluate(predicted)
 
@@ -178,8 +191,13 @@ class Task:
             "variants": self.variants,
             "best": best,
             "choice": choice,
-            "baselines": {name: each["test"] for name, each in self.scores.items() if name not in self.variants},
+            "baselines": self.baselines,
         }
+
+    @property
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """Baseline -> its test metrics."""
+        return {name: each["test"] for name, each in self.scores.items() if name not in self.variants}
 
     def tested(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The true values of the test rows, and a model's predictions."""
@@ -208,6 +226,101 @@ class Task:
         drawn = self.figures(name) | explanation_figures(true, share, self.labels, **survey._asdict())
         return drawn, survey, int((true[:n] == share[:n].argmax(axis=1)).sum())
 
+    def decide(self, name: str, coverage: float = 0.9) -> tuple[Decision, dict[str, Any]]:
+        """What validation rows say of how to use a model's predictions, and how that does on test rows.
+
+        The latter, for a record, is `at_threshold` of two classes, `intervals` of amounts; empty where there are too
+        few validation rows.
+        """
+        if self.labels:
+            found = self.scores[name].get("at_threshold", {})
+            return Decision(threshold=found.get("threshold")), {"at_threshold": found} if found else {}
+        least = self.least if np.isfinite(self.least) else None
+        half = conformal.half_width(
+            self.target[self.split.validation], self.predicted[name]["validation"], coverage=coverage
+        )
+        if not np.isfinite(half):
+            return Decision(least=least), {}
+        metrics = conformal.interval_metrics(*self.tested(name), half, least=self.least)
+        found = {"asked": coverage, "half_width": half, **metrics}
+        return Decision(half_width=half, coverage=coverage, least=least), {"intervals": found}
+
+    def leaks(self) -> list[str]:
+        """A sentence for each column that `evaluation.leaking_columns` finds, in at most 20,000 rows of a part."""
+        known = _spread(self.split.train)
+        others = _spread(np.setdiff1d(np.arange(len(self.target)), self.split.train))
+        rows, groups = np.concatenate([known, others]), self._table.groups
+        options = {"n_classes": len(self.labels) or None}
+        found = leaking_columns(self._matrix(rows), self.target[rows], np.arange(len(known)), groups, **options)
+        what = "ROC AUC" if self.labels else "rank correlation"
+        return [
+            f"column {name!r} alone says what the target is ({what} {value:.4f}): leave it out if it is made of it"
+            for name, value in found.items()
+        ]
+
+    def explain_columns(self, name: str) -> tuple[dict[str, Figure], pd.DataFrame]:
+        """Explains a model of a table's inputs on test rows, by the table's own columns.
+
+        Returns the figures "importance" and, with the package shap and at most 100 columns, "shap", and what
+        `explain.permutation_importance` found: log loss, or RMSE in the target's unit, added by shuffling a column.
+        """
+        model, groups = self.fitted[name].model, self._table.groups
+        rows, seed = self.split.test[:_EXPLAINED], self.run.args.seed
+        true, own = self.target[rows], {tensor.name for tensor in model.inputs}
+
+        def outputs(arrays: Mapping[str, npt.NDArray[Any]]) -> np.ndarray:
+            inputs = {name: array for name, array in self._table.unpack(arrays["table"]).items() if name in own}
+            return training.predict(model, Batches(inputs, batch_size=4096))
+
+        def score(predicted: npt.NDArray[np.float64]) -> float:
+            if self.scale is not None:
+                return -regression.rmse(true, predicted)
+            return float(np.log(np.maximum(predicted[np.arange(len(true)), true], 1e-15)).mean())
+
+        importance = explain.permutation_importance(
+            lambda arrays: self._restored(outputs(arrays)),
+            {"table": self._matrix(rows)},
+            {group: ("table", columns) for group, columns in groups.items()},
+            score,
+            repeats=int(np.clip(_SHUFFLES // len(groups), 1, 5)),
+            seed=seed,
+        )
+        what = "log_loss" if self.scale is None else "rmse"
+        mean, std = (
+            dict(zip(importance["group"][:_DRAWN], importance[each], strict=False)) for each in ("mean", "std")
+        )
+        drawn = {"importance": figures.bars(mean, f"{describe(what).label} added when shuffled", spread=std)}
+        if importlib.util.find_spec("shap") is not None and len(groups) <= _MIXED:
+
+            def explained(arrays: Mapping[str, npt.NDArray[Any]]) -> np.ndarray:
+                found = outputs(arrays)
+                if self.scale is not None:
+                    return self.scale.inverse(found)
+                return found[:, 1] - found[:, 0] if len(self.labels) == 2 else found
+
+            few, background = self._matrix(rows[:_SHAP_ROWS]), self._matrix(self.split.train[:_BACKGROUND])
+            options: dict[str, Any] = {"coalitions": max(_COALITIONS, 2 * len(groups)), "seed": seed}
+            found = explain.shap_values(explained, {"table": few}, "table", background, groups, **options)
+            size = np.abs(found.values).mean(axis=0)  # (columns, outputs)
+            parts = list(self.labels) if size.shape[1] == len(self.labels) else ["value"]
+            table = pd.DataFrame(size, list(groups), parts)
+            table = table.iloc[np.argsort(-size.sum(axis=1), kind="stable")[:_DRAWN]]
+            shown: Any = table if len(parts) > 1 else dict(zip(table.index, table["value"], strict=True))
+            drawn["shap"] = figures.bars(
+                shown, f"mean |SHAP value| ({'logit' if self.labels else 'unit of the target'})"
+            )
+        return drawn, importance
+
+    @property
+    def _table(self) -> EncodedTable:
+        if self.table is None:
+            raise ConfigurationError("the task has no encoded table, whose columns could be looked at")
+        return self.table
+
+    def _matrix(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """`EncodedTable.matrix` of some rows."""
+        return self._table._replace(inputs={name: array[rows] for name, array in self._table.inputs.items()}).matrix
+
     def _inputs(self, model: keras.Model | None) -> tuple[dict[str, npt.NDArray[Any]], list[Pictures]]:
         names = self.inputs if model is None else {tensor.name for tensor in model.inputs}
         chosen = {name: each for name, each in self.inputs.items() if name in names}
@@ -217,8 +330,7 @@ class Task:
     def _restored(self, outputs: np.ndarray) -> npt.NDArray[np.float64]:
         if self.scale is None:
             return classification.softmax(outputs)
-        least = 0.0 if self.target[self.split.train].min() >= 0 else -np.inf
-        return np.maximum(self.scale.inverse(outputs), least)
+        return np.maximum(self.scale.inverse(outputs), self.least)
 
 
 def compare_targets(tasks: Sequence[Task]) -> dict[str, Any]:
@@ -245,3 +357,8 @@ def compare_targets(tasks: Sequence[Task]) -> dict[str, Any]:
         "warnings": list(dict.fromkeys(notices)),
         "unseen_ids": {name: metrics for name, metrics in tested["unseen"].items() if metrics},
     }
+
+
+def _spread(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Some rows of many, at equal distances."""
+    return rows[np.linspace(0, len(rows) - 1, min(_COMPARED, len(rows)), dtype=np.int64)]

@@ -7,7 +7,9 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss, mean_squared_error
 
 from kmodels.errors import DataError
 from kmodels.evaluation import classification, image_baselines, regression, tabular, tabular_baselines
@@ -297,3 +299,36 @@ def test_with_all_components_it_is_scikit_learns_logistic_regression(stripes):
 def test_wrong_labels_are_refused(labels, message):
     with pytest.raises(DataError, match=message):
         image_baselines(np.zeros((4, 2, 2, 1), np.uint8), labels, np.zeros((1, 2, 2, 1), np.uint8), 3)
+
+
+@pytest.mark.one_backend("torch")
+@pytest.mark.parametrize("n_classes", [None, 2])
+def test_boosting_is_tuned_on_the_validation_rows(monkeypatch, n_classes):
+    """By scikit-learn alone: of the same settings those of the least loss there, fitted to the training rows."""
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame({"a": rng.normal(size=900), "b": rng.normal(size=900)})
+    y = np.sin(3 * x["a"].to_numpy()) + 0.5 * rng.normal(size=900)
+    y = y if n_classes is None else (y > 0).astype(int)
+    grid = [{"learning_rate": 0.1, "max_leaf_nodes": leaves, "max_iter": 40} for leaves in (2, 4, 31)]
+    monkeypatch.setattr(tabular, "_GRID", grid)
+    parts = {"train": np.arange(500), "validation": np.arange(500, 700), "test": np.arange(700, 900)}
+    kind = HistGradientBoostingRegressor if n_classes is None else HistGradientBoostingClassifier
+    options = {"early_stopping": True, "n_iter_no_change": 10, "validation_fraction": 0.1, "random_state": 0}
+    fitted = [kind(**options, **each).fit(x[:500].to_numpy(), y[:500]) for each in grid]
+    known = x[500:700].to_numpy()
+    if n_classes is None:
+        losses = [mean_squared_error(y[500:700], model.predict(known)) for model in fitted]
+    else:
+        losses = [log_loss(y[500:700], model.predict_proba(known)) for model in fitted]
+    best = fitted[int(np.argmin(losses))]
+    assert losses[2] > min(losses)  # the last one tried is not the best
+    found = tabular_baselines(x, y, parts, n_classes=n_classes, tune=True)["gradient_boosting"]["test"]
+    test = x[700:].to_numpy()
+    np.testing.assert_allclose(found, best.predict(test) if n_classes is None else best.predict_proba(test))
+
+
+def test_boosting_is_tuned_where_validation_has_a_class_that_training_lacks(monkeypatch):
+    monkeypatch.setattr(tabular, "_GRID", tabular._GRID[:2])
+    x, y = pd.DataFrame({"a": np.arange(90.0)}), np.arange(90) // 30
+    parts = {"train": np.arange(60), "validation": np.arange(50, 90), "test": np.arange(60, 70)}
+    assert tabular_baselines(x, y, parts, n_classes=3, tune=True)["gradient_boosting"]["test"].shape == (10, 3)

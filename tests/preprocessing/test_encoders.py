@@ -214,6 +214,51 @@ def test_broken_files_are_refused_by_name(tmp_path, content):
         load_encoders(path)
 
 
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (["b", "a", "b"], ("a", "b")),
+        ([True, False, True], ("False", "True")),
+        ([0, 1] * 10, (0, 1)),
+        ([1.0, 2.0, 3.0] * 10, (1, 2, 3)),
+        (list(range(20)) * 10, tuple(range(20))),
+        (list(range(20)) * 9, ()),  # fewer than ten rows of each
+        (list(range(21)) * 20, ()),
+        ([0.5, 1.0] * 20, ()),
+        (pd.Categorical([3, 4, 3]), (3, 4)),
+    ],
+)
+def test_a_target_is_of_classes_or_amounts_by_its_values(values, labels):
+    assert Target.infer(pd.Series(values, name="y")).labels == labels
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1.5, None, 2.5], "row 2, column 'y': an amount is missing"),
+        ([1.5, np.inf, 2.5], "row 2, column 'y': out of range; expected a finite number; received inf"),
+        (["a", None, "b"], "row 2, column 'y': a label is missing"),
+        (["a", "a"], "the target is constant"),
+        ([2.5, 2.5], "the target is constant"),
+        ([None, None], "column 'y': no target to predict; expected classes or amounts; received 'no value'"),
+        ([f"name {each}" for each in range(30)], "no target to predict.*nearly every value differs"),
+        (pd.to_datetime(["2024-01-01", "2024-01-02"]), "no target to predict.*'Date'"),
+        ([*map(str, range(99)), "many"], "row 100, column 'y': text in a column of numbers"),
+    ],
+)
+def test_what_is_no_target_is_refused(values, message):
+    with pytest.raises(DataError, match=message):
+        Target.infer(pd.Series(values, name="y"))
+
+
+@pytest.mark.parametrize("kind", [Target.amount, Target.classes])
+def test_errors_of_a_target_have_the_name_of_its_column(kind):
+    with pytest.raises(DataError, match="row 2, column 'income'"):
+        kind(pd.Series(["1", None], name="income"))
+    with pytest.raises(DataError, match="row 2, column 'target'"):
+        kind(["1", None])
+
+
 def every_kind():
     """Encoders of every type, and a table with a column of every kind."""
     rng = np.random.default_rng(0)

@@ -545,3 +545,29 @@ def test_the_order_of_values_and_hashes_is_that_of_a_lexicographic_sort(most: in
     again = rng.integers(0, 5000, 2500)
     values[again[:1250]], hashes[again[:1250]] = values[again[1250:]], hashes[again[1250:]]
     assert order_by(values, hashes).tolist() == np.lexsort((hashes, values)).tolist()
+
+
+def test_no_group_is_in_two_parts():
+    rng = np.random.default_rng(0)
+    groups = rng.choice([f"group {each}" for each in range(40)], 900)
+    split = splits.by_group(groups, seed=3, validation=0.2, test=0.25)
+    assert np.array_equal(np.sort(np.concatenate(split)), np.arange(900))
+    kinds = [set(groups[part].tolist()) for part in split]
+    assert [len(each) for each in kinds] == [22, 8, 10]
+    assert len(set.union(*kinds)) == sum(map(len, kinds)) == 40
+    again = rng.permutation(900)
+    others = splits.by_group(groups[again], seed=3, validation=0.2, test=0.25)
+    assert [set(groups[again][part].tolist()) for part in others] == kinds
+    assert not np.array_equal(splits.by_group(groups, seed=4).test, splits.by_group(groups, seed=3).test)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (["a", "b", "c"] * 5, "too few groups; expected a group in every part"),
+        ([1, np.nan] * 9, "row 2, column 'house'"),
+    ],
+)
+def test_groups_that_cannot_be_split_are_refused(groups, message):
+    with pytest.raises(DataError, match=message):
+        splits.by_group(pd.Series(groups, name="house"), seed=0)

@@ -729,6 +729,9 @@ def test_the_matrix_of_a_table_has_the_columns_of_each_source_where_groups_say()
     columns = {"width": Number(), "tags": Tags("|", flag_missing=False), "height": Number()}
     encoded = encode_table(table, np.arange(3), columns=columns)
     assert encoded.matrix.dtype == np.float32
+    for name, array in encoded.unpack(encoded.matrix[1:]).items():
+        np.testing.assert_array_equal(array, encoded.inputs[name][1:])
+        assert array.dtype == encoded.inputs[name].dtype
     matrix = {source: encoded.matrix[:, places] for source, places in encoded.groups.items()}
     for name in ("width", "height"):
         scaled = (table[name] - table[name].mean()) / table[name].std(ddof=0)

@@ -303,6 +303,19 @@ def test_the_defaults_and_the_ranges_are_the_documented_ones(name):
         assert f"`{parameter.name}`" in space.__doc__
 
 
+def test_a_networks_space_for_tables_has_the_defaults_that_it_is_given():
+    searched = {"learning_rate": 5e-3, "weight_decay": 0.01, "hidden": (96, 96), "dim": 10, "bins": 48, "dropout": 0.2}
+    defaults, hp = {"members": 4, **searched}, keras_tuner.HyperParameters()
+    assert spaces.tabular_space(hp, defaults) == defaults
+    assert set(hp.values) == set(searched)
+    for parameter in hp.space:
+        value, is_range = hp.get(parameter.name), hasattr(parameter, "min_value")
+        assert parameter.min_value <= value <= parameter.max_value if is_range else value in parameter.values
+        assert f"`{parameter.name}`" in spaces.tabular_space.__doc__
+    hp.values.update({"hidden": "256-256", "dim": 24})
+    assert spaces.tabular_space(hp, defaults) == defaults | {"hidden": (256, 256), "dim": 24}
+
+
 @pytest.mark.parametrize("name", ["embedding_space", "neumf_space"])
 def test_chosen_values_come_back(name):
     space, hp = getattr(spaces, name), keras_tuner.HyperParameters()
