@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
     flaw, drawn, contrasted = workflow.contrast(both, FLAWED, METRICS)
     best, final = comparison["best"], films["final"]
     final.add(best, fit(final, best, settings, f"final/{best}"))
-    run.save(final.fitted[best].model, {"films": final.table.encoder})
+    run.save(final.fitted[best].model, final.encoders(best))
     cut = final.scores[best]["at_threshold"]["threshold"]
     record = run.record(
         data={**movies.summary(data), **crossed.data, "inputs": inputs},

@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
     amounts.add(REGRESSOR, fit(amounts, REGRESSOR, settings, REGRESSOR))
     amounts.add_baselines(table, group="product_id")
     fitted = groups.fitted | amounts.fitted
-    run.save(fitted[REGRESSOR].model, {"table": encoder, "amount": amounts.scale, **ids})
+    run.save(fitted[REGRESSOR].model, amounts.encoders(REGRESSOR) | ids)
     record = run.record(
         data={
             "unit": args.currency,

@@ -32,7 +32,7 @@ from kmodels.errors import ConfigurationError
 from kmodels.estimators import TabularClassifier, TabularRegressor
 from kmodels.evaluation import classification
 from kmodels.features import Categorical
-from kmodels.preprocessing import Target, encode_table, quantile_edges
+from kmodels.preprocessing import encode_table, quantile_edges
 from kmodels.report import figures, sentences
 from kmodels.workflow import tables
 
@@ -52,15 +52,15 @@ def main(args: argparse.Namespace) -> None:
     with run.timed("load_s"):
         data = frames.load(resolve(args.data, SAMPLE))
     with run.timed("prepare_s"):
-        task, target, split_name = prepare(run, data)
+        task, split_name = prepare(run, data)
     run.open(data.sha256, data.path)
     settings = search(task) if args.tune else defaults(task)
     task.add(NETWORK, fit(task, settings, "."))
     encoder = task.table.encoder
     ids = {each.name: "category" for each in encoder.columns if each.form is Categorical}
     task.add_baselines(task.table.frame.astype(ids), tune=True)
-    decision, decided = task.decide(NETWORK)
-    run.save(task.fitted[NETWORK].model, {"table": encoder, "target": target, "decision": decision})
+    decided = task.decide(NETWORK)[1]
+    run.save(task.fitted[NETWORK].model, task.encoders(NETWORK))
     facts = {"rows": len(task.target), "sha256": data.sha256, "target": args.target, "unit": args.unit}
     facts |= {"class_counts": classification.class_counts(task.target, task.labels)} if task.labels else {}
     record = run.record(
@@ -78,8 +78,8 @@ def main(args: argparse.Namespace) -> None:
     run.write(record, task.fitted, limits=LIMITS, figures=drawn, lines=[sentences.decision(decided)], **page)
 
 
-def prepare(run: workflow.Run, data: frames.Frame) -> tuple[workflow.Task, Target, str]:
-    """The encoded table, the encoder of the target and the split in words; prints what was found."""
+def prepare(run: workflow.Run, data: frames.Frame) -> tuple[workflow.Task, str]:
+    """The encoded table with its target, and the split in words; prints what was found."""
     args, column = run.args, data.column(run.args.target)
     target = tables.TARGETS[args.task](column)
     labels = [str(label) for label in target.labels]
@@ -94,7 +94,7 @@ def prepare(run: workflow.Run, data: frames.Frame) -> tuple[workflow.Task, Targe
     kind = f"classes {', '.join(labels)}" if labels else f"amounts from {values.min():g} to {values.max():g}"
     cli.show(f"{len(values):,} rows; {args.target}: {kind}\n\n{encoded.encoder}\n")
     run.warn(*task.leaks())
-    return task, target if labels else task.scale, split_name
+    return task, split_name
 
 
 def defaults(task: workflow.Task) -> dict:

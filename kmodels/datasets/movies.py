@@ -119,12 +119,21 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separa
     return Movies(name, path, sha256(*files), kept.reset_index(drop=True), dropped, noted)
 
 
-def _read_texts(path: Path, chosen: Mapping[str, str]) -> tuple[Table, list[Path]]:
+def rows(source: str | Path, *, columns: Mapping[str, str] | None = None, separator: str = "|") -> pd.DataFrame:
+    """Reads films to predict, all of them, as `load` has them in `table`; none needs an amount."""
+    chosen = {ours: theirs for ours, theirs in (columns or {}).items() if ours != "revenue"}
+    text, _ = _read_texts(Path(source), chosen, required=())
+    return _parse(text, separator)[0]
+
+
+def _read_texts(
+    path: Path, chosen: Mapping[str, str], required: tuple[str, ...] = _REQUIRED
+) -> tuple[Table, list[Path]]:
     """Reads a source into columns of text under our names, with the director of TMDB's credits; and its files."""
     files = [find_table(path, leave_out=("credits", "floors"))]
     table = open_table(files[0], latin_1=True)
     looked_for = {ours: [ours, *_TMDB.get(ours, ())] for ours in COLUMNS}
-    names = match_columns(table.names, chosen, looked_for, _REQUIRED, files[0])
+    names = match_columns(table.names, chosen, looked_for, required, files[0])
     if path.is_dir():
         files += [file for file in table_files(path) if "credits" in file.name]
     if len(files) > 2:
@@ -187,7 +196,7 @@ def _amounts(text: Table) -> dict[str, npt.NDArray[np.float64]]:
     """Budgets and revenues, nan where missing or 0, all in one currency."""
     first: tuple[str, str, int] | None = None
     found = {}
-    for column in _REQUIRED:
+    for column in [name for name in _REQUIRED if name in text.frame]:
         pairs = _read_column(text, column, fields.parse_amount, (np.nan, ""), "an amount of money from 0")
         for row, (amount, currency) in enumerate(pairs):
             if currency and amount:

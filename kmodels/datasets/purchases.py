@@ -47,6 +47,7 @@ STAY_YEARS = ("0", "1", "2", "3", "4+")
 _IDS = ("user", "product")
 _REQUIRED = (*_IDS, "amount")
 _FIXED = {"age": AGE_BANDS, "stay_years": STAY_YEARS}
+_LOOKED_FOR = {name: [column] for name, column in COLUMNS.items()}
 _MISSING = frozenset({"", "NA", "NaN", "nan", "NULL", "null", "None"})
 _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "purchases-sample" / "purchases.csv"
 _WHOLE_AS_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
@@ -108,16 +109,21 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Pur
     # Kaggle's archive has a test.csv too, without amounts.
     file = find_table(resolve(source, _SAMPLE), "purchases", "train")
     table = open_table(file)
-    looked_for = {name: [column] for name, column in COLUMNS.items()}
-    found = match_columns(table.names, columns or {}, looked_for, _REQUIRED, file)
+    found = match_columns(table.names, columns or {}, _LOOKED_FOR, _REQUIRED, file)
     amount = NumberColumn(found.pop("amount"), low=0, expected="a number from 0")
     whole = table.read(list(found.values()), [amount])
-    content: dict[str, Any] = {
-        f"{name}_id" if name in _IDS else name: _categorical(name, column, whole) for name, column in found.items()
-    }
-    content["amount"] = whole.frame[amount.name].to_numpy()
+    content = pd.DataFrame(_labels(found, whole)).assign(amount=whole.frame[amount.name].to_numpy())
     name = "sample" if source == "sample" else split_name(file)[0]
-    return Purchases(name=name, path=file, sha256=sha256(file), table=pd.DataFrame(content))
+    return Purchases(name=name, path=file, sha256=sha256(file), table=content)
+
+
+def rows(file: str | Path, *, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Reads purchases to predict, as `load` has them in `table`, but for the amount; a missing id is NaN."""
+    opened = open_table(Path(file))
+    chosen = {ours: theirs for ours, theirs in (columns or {}).items() if ours != "amount"}
+    looked_for = {name: known for name, known in _LOOKED_FOR.items() if name != "amount"}
+    found = match_columns(opened.names, chosen, looked_for, (), Path(file))
+    return pd.DataFrame(_labels(found, opened.read(list(found.values())), with_gaps=True))
 
 
 def summary(data: Purchases) -> dict[str, Any]:
@@ -135,14 +141,22 @@ def summary(data: Purchases) -> dict[str, Any]:
     }
 
 
-def _categorical(name: str, column: str, table: Table) -> pd.Categorical[Any]:
+def _labels(found: Mapping[str, str], table: Table, *, with_gaps: bool = False) -> dict[str, pd.Categorical[Any]]:
+    """The columns of labels by their names here; ids may be missing if so."""
+    return {
+        f"{name}_id" if name in _IDS else name: _categorical(name, column, table, with_gaps)
+        for name, column in found.items()
+    }
+
+
+def _categorical(name: str, column: str, table: Table, with_gaps: bool) -> pd.Categorical[Any]:
     """A column of labels, checked: without space around them, 8.0 as 8 save in ids."""
     fixed = _FIXED.get(name)
 
     def read(text: str) -> str | None:
         text = text.strip()
         if text in _MISSING:
-            return filled("") if name in _IDS else None
+            return filled("") if name in _IDS and not with_gaps else None
         if fixed and text not in fixed:
             raise ValueError(f"unknown {name} band")
         whole = None if name in _IDS else _WHOLE_AS_FLOAT.fullmatch(text)

@@ -23,6 +23,7 @@ from kmodels.pipelines import Batches, Pictures, split_batches
 from kmodels.pipelines.split_batches import SplitBatches
 from kmodels.preprocessing import Target
 from kmodels.preprocessing.encoded import EncodedTable
+from kmodels.preprocessing.encoders import Encoder
 from kmodels.preprocessing.splits import Split, SplitWithUnseen
 from kmodels.preprocessing.target import Decision
 from kmodels.report import figures
@@ -244,6 +245,11 @@ class Task:
         metrics = conformal.interval_metrics(*self.tested(name), half, least=self.least)
         found = {"asked": coverage, "half_width": half, **metrics}
         return Decision(half_width=half, coverage=coverage, least=least), {"intervals": found}
+
+    def encoders(self, name: str) -> dict[str, Encoder]:
+        """What `Run.save` writes next to a model of the table's inputs, for `serving.TablePredictor`."""
+        target = self.scale or Target(labels=tuple(self.labels))
+        return {"table": self._table.encoder, "target": target, "decision": self.decide(name)[0]}
 
     def leaks(self) -> list[str]:
         """A sentence for each column that `evaluation.leaking_columns` finds, in at most 20,000 rows of a part."""
