@@ -38,7 +38,7 @@ from kmodels.workflow import tables
 
 NETWORK = "network"
 SAMPLE = Path(__file__).parents[1] / "data" / "purchases-sample" / "purchases.csv"
-SAMPLE_FLAGS = {"target": "Purchase", "columns": "User_ID=id,Product_ID=id,Occupation=category"}
+SAMPLE_FLAGS = {"target": "Purchase", "columns": "User_ID=id,Product_ID=id,Occupation=category", "epochs": 30}
 LIMITS = {"generating model": {"rmse": "oracle"}}  # by its name in the floors.json of generated data
 METRICS = {True: ("log_loss", "accuracy", "roc_auc"), False: ("rmse", "mae", "r2")}  # of classes or not
 

@@ -27,6 +27,7 @@ JOBS = {
     "movielens": ("--model", "enhanced", "--epochs", "3", "--batch-size", "2048"),
     "matrix_factorization": ("--epochs", "2"),
     "purchases": ("--epochs", "2"),
+    "tabular": ("--epochs", "2"),
     "movie_profit": ("--epochs", "2"),
     "poi_engagement": ("--epochs", "2"),
     "fashion_mnist": ("--variants", "base,narrow", "--epochs", "2"),

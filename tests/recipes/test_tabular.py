@@ -71,7 +71,7 @@ def test_the_network_is_ahead_on_the_sample_and_its_intervals_hold(finished):
     rmse = metrics["test"]["rmse"]
     floors = metrics["data"]["floors"]
     assert floors["oracle"] < rmse
-    assert (rmse**2 - floors["oracle"] ** 2) / (floors["constant"] ** 2 - floors["oracle"] ** 2) < 0.02
+    assert (rmse**2 - floors["oracle"] ** 2) / (floors["constant"] ** 2 - floors["oracle"] ** 2) < 0.03
     assert all(rmse < each["rmse"] for each in metrics["baselines"].values())
     intervals = metrics["intervals"]
     # Of 4,500 rows, 4 standard errors.
