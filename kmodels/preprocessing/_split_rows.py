@@ -218,9 +218,9 @@ def _stable_ids(values: npt.ArrayLike, name: str) -> IntArray:
     return pd.util.hash_array(array.astype(object)).view(np.int64)
 
 
-def check_times(times: npt.NDArray[Any]) -> None:
+def check_times(times: npt.NDArray[Any], name: str = "timestamps") -> None:
     """Refuses what is no column of numbers or dates, or lacks one."""
     if times.ndim != 1 or times.dtype.kind not in "iufM":
-        raise DataError("times are not a column of numbers or dates", column="timestamps", received=str(times.dtype))
-    checks.same_length(timestamps=times)
-    checks.refuse_rows(pd.isna(times), "a time is missing", "timestamps")
+        raise DataError("times are not a column of numbers or dates", column=name, received=str(times.dtype))
+    checks.same_length(**{name: times})
+    checks.refuse_rows(pd.isna(times), "a time is missing", name)

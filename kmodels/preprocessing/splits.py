@@ -189,7 +189,7 @@ def by_time(times: npt.ArrayLike, *, validation: float = 0.15, test: float = 0.1
     """
     column = np.asarray(times)
     known = np.flatnonzero(pd.notna(column)) if skip_missing else np.arange(len(column))
-    rows_of.check_times(column[known])
+    rows_of.check_times(column[known], str(getattr(times, "name", None) or "timestamps"))
     return rows_of.cut_rows(known[np.argsort(column[known], kind="stable")], validation, test)
 
 

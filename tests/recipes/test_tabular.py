@@ -252,7 +252,7 @@ AMOUNTS = [each / 3 for each in range(40)]
         (AMOUNTS, ("--columns", "city=number"), "row 1, column 'city': not a number; received 'Rome'"),
         (AMOUNTS, ("--drop", "cite"), "column 'cite': the column is missing; the nearest name is 'city'"),
         (AMOUNTS, ("--drop", "x,city"), "no column can be encoded"),
-        (AMOUNTS, ("--time", "city"), "times are not a column of numbers or dates"),
+        (AMOUNTS, ("--time", "city"), "column 'city': times are not a column of numbers or dates"),
         (AMOUNTS, ("--group", "city"), "too few groups"),
         (AMOUNTS, ("--time", "x", "--group", "x"), "not allowed with argument"),
     ],
