@@ -110,13 +110,13 @@ class _Tabular(BaseEstimator):
         predictor, content = TablePredictor.load(folder), read_json(path)
         try:
             name, parameters, fitted = content["estimator"], content["parameters"], content["fitted"]
+            if name != cls.__name__:
+                raise DataError("an estimator of another class", file=path, expected=cls.__name__, received=name)
             parameters["columns"] = {column: kind_from_dict(kind) for column, kind in parameters["columns"].items()}
             estimator = cls(**parameters)
             estimator.n_features_in_, estimator.n_iter_ = fitted["n_features_in_"], fitted["n_iter_"]
         except (TypeError, KeyError, AttributeError) as error:
             raise DataError("not a saved estimator", file=path) from error
-        if name != cls.__name__:
-            raise DataError("an estimator of another class", file=path, expected=cls.__name__, received=name)
         for attribute, dtype in _ARRAYS.items():
             if attribute in fitted:
                 setattr(estimator, attribute, np.array(fitted[attribute], dtype))
@@ -249,14 +249,15 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         """
         labels = _column(y)
         check_classification_targets(labels)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
+        self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
             raise DataError("only one class occurs", column="y", received=self.classes_.tolist())
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, labels)
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, labels)
             weight = by_class if weight is None else weight * by_class
-        return self._fit(X, codes.astype(np.int32), Target(labels=tuple(self.classes_.tolist())), weight)
+        target = Target.classes(labels, self.classes_.tolist())
+        return self._fit(X, target.transform(labels), target, weight)
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Predicts the probability of each class, (rows, classes) in the order of `classes_`."""

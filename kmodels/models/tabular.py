@@ -17,11 +17,12 @@ import numpy.typing as npt
 from keras import layers, ops
 
 from kmodels.errors import ConfigurationError
-from kmodels.features import Feature, Numeric
+from kmodels.features import Categorical, Feature, Numeric
 from kmodels.models import blocks
 from kmodels.models.blocks import Tensor
 
 MEMBERS = "members"
+_HIGHEST_RANK = 1.7
 
 
 def tabular_regressor(
@@ -29,7 +30,7 @@ def tabular_regressor(
     *,
     edges: Sequence[npt.ArrayLike] | None = None,
     frequencies: int = 0,
-    frequency_stddev: float = 0.1,
+    frequency_stddev: float = 0.5,
     dim: int = 12,
     hidden: Sequence[int] = (128, 128),
     dropout: float = 0.0,
@@ -42,11 +43,12 @@ def tabular_regressor(
 ) -> keras.Model:
     """Predicts a number from the columns of a table.
 
-    Each number is embedded by its position between `edges` (piecewise linear), by sines and cosines of learnt
-    frequencies (periodic), by both, or not at all; each other feature is embedded by a linear map. All embeddings, side
-    by side, go through hidden layers, each of which adds its input to its output where both have one width. Several
-    members share the hidden layers; each has factors of its own for their inputs, and an output of its own. The
-    prediction is the mean of theirs. A linear path adds a linear function of all inputs and of the positions.
+    With `edges` a number becomes its position between them (piecewise linear) and, for all else, its rank from -1.7 to
+    1.7, so that a few large values do not matter. It is embedded by both, with `frequencies` also by sines and cosines
+    of its rank (periodic); each other feature is embedded by a linear map. All embeddings, side by side, go through
+    hidden layers, each of which adds its input to its output where both have one width. Several members share the
+    hidden layers; each has factors of its own for their inputs, and an output of its own. The prediction is the mean of
+    theirs. A linear path adds a linear function of the positions, or of numbers without edges, and of other features.
 
     Args:
         features: At least one feature; `Numeric` ones standardised.
@@ -54,7 +56,8 @@ def tabular_regressor(
             units, such as quantiles of the training rows; with fewer than two a number has none. Default None: no
             piecewise linear embedding.
         frequencies: Frequencies of the periodic embedding of each number. Default 0: none.
-        frequency_stddev: Standard deviation of their initial values, in turns for a unit of the number. Default 0.1.
+        frequency_stddev: Standard deviation of their initial values, in turns for a unit of the number or its rank.
+            Default 0.5.
         dim: Width of an embedding. Default 12.
         hidden: Widths of the hidden layers; empty for none. Default (128, 128).
         dropout: Dropout after each hidden layer, 0 to 1. Default 0.
@@ -75,7 +78,6 @@ def tabular_regressor(
             `edges` are not as said.
 
     Example:
-        >>> from kmodels.features import Categorical
         >>> model = tabular_regressor([Numeric("numbers", 2), Categorical("city", 9)], edges=[[-1, 0, 1], [0, 2]])
         >>> model.output_shape, model.get_layer("members").output.shape
         ((None, 1), (None, 8, 1))
@@ -86,14 +88,19 @@ def tabular_regressor(
     blocks.check_rates(dropout=dropout)
     tensors = blocks.inputs(features)
     numbers = _numbers(features, tensors)
-    positions = None if edges is None or numbers is None else _positions(numbers, edges)
+    positions = None
+    if edges is not None and numbers is not None:
+        positions = _positions(numbers, edges)
+        numbers = _ranks(positions, edges)
+
+    categories = [feature for feature in features if isinstance(feature, Categorical)]
 
     vectors = [] if numbers is None else [_embed_numbers(numbers, positions, frequencies, frequency_stddev, dim)]
-    vectors += [
-        blocks.project([feature], tensors, dim, stddev=dim**-0.5, name="vector")
-        for feature in features
-        if not isinstance(feature, Numeric)
-    ]
+    if categories:
+        found = _look_up(categories, tensors, dim, stddev=dim**-0.5, name="category_vectors")
+        vectors.append(layers.Flatten(name="category_vectors_flat")(found))
+    others = [feature for feature in features if not isinstance(feature, Numeric | Categorical)]
+    vectors += [blocks.project([feature], tensors, dim, stddev=dim**-0.5, name="vector") for feature in others]
     x = blocks.concatenate(vectors, name="joined")
     if members > 1:
         x = layers.EinsumDense(
@@ -136,7 +143,6 @@ def tabular_classifier(
         ConfigurationError: If there are fewer than 2 classes, or as `tabular_regressor`.
 
     Example:
-        >>> from kmodels.features import Categorical
         >>> tabular_classifier([Numeric("numbers", 2), Categorical("city", 9)], 4, members=1).output_shape
         (None, 4)
     """
@@ -170,13 +176,35 @@ def _positions(numbers: Tensor, edges: Sequence[npt.ArrayLike]) -> Tensor:
     for i, each in enumerate(lists):
         if each.ndim != 1 or not np.isfinite(each).all() or (np.diff(each) <= 0).any():
             raise ConfigurationError(f"edges must ascend. Received: {each.tolist()} of number {i}")
-    bins = max(1, max(len(each) - 1 for each in lists))
-    # What a number has fewer of are bins that it is always below.
-    low, width = np.full((2, len(lists), bins), 1e9, np.float32)
+    # Weights, not constants, with which XLA would compile each table anew. Of bins that a number lacks they are 0.
+    scale, offset = np.zeros((2, len(lists), max(1, max(len(each) - 1 for each in lists))), np.float32)
     for i, each in enumerate(lists):
-        if len(each) > 1:
-            low[i, : len(each) - 1], width[i, : len(each) - 1] = each[:-1], np.diff(each)
-    return ops.clip((ops.expand_dims(numbers, -1) - low) / width, 0.0, 1.0)
+        scale[i, : len(each) - 1], offset[i, : len(each) - 1] = 1 / np.diff(each), -each[:-1] / np.diff(each)
+    ramps = layers.EinsumDense(
+        "bn,nt->bnt",
+        output_shape=scale.shape,
+        bias_axes="nt",
+        kernel_initializer=keras.initializers.Constant(scale),
+        bias_initializer=keras.initializers.Constant(offset),
+        trainable=False,
+        name="ramps",
+    )(numbers)
+    return layers.ReLU(max_value=1.0, name="positions")(ramps)
+
+
+def _ranks(positions: Tensor, edges: Sequence[npt.ArrayLike]) -> Tensor:
+    """(batch, numbers): the mean of each number's positions, from -1.7 to 1.7, which has a deviation near 1."""
+    bins = np.maximum(1, [np.size(each) - 1 for each in edges])
+    kernel = np.repeat(2 * _HIGHEST_RANK / bins[:, None], positions.shape[-1], axis=1)
+    return layers.EinsumDense(
+        "bnt,nt->bn",
+        output_shape=(len(bins),),
+        bias_axes="n",
+        kernel_initializer=keras.initializers.Constant(kernel.astype(np.float32)),
+        bias_initializer=keras.initializers.Constant(-_HIGHEST_RANK),
+        trainable=False,
+        name="ranks",
+    )(positions)
 
 
 def _embed_numbers(numbers: Tensor, positions: Tensor | None, frequencies: int, stddev: float, dim: int) -> Tensor:
@@ -196,6 +224,14 @@ def _embed_numbers(numbers: Tensor, positions: Tensor | None, frequencies: int, 
     x = blocks.concatenate(parts, name="number_parts")
     x = layers.EinsumDense("bnp,npd->bnd", output_shape=(n, dim), bias_axes="nd", name="number_vectors")(x)
     return layers.Flatten(name="number_vectors_flat")(layers.Activation("relu", name="number_vectors_relu")(x))
+
+
+def _look_up(categories: Sequence[Categorical], tensors: dict[str, Tensor], dim: int, **options: Any) -> Tensor:
+    """(batch, categories, dim): the row of each category in one table of all of them, one after the other."""
+    sizes = [feature.size for feature in categories]
+    ids = ops.stack([tensors[feature.name] for feature in categories], axis=-1)
+    first = np.cumsum([0, *sizes[:-1]], dtype=np.int32)
+    return blocks.embedding(ids + first, sum(sizes), dim, **options)
 
 
 def _residual(x: Tensor, width: int, dropout: float, name: str) -> Tensor:
@@ -219,9 +255,17 @@ def _predict(x: Tensor, units: int, mean: float, members: int, name: str) -> Ten
 def _linear(
     features: Sequence[Feature], tensors: dict[str, Tensor], positions: Tensor | None, units: int, members: int
 ) -> Tensor:
-    """A linear function of all inputs and of the numbers' positions, the same for each member."""
-    x = blocks.project(features, tensors, units, initializer="zeros", stddev=0.0, name="linear")
+    """A linear function of all features, the same for each member."""
+    categories = [feature for feature in features if isinstance(feature, Categorical)]
+    apart = (Categorical,) if positions is None else (Categorical, Numeric)
+    others = [feature for feature in features if not isinstance(feature, apart)]
+    parts = []
+    if others:
+        parts.append(blocks.project(others, tensors, units, initializer="zeros", stddev=0.0, name="linear"))
+    if categories:
+        parts.append(ops.sum(_look_up(categories, tensors, units, stddev=0.0, name="linear_categories"), axis=1))
     if positions is not None:
-        flat = layers.Flatten(name="positions")(positions)
-        x = x + blocks.dense(flat, units, initializer="zeros", use_bias=False, name="linear_positions")
+        flat = layers.Flatten(name="positions_flat")(positions)
+        parts.append(blocks.dense(flat, units, initializer="zeros", use_bias=False, name="linear_positions"))
+    x = blocks.add(parts, name="wide")
     return ops.expand_dims(x, 1) if members > 1 else x

@@ -1,0 +1,57 @@
+"""scikit-learn's own checks of an estimator, and its tools around one."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from kmodels.estimators import TabularClassifier, TabularRegressor
+
+SMALL = {"epochs": 30, "hidden": (16,), "members": 2, "bins": 8, "dim": 4, "dropout": 0.0, "learning_rate": 2e-2}
+REASONS = {
+    "check_sample_weight_equivalence_on_dense_data": "rows are drawn into batches, where two of one row are not one "
+    "row of twice the weight",
+}
+
+
+def not_applicable(estimator):
+    return REASONS
+
+
+@parametrize_with_checks([TabularClassifier(**SMALL), TabularRegressor(**SMALL)], expected_failed_checks=not_applicable)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=200), "z": rng.normal(size=200), "city": rng.choice(["A", "B"], 200)})
+    return frame, np.where(frame["x"] + (frame["city"] == "A") > 0.5, "yes", "no")
+
+
+def test_it_works_in_a_pipeline_and_in_cross_validation(table):
+    frame, y = table
+    scaled = make_column_transformer((StandardScaler(), ["x", "z"]), remainder="passthrough")
+    pipeline = make_pipeline(scaled.set_output(transform="pandas"), TabularClassifier(**SMALL))
+    scores = cross_val_score(pipeline, frame, y, cv=3)
+    assert scores.mean() > 0.85, scores
+
+
+def test_a_grid_search_chooses_its_parameters(table):
+    frame, _ = table
+    amounts = 3 * frame["x"] + (frame["city"] == "A")
+    search = GridSearchCV(TabularRegressor(**SMALL), {"learning_rate": [1e-6, 2e-2]}, cv=2).fit(frame, amounts)
+    assert search.best_params_ == {"learning_rate": 2e-2}
+    assert search.best_score_ > 0.8
+
+
+def test_a_calibrated_classifier_has_it_inside(table):
+    frame, y = table
+    calibrated = CalibratedClassifierCV(TabularClassifier(**SMALL), cv=2).fit(frame, y)
+    assert calibrated.score(frame, y) > 0.85

@@ -1,0 +1,126 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, log_loss, r2_score
+
+from kmodels.errors import DataError
+from kmodels.estimators import TabularClassifier, TabularRegressor
+from kmodels.preprocessing import Number
+from kmodels.serving import TablePredictor
+
+SMALL = {"epochs": 20, "hidden": (16,), "members": 2, "bins": 8, "dim": 4, "learning_rate": 2e-2}
+ROWS = 600
+
+
+@pytest.fixture
+def table():
+    """Two numbers of which one has gaps, a category, and a rule of them that noise turns round for a tenth."""
+    rng = np.random.default_rng(1)
+    x, z = rng.normal(size=(2, ROWS))
+    city = rng.choice(["Bonn", "Kiel", "Rome"], ROWS)
+    amount = np.sin(3 * x) + 2 * (city == "Kiel") + 0.1 * rng.normal(size=ROWS)
+    z[rng.random(ROWS) < 0.2] = np.nan
+    return pd.DataFrame({"x": x, "z": z, "city": city}), amount
+
+
+def test_a_classifier_learns_the_rule(table):
+    frame, amount = table
+    truth = np.where(amount > 1, "much", "little")
+    rng = np.random.default_rng(2)
+    noisy = np.where(rng.random(ROWS) < 0.1, np.where(truth == "much", "little", "much"), truth)
+    fitted = TabularClassifier(**SMALL).fit(frame[:400], noisy[:400])
+    assert accuracy_score(truth[400:], fitted.predict(frame[400:])) > 0.93
+    # What the rule and the rate of the noise would lose on these rows.
+    turned = (truth != noisy)[400:].mean()
+    least = -((1 - turned) * np.log(0.9) + turned * np.log(0.1))
+    assert (
+        least - 0.05 < log_loss(noisy[400:], fitted.predict_proba(frame[400:]), labels=fitted.classes_) < least + 0.12
+    )
+
+
+def test_a_regressor_learns_waves_and_categories(table):
+    frame, amount = table
+    fitted = TabularRegressor(**SMALL).fit(frame[:400], amount[:400])
+    assert r2_score(amount[400:], fitted.predict(frame[400:])) > 0.9
+
+
+def test_saved_and_loaded_it_predicts_the_same(table, tmp_path):
+    frame, amount = table
+    labels = np.digitize(amount, [0, 1])
+    fitted = TabularClassifier(**SMALL, columns={"x": Number()}).fit(frame, labels).save(tmp_path)
+    loaded = TabularClassifier.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(frame), fitted.predict_proba(frame))
+    np.testing.assert_array_equal(loaded.predict(frame), fitted.predict(frame))
+    assert loaded.get_params() == fitted.get_params() | {"drop": [], "hidden": [16]}
+    np.testing.assert_array_equal(loaded.feature_names_in_, ["x", "z", "city"])
+    np.testing.assert_array_equal(TablePredictor.load(tmp_path).predict(frame), fitted.predict(frame))
+    with pytest.raises(DataError, match="TabularRegressor"):
+        TabularRegressor.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '{"estimator": "TabularClassifier", "parameters": {"columns": {}, "x": 1}}']
+)
+def test_what_is_no_saved_estimator_is_refused(table, tmp_path, content):
+    frame, amount = table
+    TabularClassifier(**SMALL | {"epochs": 1}).fit(frame, amount > 1).save(tmp_path)
+    (tmp_path / "estimator.json").write_text(content)
+    with pytest.raises(DataError, match=r"estimator\.json"):
+        TabularClassifier.load(tmp_path)
+
+
+def test_class_weights_move_the_probabilities(table):
+    frame, amount = table
+    rare = amount > 2.4
+    plain = TabularClassifier(**SMALL).fit(frame, rare)
+    balanced = TabularClassifier(**SMALL, class_weight="balanced").fit(frame, rare)
+    weighted = TabularClassifier(**SMALL).fit(
+        frame, rare, sample_weight=np.where(rare, 0.5 / rare.mean(), 0.5 / (1 - rare.mean()))
+    )
+    assert balanced.predict_proba(frame)[:, 1].mean() > plain.predict_proba(frame)[:, 1].mean() + 0.05
+    np.testing.assert_allclose(balanced.predict_proba(frame), weighted.predict_proba(frame), atol=1e-4)
+
+
+def test_a_seed_says_it_all(table):
+    frame, amount = table
+    one, same, other = (
+        TabularRegressor(**SMALL, random_state=seed).fit(frame, amount).predict(frame) for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_unknown_categories_gaps_and_other_dtypes_are_predicted(table):
+    frame, amount = table
+    fitted = TabularRegressor(**SMALL).fit(frame, amount)
+    new = pd.DataFrame({"city": ["Oslo", None], "x": ["0.5", "1"], "z": [1, 2], "more": [0, 0]})
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(new)
+    with pytest.warns(UserWarning, match="Oslo"):
+        assert np.isfinite(fitted.predict(new[["x", "z", "city"]])).all()
+
+
+def test_a_class_of_one_row_and_more_columns_than_rows(table):
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(rng.normal(size=(30, 60)))
+    labels = np.array(["a"] * 15 + ["b"] * 14 + ["c"])
+    fitted = TabularClassifier(**SMALL).fit(wide, labels)
+    assert fitted.predict_proba(wide).shape == (30, 3)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "target", "message"),
+    [
+        (TabularClassifier, ["one"] * ROWS, "only one class"),
+        (TabularRegressor, ["a", "b"] * (ROWS // 2), "not a number"),
+        (TabularRegressor, [1.0, np.nan] * (ROWS // 2), "missing|NaN"),
+        (TabularRegressor, [1.0, np.inf] * (ROWS // 2), "out of range|inf"),
+        (TabularRegressor, [1.0] * ROWS, "constant"),
+        (TabularClassifier, [1.0, np.nan] * (ROWS // 2), "NaN"),
+        (TabularClassifier, np.linspace(0, 1, ROWS), "continuous"),
+        (TabularClassifier, ["a", "b", "a"], "n_samples"),
+    ],
+)
+def test_a_wrong_target_is_one_clear_error(table, estimator, target, message):
+    with pytest.raises(ValueError, match=message):
+        estimator(**SMALL).fit(table[0][: len(target)], target)
