@@ -18,21 +18,21 @@ import argparse
 import warnings
 from dataclasses import replace
 from functools import partial
-from inspect import signature
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
-from kmodels import models, training, workflow
+from kmodels import training, workflow
 from kmodels.datasets import frames
 from kmodels.datasets.download import resolve
 from kmodels.errors import ConfigurationError
 from kmodels.estimators import TabularClassifier, TabularRegressor
+from kmodels.estimators.tabular import adamw, network
 from kmodels.evaluation import classification
 from kmodels.features import Categorical
-from kmodels.preprocessing import encode_table, quantile_edges
+from kmodels.preprocessing import encode_table
 from kmodels.report import figures, sentences
 from kmodels.workflow import tables
 
@@ -88,7 +88,7 @@ def prepare(run: workflow.Run, data: frames.Frame) -> tuple[workflow.Task, str]:
     with warnings.catch_warnings():  # notices are printed below; that other rows have labels of their own is no news
         warnings.simplefilter("ignore")
         encoded = encode_table(data.table, split.train, **tables.inputs(args, data))
-    size = args.batch_size or int(2 ** np.clip(np.log2(len(split.train) / 64) // 1, 5, 8))
+    size = args.batch_size or TabularRegressor().settings(len(split.train))["batch_size"]
     args.batch_size = min(size, len(split.train))
     task = workflow.Task(run, encoded, values, split, labels)
     kind = f"classes {', '.join(labels)}" if labels else f"amounts from {values.min():g} to {values.max():g}"
@@ -99,20 +99,15 @@ def prepare(run: workflow.Run, data: frames.Frame) -> tuple[workflow.Task, str]:
 
 def defaults(task: workflow.Task) -> dict:
     """The settings of the estimators, some of which are theirs alone."""
-    return (TabularClassifier if task.labels else TabularRegressor)().get_params()
+    return (TabularClassifier if task.labels else TabularRegressor)().settings(len(task.split.train))
 
 
 def build(task: workflow.Task, settings: dict) -> tuple[keras.Model, keras.Model]:
     """The network, and the compiled model of its members, which trains its weights."""
     table, rows, args = task.table, task.split.train, task.run.args
-    options = {name: settings[name] for name in signature(models.tabular_regressor).parameters if name in settings}
-    if settings["bins"] and table.encoder.scaler is not None:
-        options["edges"] = quantile_edges(table.inputs[table.encoder.numbers][rows], settings["bins"])
-    builder = partial(models.tabular_classifier, classes=len(task.labels)) if task.labels else models.tabular_regressor
-    model = builder(table.encoder.features, **options, name=NETWORK)
-    steps = (args.epochs or settings["epochs"]) * (len(rows) // args.batch_size)
-    rate = training.cosine(settings["learning_rate"], steps, warm_up=0.03)
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings["weight_decay"])
+    inputs = {name: array[rows] for name, array in table.inputs.items()}
+    model = network(table.encoder, len(task.labels), inputs, settings, name=NETWORK)
+    optimizer = adamw(settings, (args.epochs or settings["epochs"]) * (len(rows) // args.batch_size))
     return model, training.compile_by_member(model, optimizer, loss="log_loss" if task.labels else "mse")
 
 

@@ -35,7 +35,7 @@ from kmodels.serving import TablePredictor
 
 _SETTINGS = "estimator.json"
 _ARRAYS = {"feature_names_in_": object, "classes_": None}  # of a fitted estimator, and their dtypes
-_WARM_UP = 0.03  # share of the steps over which the learning rate rises
+_OF_THE_NETWORK = ("frequencies", "frequency_stddev", "dim", "hidden", "dropout", "members", "linear")
 _FEWEST = 4  # rows
 
 
@@ -46,21 +46,30 @@ class _Tabular(BaseEstimator):
     columns: Mapping[str, Kind] | None = None
     drop: Sequence[str] = ()
     bins: int = 32
-    frequencies: int = 0
-    frequency_stddev: float = 0.1
+    frequencies: int = 16
+    frequency_stddev: float = 0.5
     dim: int = 12
     hidden: Sequence[int] = (128, 128)
-    dropout: float = 0.1
+    dropout: float = 0.2
     members: int = 8
     linear: bool = True
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
-    epochs: int = 40
+    learning_rate: float | None = None
+    weight_decay: float = 0.1
+    epochs: int | None = None
     batch_size: int | None = None
     validation_fraction: float = 0.12
-    patience: int = 8
+    patience: int = 10
     random_state: int | np.random.RandomState | None = 0
     verbose: bool = False
+
+    def settings(self, rows: int) -> dict[str, Any]:
+        """Gives the parameters by name, those that are None as they are taken for a number of training rows."""
+        by_rows = {
+            "learning_rate": 4e-3 * float(np.clip((rows / 15_000) ** 0.5, 0.25, 1.0)),
+            "epochs": int(np.clip(300_000 // rows, 8, 30)),
+            "batch_size": int(2 ** np.clip(np.log2(rows / 64) // 1, 5, 8)),
+        }
+        return self.get_params() | {name: value for name, value in by_rows.items() if getattr(self, name) is None}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -134,21 +143,25 @@ class _Tabular(BaseEstimator):
             arrays = table.transform(frame)
 
         def batches(rows: npt.NDArray[np.int64], **options: Any) -> Batches:
-            return Batches({name: array[rows] for name, array in arrays.items()}, y[rows], seed=seed, **options)
+            own, given = {name: array[rows] for name, array in arrays.items()}, None
+            if weight is not None:
+                given = weight[rows].astype(np.float32)
+            return Batches(own, y[rows], sample_weight=given, seed=seed, **options)
 
-        size = self.batch_size or _batch_size(len(train))
-        given = None if weight is None else weight[train].astype(np.float32)
-        fitted = batches(train, sample_weight=given, batch_size=size, shuffle=True, drop_remainder=True)
-        model = training.initialize(self._build(table, target, fitted.inputs), seed)
-        rate = training.cosine(self.learning_rate, self.epochs * len(fitted), warm_up=_WARM_UP)
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=self.weight_decay)
+        settings = self.settings(len(train))
+        size, epochs = settings["batch_size"], settings["epochs"]
+        fitted = batches(train, batch_size=size, shuffle=True, drop_remainder=True)
+        model = training.initialize(network(table, len(target.labels), fitted.inputs, settings), seed)
         loss, metric = ("log_loss", "val_log_loss") if target.labels else ("mse", "val_rmse")
+        if weight is not None:  # Keras weighs the loss, not the metrics
+            metric = "val_loss"
+        optimizer = adamw(settings, epochs * len(fitted))
         with TemporaryDirectory() as folder:
             self.history_ = training.fit(
                 training.compile_by_member(model, optimizer, loss=loss),
                 fitted,
                 batches(validation, batch_size=4096, shuffle=False),
-                epochs=self.epochs,
+                epochs=epochs,
                 folder=folder,
                 callbacks=[training.best_weights(metric, stop=self.patience)],
                 seed=seed,
@@ -157,15 +170,6 @@ class _Tabular(BaseEstimator):
         self.predictor_ = TablePredictor(model, table, target)
         self.n_iter_ = len(self.history_)
         return self
-
-    def _build(self, table: TableEncoder, target: Target, arrays: Mapping[str, Any]) -> keras.Model:
-        names = ("frequencies", "frequency_stddev", "dim", "hidden", "dropout", "members", "linear")
-        options = {name: getattr(self, name) for name in names}
-        if self.bins and table.scaler is not None:
-            options["edges"] = quantile_edges(arrays[table.numbers], self.bins)
-        if target.labels:
-            return models.tabular_classifier(table.features, target.size, **options)
-        return models.tabular_regressor(table.features, **options)
 
     def _split(self, labels: npt.NDArray[Any] | None, rows: int, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
         """Positions of the rows to train on, and of those that say when to stop."""
@@ -199,19 +203,20 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         columns: Name of a column -> its kind, as `TableEncoder.fit` takes them; others are inferred. Default None.
         drop: Columns to leave out. Default ().
         bins: Bins of each number's piecewise linear embedding, cut by quantiles; 0 for none. Default 32.
-        frequencies: As the model has it. Default 0.
-        frequency_stddev: As the model has it. Default 0.1.
+        frequencies: Frequencies of each number's periodic embedding; 0 for none. Default 16.
+        frequency_stddev: As `models.tabular_regressor` takes it. Default 0.5.
         dim: Width of each column's embedding. Default 12.
         hidden: Widths of the hidden layers. Default (128, 128).
-        dropout: Dropout after each of them. Default 0.1.
+        dropout: Dropout after each of them. Default 0.2.
         members: Networks that share weights and whose predictions are averaged. Default 8.
         linear: Whether there is a linear path. Default True.
-        learning_rate: Highest rate of AdamW; it falls along a cosine. Default 0.002.
-        weight_decay: Weight decay of AdamW. Default 0.001.
-        epochs: Most epochs. Default 40.
+        learning_rate: Highest rate of AdamW; it falls along a cosine. Default None: 0.004, with fewer than 15,000
+            training rows in proportion to their root, at least 0.001.
+        weight_decay: Weight decay of AdamW, which multiplies it by the rate. Default 0.1.
+        epochs: Most epochs. Default None: 300,000 ÷ training rows, from 8 to 30.
         batch_size: Rows of a batch; None for a 64th of the rows, a power of two from 32 to 256. Default None.
         validation_fraction: Share of the rows that is kept back. Default 0.12.
-        patience: Epochs without improvement after which training stops. Default 8.
+        patience: Epochs without improvement after which training stops. Default 10.
         random_state: Seed of split, weights and order: an integer, a `RandomState`, or None for another one in each
             call. Default 0.
         verbose: Whether to show a progress bar. Default False.
@@ -278,19 +283,19 @@ class TabularRegressor(RegressorMixin, _Tabular):
         columns: As of `TabularClassifier`, like all others. Default None.
         drop: Default ().
         bins: Default 32.
-        frequencies: Default 0.
-        frequency_stddev: Default 0.1.
+        frequencies: Default 16.
+        frequency_stddev: Default 0.5.
         dim: Default 12.
         hidden: Default (128, 128).
-        dropout: Default 0.1.
+        dropout: Default 0.2.
         members: Default 8.
         linear: Default True.
-        learning_rate: Default 0.002.
-        weight_decay: Default 0.001.
-        epochs: Default 40.
+        learning_rate: Default None.
+        weight_decay: Default 0.1.
+        epochs: Default None.
         batch_size: Default None.
         validation_fraction: Default 0.12.
-        patience: Default 8.
+        patience: Default 10.
         random_state: Default 0.
         verbose: Default False.
 
@@ -340,6 +345,19 @@ def _column(y: npt.ArrayLike) -> npt.NDArray[Any]:
     return np.asarray(column)
 
 
-def _batch_size(rows: int) -> int:
-    """A 64th of the rows as a power of two, from 32 to 256."""
-    return int(2 ** np.clip(np.floor(np.log2(rows / 64)), 5, 8))
+def network(
+    table: TableEncoder, classes: int, inputs: Mapping[str, Any], settings: Mapping[str, Any], **options: Any
+) -> keras.Model:
+    """The network of some settings for the inputs of the training rows, encoded; `classes` is 0 for amounts."""
+    options |= {name: settings[name] for name in _OF_THE_NETWORK}
+    if settings["bins"] and table.scaler is not None:
+        options["edges"] = quantile_edges(inputs[table.numbers], settings["bins"])
+    if classes:
+        return models.tabular_classifier(table.features, classes, **options)
+    return models.tabular_regressor(table.features, **options)
+
+
+def adamw(settings: Mapping[str, Any], steps: int) -> keras.optimizers.Optimizer:
+    """The optimizer of some settings for a training of so many steps."""
+    rate = training.cosine(settings["learning_rate"], steps, warm_up=0.03)
+    return keras.optimizers.AdamW(rate, weight_decay=settings["weight_decay"])

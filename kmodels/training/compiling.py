@@ -144,7 +144,24 @@ def cosine(rate: float, steps: int, *, warm_up: float = 0.0) -> keras.optimizers
     warm = int(steps * warm_up)
     if not warm:
         return keras.optimizers.schedules.CosineDecay(rate, steps)
-    return keras.optimizers.schedules.CosineDecay(0.0, steps - warm, warmup_target=rate, warmup_steps=warm)
+    return _WarmCosine(rate, warm, steps)
+
+
+class _WarmCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that rises linearly over `warm` steps and falls to zero along a cosine until `steps`."""
+
+    # Keras's CosineDecay branches by `ops.cond`, which JAX compiles anew for every look at the rate outside a step.
+
+    def __init__(self, rate: float, warm: int, steps: int) -> None:
+        self.rate, self.warm, self.steps = rate, warm, steps
+
+    def __call__(self, step: Any) -> Any:
+        step = keras.ops.cast(step, "float32")
+        past = keras.ops.clip((step - self.warm) / max(1, self.steps - self.warm), 0.0, 1.0)
+        return self.rate * keras.ops.minimum(step / self.warm, 0.5 * (1.0 + keras.ops.cos(np.pi * past)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rate": self.rate, "warm": self.warm, "steps": self.steps}
 
 
 def _multinomial(target: Any, logits: Any) -> Any:

@@ -160,7 +160,7 @@ def tabular_space(hp: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
     | name | range | why |
     |---|---|---|
     | `learning_rate` | 0.0003 to 0.01, logarithmic | the peak of a cosine; above, training is unsteady |
-    | `weight_decay` | 0.0001 to 0.1, logarithmic | AdamW multiplies it by the rate: less has no effect |
+    | `weight_decay` | 0.01 to 3, logarithmic | AdamW multiplies it by the rate: less has no effect |
     | `hidden` | "64-64", "128-128", "256-256", "128-128-128" | widths; larger tables bear larger ones |
     | `dim` | 8, 12, 16, 24 | width of a column's embedding |
     | `bins` | 8, 16, 32, 64 | of each number's piecewise linear embedding: smooth, or bent where rows allow it |
@@ -176,7 +176,7 @@ def tabular_space(hp: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
 
     Example:
         >>> import keras_tuner
-        >>> rest = {"learning_rate": 2e-3, "weight_decay": 1e-3, "dim": 12, "bins": 32, "dropout": 0.1, "members": 8}
+        >>> rest = {"learning_rate": 2e-3, "weight_decay": 0.1, "dim": 12, "bins": 32, "dropout": 0.1, "members": 8}
         >>> tabular_space(keras_tuner.HyperParameters(), {**rest, "hidden": (96,)})["hidden"]
         (96,)
     """
@@ -189,7 +189,7 @@ def tabular_space(hp: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **defaults,
         "learning_rate": hp.Float("learning_rate", 3e-4, 1e-2, sampling="log", default=defaults["learning_rate"]),
-        "weight_decay": hp.Float("weight_decay", 1e-4, 0.1, sampling="log", default=defaults["weight_decay"]),
+        "weight_decay": hp.Float("weight_decay", 1e-2, 3.0, sampling="log", default=defaults["weight_decay"]),
         "hidden": _widths(hp, choices, widths),
         "dim": choice("dim", [8, 12, 16, 24]),
         "bins": choice("bins", [8, 16, 32, 64]),

@@ -12,7 +12,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from kmodels.estimators import TabularClassifier, TabularRegressor
 
-SMALL = {"epochs": 30, "hidden": (16,), "members": 2, "bins": 8, "dim": 4, "dropout": 0.0, "learning_rate": 2e-2}
+SMALL = {
+    **{"hidden": (16,), "members": 2, "bins": 8, "dim": 4, "frequencies": 0, "dropout": 0.0},
+    **{"epochs": 12, "learning_rate": 3e-2},
+}
 REASONS = {
     "check_sample_weight_equivalence_on_dense_data": "rows are drawn into batches, where two of one row are not one "
     "row of twice the weight",
