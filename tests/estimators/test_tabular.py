@@ -49,7 +49,8 @@ def test_saved_and_loaded_it_predicts_the_same(table, tmp_path):
     labels = np.digitize(amount, [0, 1])
     fitted = TabularClassifier(**SMALL, columns={"x": Number()}).fit(frame, labels).save(tmp_path)
     loaded = TabularClassifier.load(tmp_path)
-    np.testing.assert_array_equal(loaded.predict_proba(frame), fitted.predict_proba(frame))
+    # TensorFlow draws the loaded model's graph anew, and rounds in another order.
+    np.testing.assert_allclose(loaded.predict_proba(frame), fitted.predict_proba(frame), atol=1e-6)
     np.testing.assert_array_equal(loaded.predict(frame), fitted.predict(frame))
     assert loaded.get_params() == fitted.get_params() | {"drop": [], "hidden": [16]}
     np.testing.assert_array_equal(loaded.feature_names_in_, ["x", "z", "city"])
