@@ -168,7 +168,7 @@ class _Tabular(BaseEstimator):
                 progress=self.verbose,
             )
         self.predictor_ = TablePredictor(model, table, target)
-        self.n_iter_ = len(self.history_)
+        self.n_iter_ = int(self.history_[metric].argmin()) + 1
         return self
 
     def _split(self, labels: npt.NDArray[Any] | None, rows: int, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
@@ -226,7 +226,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         classes_: The classes, ascending, (classes,).
         predictor_: The fitted `serving.TablePredictor`, with the model and the encoders.
         history_: A row for each epoch, as `training.fit` gives it.
-        n_iter_: Epochs that were trained.
+        n_iter_: Number of the best epoch, from 1, whose weights are kept.
 
     Example:
         >>> frame = pd.DataFrame({"rooms": [1, 2, 3, 4] * 8, "city": ["Oslo", "Rome"] * 16})
@@ -302,7 +302,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
     Attributes:
         predictor_: The fitted `serving.TablePredictor`, with the model and the encoders.
         history_: A row for each epoch, as `training.fit` gives it.
-        n_iter_: Epochs that were trained.
+        n_iter_: Number of the best epoch, from 1, whose weights are kept.
 
     Example:
         >>> frame = pd.DataFrame({"rooms": [1, 2, 3, 4] * 8, "city": ["Oslo", "Rome"] * 16})
