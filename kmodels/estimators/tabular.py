@@ -51,7 +51,7 @@ class _Tabular(BaseEstimator):
     dim: int = 12
     hidden: Sequence[int] = (128, 128)
     dropout: float = 0.2
-    members: int = 8
+    members: int = 16
     linear: bool = True
     learning_rate: float | None = None
     weight_decay: float = 0.1
@@ -208,7 +208,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         dim: Width of each column's embedding. Default 12.
         hidden: Widths of the hidden layers. Default (128, 128).
         dropout: Dropout after each of them. Default 0.2.
-        members: Networks that share weights and whose predictions are averaged. Default 8.
+        members: Networks that share weights and whose predictions are averaged. Default 16.
         linear: Whether there is a linear path. Default True.
         learning_rate: Highest rate of AdamW; it falls along a cosine. Default None: 0.004, with fewer than 15,000
             training rows in proportion to their root, at least 0.001.
@@ -288,7 +288,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
         dim: Default 12.
         hidden: Default (128, 128).
         dropout: Default 0.2.
-        members: Default 8.
+        members: Default 16.
         linear: Default True.
         learning_rate: Default None.
         weight_decay: Default 0.1.

@@ -34,7 +34,7 @@ def tabular_regressor(
     dim: int = 12,
     hidden: Sequence[int] = (128, 128),
     dropout: float = 0.0,
-    members: int = 8,
+    members: int = 16,
     linear: bool = True,
     mean: float = 0.0,
     units: int = 1,
@@ -61,7 +61,7 @@ def tabular_regressor(
         dim: Width of an embedding. Default 12.
         hidden: Widths of the hidden layers; empty for none. Default (128, 128).
         dropout: Dropout after each hidden layer, 0 to 1. Default 0.
-        members: Networks that share weights; 1 for a single one. Default 8.
+        members: Networks that share weights; 1 for a single one. Default 16.
         linear: Whether there is a linear path. Default True.
         mean: Initial value of the output: the mean target. Default 0.
         units: Numbers to predict of each row. Default 1.
@@ -80,7 +80,7 @@ def tabular_regressor(
     Example:
         >>> model = tabular_regressor([Numeric("numbers", 2), Categorical("city", 9)], edges=[[-1, 0, 1], [0, 2]])
         >>> model.output_shape, model.get_layer("members").output.shape
-        ((None, 1), (None, 8, 1))
+        ((None, 1), (None, 16, 1))
     """
     if not features:
         raise ConfigurationError("a model of a table needs a feature. Received: none")
