@@ -63,7 +63,15 @@ class _Tabular(BaseEstimator):
     verbose: bool = False
 
     def settings(self, rows: int) -> dict[str, Any]:
-        """Gives the parameters by name, those that are None as they are taken for a number of training rows."""
+        """Gives the parameters by name, with the values that `fit` takes for those that are None.
+
+        Args:
+            rows: Number of training rows, which these depend on.
+
+        Example:
+            >>> TabularRegressor().settings(6_000)["batch_size"]
+            64
+        """
         by_rows = {
             "learning_rate": 4e-3 * float(np.clip((rows / 15_000) ** 0.5, 0.25, 1.0)),
             "epochs": int(np.clip(300_000 // rows, 8, 30)),
@@ -94,9 +102,7 @@ class _Tabular(BaseEstimator):
         kinds = (self.columns or {}).items()
         parameters = self.get_params() | {"drop": list(self.drop), "hidden": list(self.hidden)}
         parameters["columns"] = {name: {"kind": type(kind).__name__, **asdict(kind)} for name, kind in kinds}
-        lists = {
-            name: getattr(self, name).tolist() for name in ("feature_names_in_", "classes_") if hasattr(self, name)
-        }
+        lists = {name: getattr(self, name).tolist() for name in _ARRAYS if hasattr(self, name)}
         fitted = {"n_features_in_": self.n_features_in_, "n_iter_": self.n_iter_, **lists}
         content = {"estimator": type(self).__name__, "parameters": parameters, "fitted": fitted}
         write_json(Path(folder) / _SETTINGS, content)

@@ -10,17 +10,21 @@ import keras
 import numpy as np
 
 from kmodels import models, training
-from kmodels.features import MultiHot
+from kmodels.features import Categorical, MultiHot, Numeric
 
-# Models that rank five items, row 0 included.
-RANKERS = {
+TABLE = [Numeric("numbers", 2), Categorical("city", 5), MultiHot("tags", 2)]
+EDGES = ([0.0, 1.0, 2.5, 5.0], [1.0, 4.0])
+# Models that rank five items, row 0 included, and models of tables.
+OTHERS = {
     "ease": lambda: models.ease(5),
     "item_autoencoder": lambda: models.item_autoencoder(5, hidden=(3,)),
     "sasrec": lambda: models.sasrec(5, 4, dim=6),
     "two_tower": lambda: models.two_tower(5, 5, user_features=[MultiHot("u", 3)], dim=2, hidden=(3,), dropout=0.1),
+    "tabular_classifier": lambda: models.tabular_classifier(TABLE, 3, edges=EDGES, frequencies=2, dim=2, hidden=(4, 4)),
+    "tabular_regressor": lambda: models.tabular_regressor(TABLE, members=1, linear=False, dim=2, hidden=(4,)),
 }
 # To compile a training takes longest here: of the networks of ratings, the one with most kinds of layers is trained.
-TRAINED = ("enhanced", *RANKERS)
+TRAINED = ("enhanced", *OTHERS)
 LOAD = """
 import json, sys
 from pathlib import Path
@@ -54,7 +58,7 @@ def test_saved_models_load_elsewhere_with_the_same_predictions(networks, batch, 
         if name in TRAINED:
             model.fit(inputs, target, verbose=0)
         expected.append(keep(name, model, inputs))
-    for name, build in RANKERS.items():
+    for name, build in OTHERS.items():
         model = training.initialize(build())
         rng = np.random.default_rng(0)
         for weight in model.trainable_weights:  # some start at zeros
@@ -64,7 +68,7 @@ def test_saved_models_load_elsewhere_with_the_same_predictions(networks, batch, 
     others = [b for b in ("jax", "torch", "tensorflow") if b != backend_name and importlib.util.find_spec(b)]
     for other in others or [backend_name]:
         done = subprocess.run(
-            [sys.executable, "-c", LOAD, ",".join(TRAINED), *(str(tmp_path / name) for name in (*networks, *RANKERS))],
+            [sys.executable, "-c", LOAD, ",".join(TRAINED), *(str(tmp_path / name) for name in (*networks, *OTHERS))],
             env=os.environ | {"KERAS_BACKEND": other},
             capture_output=True,
             text=True,
