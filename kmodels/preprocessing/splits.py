@@ -208,7 +208,7 @@ def by_group(groups: npt.ArrayLike, *, seed: int, validation: float = 0.15, test
     Example:
         >>> patients = np.repeat(["Ann", "Bob", "Cem", "Dee"], 3)
         >>> [sorted(set(patients[part].tolist())) for part in by_group(patients, seed=0)]
-        [['Cem', 'Dee'], ['Ann'], ['Bob']]
+        [['Ann', 'Cem'], ['Bob'], ['Dee']]
     """
     codes = rows_of.sorted_codes(pd.Series(groups, name=getattr(groups, "name", "groups")).reset_index(drop=True))
     checks.refuse_rows(codes < 0, "the group is missing", getattr(groups, "name", "groups"))
