@@ -139,6 +139,8 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
     result.add_argument("--devices", type=_devices, default=1, metavar="N", help=devices)
     tables = "on JAX, split embedding tables among the devices"
     result.add_argument("--shard-tables", action="store_true", help=tables)
+    track = "send metrics by epoch to MLflow (MLFLOW_TRACKING_URI, or ./mlruns), or write them for TensorBoard"
+    result.add_argument("--track", choices=("mlflow", "tensorboard"), help=f"{track}; default: neither")
     result.set_defaults(**defaults)
     return result
 
@@ -163,7 +165,7 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
 
 def settings(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> dict[str, Any]:
     """The flags that shape the result of a run, for `run_folder.open_run`; `without` names those that do not."""
-    left_out = {"out", "resume", "workers", "devices", "shard_tables", *without}
+    left_out = {"out", "resume", "workers", "devices", "shard_tables", "track", *without}
     return {name: value for name, value in vars(arguments).items() if name not in left_out}
 
 

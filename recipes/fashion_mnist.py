@@ -32,8 +32,8 @@ SEARCHED = ("learning_rate", "weight_decay", "label_smoothing", "erase")  # `tun
 ON_SAMPLE = ("narrow", "base", "deep")  # all six take more than two minutes
 
 
-def main(args: argparse.Namespace) -> None:
-    run = workflow.Run(args, __file__)
+def main(args: argparse.Namespace, callbacks=()) -> None:
+    run = workflow.Run(args, __file__, callbacks)
     args.variants = args.variants or (ON_SAMPLE if run.is_sample else tuple(CNN))
     args.epochs = args.epochs or (6 if run.is_sample else 30)
     args.batch_size = args.batch_size or (64 if run.is_sample else 128)
@@ -107,9 +107,9 @@ def search(pictures: workflow.Task, name: str, default: dict) -> dict:
     return pictures.search(partial(build, pictures, name), partial(fit, pictures, name), tuning.cnn_space, **options)
 
 
-if __name__ == "__main__":
-    flags = cli.parser("fashion_mnist", __doc__, batch_size=None)
-    add, switch = flags.add_argument, argparse.BooleanOptionalAction
+def flags() -> argparse.ArgumentParser:
+    parser = cli.parser("fashion_mnist", __doc__, batch_size=None)
+    add, switch = parser.add_argument, argparse.BooleanOptionalAction
     which = f"'all', or some of {', '.join(CNN)}; default: all, on the sample {', '.join(ON_SAMPLE)}"
     add("--variants", type=cli.some_of(CNN), metavar="A,B", help=which)
     add("--learning-rate", type=cli.positive, default=3e-3, help="the highest; default: %(default)s")
@@ -122,5 +122,9 @@ if __name__ == "__main__":
     add("--mirrored", action=switch, default=False, help="predict from each picture and its mirror image; default: off")
     precise = "mixed_bfloat16 is quicker where the processor has it; what is kept is float32; default: %(default)s"
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32", help=precise)
-    cli.add_search_flags(flags)
-    cli.run(main, flags.parse_args())
+    cli.add_search_flags(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main, flags().parse_args())

@@ -40,8 +40,8 @@ SCRATCH = "numpy_from_scratch"  # of the size of a_small; compared, but not kept
 BASELINES = {"biases": "linear_regression", "matrix_factorization": "alternating_least_squares"}
 
 
-def main(args: argparse.Namespace) -> None:
-    run = workflow.Run(args, __file__)
+def main(args: argparse.Namespace, callbacks=()) -> None:
+    run = workflow.Run(args, __file__, callbacks)
     with run.timed("load_s"):
         world, table, facts, scale = load(args)
     with run.timed("prepare_s"):
@@ -153,7 +153,11 @@ def search(run: workflow.Run, data: Ratings) -> dict:
     return run.search(lambda settings: build(data, steps, settings), tuning.mf_space, train, validation, **options)
 
 
+def flags() -> argparse.ArgumentParser:
+    parser = cli.parser("matrix_factorization", __doc__, epochs=15)
+    cli.add_search_flags(parser)
+    return parser
+
+
 if __name__ == "__main__":
-    flags = cli.parser("matrix_factorization", __doc__, epochs=15)
-    cli.add_search_flags(flags)
-    cli.run(main, flags.parse_args())
+    cli.run(main, flags().parse_args())

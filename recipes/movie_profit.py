@@ -39,8 +39,8 @@ METRICS = ("roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "log_loss", "ec
 HEADLINE = ("roc_auc", "accuracy", "balanced_accuracy", "log_loss")
 
 
-def main(args: argparse.Namespace) -> None:
-    run = workflow.Run(args, __file__)
+def main(args: argparse.Namespace, callbacks=()) -> None:
+    run = workflow.Run(args, __file__, callbacks)
     with run.timed("load_s"):
         names = tables.parse_columns(args.columns, movies.COLUMNS)
         data = movies.load(args.data, columns=names, separator=args.separator)
@@ -147,14 +147,18 @@ def explore(films: pd.DataFrame, profit: np.ndarray) -> dict:
     return drawn
 
 
-if __name__ == "__main__":
-    flags = cli.parser("movie_profit", __doc__, batch_size=64, all_columns=False)
-    add, which = flags.add_argument, flags.add_mutually_exclusive_group().add_argument
+def flags() -> argparse.ArgumentParser:
+    parser = cli.parser("movie_profit", __doc__, batch_size=64, all_columns=False)
+    add, which = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
     add("--columns", default="", help="your table's names for ours, such as 'budget=Cost,revenue=Gross'")
     add("--separator", default="|", help="between genres that are no bracketed list; default: |")
     which("--known-before-release", dest="all_columns", action="store_false", help="the default")
     which("--all-columns", action="store_true", help="use rating and votes too: no forecast any more")
     add("--folds", type=cli.at_least(2), default=5, help="each is the test part once; default: 5")
     add("--published", action="store_true", help="200 epochs, batches of 40, 40 and 20, Adam at 0.001: as published")
-    cli.add_search_flags(flags)
-    cli.run(main, flags.parse_args())
+    cli.add_search_flags(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main, flags().parse_args())

@@ -40,18 +40,19 @@ NUMBERS = {"gender": Number(of="is_male"), "age": Number(), "occupation": Number
 COLUMNS = {"history": (LABELS, GENRES | {"decade": Category()}), "enhanced": (NUMBERS, GENRES)}
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace, callbacks=()) -> None:
     args.epochs = args.epochs or EPOCHS[args.model or "factors"]
+    columns = parse_columns(args.columns, ratings.COLUMNS)
     if args.stream:
-        return streaming.rate(workflow.Run(args, __file__), fit, SETTINGS, parse_columns(args.columns, ratings.COLUMNS))
+        return streaming.rate(workflow.Run(args, __file__, callbacks), fit, SETTINGS, columns)
     args.model, args.split = args.model or "history", args.split or "random"
     if (args.model == "enhanced" and (args.tune or args.refit)) or (args.tune and args.weight_decay != "l2"):
         raise ConfigurationError("--tune and --refit are not for --model enhanced; --tune needs --weight-decay l2")
     if args.model == "none" and (args.tune or args.refit or args.ranker == "none"):
         raise ConfigurationError("--model none leaves nothing for --tune and --refit, and needs a --ranker")
-    run = workflow.Run(args, __file__)
+    run = workflow.Run(args, __file__, callbacks)
     with run.timed("load_s"):
-        own = {"columns": parse_columns(args.columns, ratings.COLUMNS), "users": args.users, "items": args.items}
+        own = {"columns": columns, "users": args.users, "items": args.items}
         given = args.fold if args.split == "given" else None
         data = ratings.filter_ratings(movielens.load(args.data, **own), min_ratings=5, given=given)
     with run.timed("prepare_s"):
@@ -142,9 +143,9 @@ def search(run, encoded: Ratings, default: dict) -> dict:
     return run.search(partial(build, run.args, encoded), tuning.neumf_space, *rows[:2], **options)
 
 
-if __name__ == "__main__":
-    flags = cli.parser("movielens", __doc__, batch_size=None)
-    add = flags.add_argument
+def flags() -> argparse.ArgumentParser:
+    parser = cli.parser("movielens", __doc__, batch_size=None)
+    add = parser.add_argument
     add("--columns", default="", help="the table's names for ours, such as user_id=reader,item_id=isbn,rating=score")
     add("--users", metavar="FILE", help="a table with a row for each user of a file of ratings, any columns")
     add("--items", metavar="FILE", help="likewise for items")
@@ -156,5 +157,9 @@ if __name__ == "__main__":
     add("--weight-decay", choices=("l2", "decoupled", "none"), default="l2", help="in the loss or AdamW's; default: l2")
     add("--engine", choices=("pydataset", "tf.data"), help="what serves the batches; default: tf.data on TensorFlow")
     add("--refit", action="store_true", help="also train on training and validation rows, for the best epochs")
-    cli.add_search_flags(flags)
-    cli.run(main, flags.parse_args())
+    cli.add_search_flags(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main, flags().parse_args())

@@ -42,8 +42,8 @@ LIMITS = {
 }
 
 
-def main(args: argparse.Namespace) -> None:
-    small, run = args.model == "compact", workflow.Run(args, __file__)
+def main(args: argparse.Namespace, callbacks=()) -> None:
+    small, run = args.model == "compact", workflow.Run(args, __file__, callbacks)
     args.image_size, args.epochs = args.image_size or (64 if small else 128), args.epochs or (12 if small else 10)
     fused = list(FUSION)[1:] if args.model == "all" else [args.model]
     settings = {**(COMPACT if small else RESNET), "freeze": args.freeze}
@@ -142,9 +142,9 @@ def search(places: workflow.Task, name: str, default: dict) -> dict:
     )
 
 
-if __name__ == "__main__":
-    flags = cli.parser("poi_engagement", __doc__, batch_size=16)
-    add = flags.add_argument
+def flags() -> argparse.ArgumentParser:
+    parser = cli.parser("poi_engagement", __doc__, batch_size=16)
+    add = parser.add_argument
     which = "compact (default), for few pictures; base, deep, mix, final: on a ResNet; all: those"
     add("--model", choices=(*FUSION, "all"), default="compact", help=which)
     add("--weights", default="none", help="of the ResNet: none (default), imagenet, or a file's path")
@@ -156,5 +156,9 @@ if __name__ == "__main__":
     add("--class-weights", choices=("none", "balanced"), default="none", help="default: none")
     add("--on-bad-image", choices=("error", "skip"), default="error", help="default: error, stop")
     add("--cache", metavar="DIR", help="keep decoded pictures there; default: in memory")
-    cli.add_search_flags(flags)
-    cli.run(main, flags.parse_args())
+    cli.add_search_flags(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main, flags().parse_args())

@@ -41,8 +41,8 @@ LIMITS = {
 SETTINGS = {"learning_rate": 8e-3, "dim": 16, "l2_root": 0.2, "dropout": 0.0, "hidden": (64, 32)}
 
 
-def main(args: argparse.Namespace) -> None:
-    run = workflow.Run(args, __file__)
+def main(args: argparse.Namespace, callbacks=()) -> None:
+    run = workflow.Run(args, __file__, callbacks)
     with run.timed("load_s"):
         data = purchases.load(args.data, columns=parse_columns(args.columns, purchases.COLUMNS))
     with run.timed("prepare_s"):
@@ -150,11 +150,15 @@ def search(task: workflow.Task) -> dict:
     return task.search(*steps, tuning.embedding_space, **options)
 
 
+def flags() -> argparse.ArgumentParser:
+    parser = cli.parser("purchases", __doc__, epochs=12)
+    parser.add_argument("--columns", default="", help="your table's names for ours, such as product=SKU,amount=Total")
+    parser.add_argument("--currency", default="currency", help="what the report calls the unit; default: %(default)s")
+    parser.add_argument("--similar-to", metavar="USER", help="show the users most like this one")
+    parser.add_argument("--n", type=cli.at_least(1), help="how many similar users; default: 10")
+    cli.add_search_flags(parser)
+    return parser
+
+
 if __name__ == "__main__":
-    flags = cli.parser("purchases", __doc__, epochs=12)
-    flags.add_argument("--columns", default="", help="your table's names for ours, such as product=SKU,amount=Total")
-    flags.add_argument("--currency", default="currency", help="what the report calls the unit; default: %(default)s")
-    flags.add_argument("--similar-to", metavar="USER", help="show the users most like this one")
-    flags.add_argument("--n", type=cli.at_least(1), help="how many similar users; default: 10")
-    cli.add_search_flags(flags)
-    cli.run(main, flags.parse_args())
+    cli.run(main, flags().parse_args())

@@ -43,8 +43,8 @@ LIMITS = {"generating model": {"rmse": "oracle"}}  # by its name in the floors.j
 METRICS = {True: ("log_loss", "accuracy", "roc_auc"), False: ("rmse", "mae", "r2")}  # of classes or not
 
 
-def main(args: argparse.Namespace) -> None:
-    run = workflow.Run(args, __file__)
+def main(args: argparse.Namespace, callbacks=()) -> None:
+    run = workflow.Run(args, __file__, callbacks)
     if run.is_sample:
         vars(args).update({name: getattr(args, name) or value for name, value in SAMPLE_FLAGS.items()})
     if args.target is None:
@@ -147,9 +147,13 @@ def draw(task: workflow.Task, record, table: pd.DataFrame, importance: pd.DataFr
     return drawn
 
 
+def flags() -> argparse.ArgumentParser:
+    parser = cli.parser("tabular", __doc__, batch_size=None)
+    tables.add_flags(parser)
+    parser.add_argument("--unit", default="", help="what the report calls the unit of amounts")
+    cli.add_search_flags(parser)
+    return parser
+
+
 if __name__ == "__main__":
-    flags = cli.parser("tabular", __doc__, batch_size=None)
-    tables.add_flags(flags)
-    flags.add_argument("--unit", default="", help="what the report calls the unit of amounts")
-    cli.add_search_flags(flags)
-    cli.run(main, flags.parse_args())
+    cli.run(main, flags().parse_args())

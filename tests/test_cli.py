@@ -171,6 +171,7 @@ def test_defaults():
         "resume": False,
         "devices": 1,
         "shard_tables": False,
+        "track": None,
     }
 
 

@@ -165,7 +165,9 @@ def fit(
 
 def _is_per_epoch(callback: kc.Callback) -> bool:
     hooks = ("batch_begin", "batch_end", "train_batch_begin", "train_batch_end", "test_batch_begin", "test_batch_end")
-    return all(getattr(type(callback), f"on_{hook}") is getattr(kc.Callback, f"on_{hook}") for hook in hooks)
+    # Of the object, not of its class: `keras.callbacks.LambdaCallback` sets the object's own.
+    found = [getattr(getattr(callback, f"on_{hook}"), "__func__", None) for hook in hooks]
+    return found == [getattr(kc.Callback, f"on_{hook}") for hook in hooks]
 
 
 class _StepCallbacks(kc.CallbackList):

@@ -10,8 +10,8 @@
     SETTINGS = {"learning_rate": 1e-3, "hidden": (64, 32)}
 
 
-    def main(args):
-        run = workflow.Run(args, __file__)
+    def main(args, callbacks=()):
+        run = workflow.Run(args, __file__, callbacks)
         with run.timed("load_s"):
             data = wine.load(args.data)
         with run.timed("prepare_s"):
@@ -42,10 +42,14 @@
         return task.search(build, partial(fit, task), tuning.dense_space, **options)
 
 
+    def flags():
+        parser = cli.parser("wine", __doc__)
+        cli.add_search_flags(parser)
+        return parser
+
+
     if __name__ == "__main__":
-        flags = cli.parser("wine", __doc__)
-        cli.add_search_flags(flags)
-        cli.run(main, flags.parse_args())
+        cli.run(main, flags().parse_args())
 
 A target that is neither classes nor amounts of rows, such as ratings of which a ranking is evaluated, needs no `Task`:
 `Run.fit`, `Run.search` and `Run.variant` take batches and metrics. The words of page and model card stand in

@@ -32,6 +32,7 @@ from kmodels.report.page import HEADLINE, write_page
 from kmodels.report.record import METRICS, Metrics, RunRecord, Timing, VariantRecord
 from kmodels.training.weights import CompiledModels
 from kmodels.workflow import run_folder
+from kmodels.workflow.tracking import Tracking
 from kmodels.workflow.variants import Fitted
 
 Settings = dict[str, Any]
@@ -44,6 +45,7 @@ class Run:
     Args:
         args: What a parser of `cli.parser` gave.
         recipe: The recipe's file; its name is the run's, and `pages/` next to it holds the templates.
+        callbacks: Keras callbacks of every training, after its own. Default ().
 
     Attributes:
         args: The flags.
@@ -56,10 +58,16 @@ class Run:
             where `open` does not know the data.
         warnings: Sentences about the run as a whole, by `warn`.
         save_every: Batches between two checkpoints inside an epoch, as `training.fit` takes it; None for none.
+
+    Raises:
+        ConfigurationError: If there are fewer devices than `--devices`, or the package that `--track` needs is missing.
     """
 
-    def __init__(self, args: argparse.Namespace, recipe: str | Path) -> None:
+    def __init__(
+        self, args: argparse.Namespace, recipe: str | Path, callbacks: Sequence[keras.callbacks.Callback] = ()
+    ) -> None:
         self.args, self.name, self.folder = args, Path(recipe).stem, Path(args.out)
+        self.callbacks = list(callbacks)
         self._devices = ExitStack()
         self._devices.enter_context(training.distribute(args.devices, shard_tables=args.shard_tables))
         self._is_first = backend.is_first_process()
@@ -75,6 +83,7 @@ class Run:
         self.warnings: list[str] = []
         self.save_every: int | None = None
         self._about = ""
+        self._tracking = Tracking(args.track) if args.track and self._is_first and not self._is_worker() else None
 
     @property
     def is_sample(self) -> bool:
@@ -124,6 +133,8 @@ class Run:
             config = run_folder.check_settings(self.args.out, config)
         config = run_folder.open_run(self.folder, config, resume=self.args.resume and self._is_first)
         self._about = json.dumps(config)
+        if self._tracking:
+            self._tracking.open(self.name, self.folder, config)
 
     def fit(
         self,
@@ -164,19 +175,23 @@ class Run:
         training.initialize(model, seed)
         label = model.name if folder == self.folder else folder.relative_to(self.folder).as_posix()
         print(f"{label}, {model.count_params():,} parameters", flush=True)
+        tracked = "" if folder == self.folder else label
+        watching = [self._tracking.callback(tracked, folder)] if self._tracking else []
         history = training.fit(
             model,
             train,
             validation,
             epochs=epochs or self.args.epochs,
             folder=shared,
-            callbacks=list(callbacks),
+            callbacks=[*callbacks, *self.callbacks, *watching],
             resume=self.args.resume,
             seed=seed,
             engine=engine,
             fingerprint=self._about,
             save_every=self.save_every,
         )
+        if self._tracking:
+            self._tracking.log(tracked, history)
         short = model.name if folder == self.folder else folder.name
         return Fitted(short, model, history, train.rows, folder)
 
@@ -392,6 +407,8 @@ class Run:
         table = _figures(record, headline, found) if table is None else table
         cli.show(table.to_string(float_format="{:,.4g}".format, na_rep="-"))
         warnings = [f"warning: {printable(text)}" for text in record.all_warnings if text not in self.warnings]
+        if self._tracking:
+            self._tracking.close(record, model)
         for line in filter(None, (record.choice, *lines, *warnings, f"Report: {self.folder / 'report.html'}")):
             cli.show(line)
         self._devices.close()

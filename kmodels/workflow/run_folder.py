@@ -22,12 +22,15 @@ except ImportError:  # on Windows runs are not locked
     fcntl = None  # type: ignore[assignment]
 
 MARKER = ".kmodels"
+TRACKING, TENSORBOARD = "tracking.json", "tensorboard"
+# What matters to this folder's training alone, and is no result of it.
+OF_TRAINING = {MARKER, TRACKING, "checkpoint.npz", "journal.jsonl"}
 # All that recipes, trainings and searches write, apart from figures. Anything else in a folder is somebody's own.
 _FILES = {
     *(CONFIG, METRICS, "history.csv", "report.html", "MODEL_CARD.md"),
     *("model.keras", "encoders.json", "ratings.npz", "checkpoint.npz"),
     *("ranker.keras", "recommender.json", "known.npz"),
-    *("search.json", "journal.jsonl"),
+    *("search.json", "journal.jsonl", TRACKING),
 }
 _TEMPORARY = re.compile(r"\.\d+\.tmp(?=\.\w+$)")  # in the name of what was being written when the process was killed
 _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-learn")
@@ -162,5 +165,10 @@ def _is_ours(path: Path) -> bool:
         return False
     name = _TEMPORARY.sub("", path.name)
     return path.is_dir() or (
-        path.is_file() and (name in _FILES or (path.parent.name, path.suffix) == ("plots", ".png"))
+        path.is_file()
+        and (
+            name in _FILES
+            or (path.parent.name, path.suffix) == ("plots", ".png")
+            or (TENSORBOARD in path.parts and name.startswith("events.out.tfevents."))
+        )
     )

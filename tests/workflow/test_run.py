@@ -63,9 +63,9 @@ def scores(model):
     }
 
 
-def run_all(args, recipe, *, settings=None):
+def run_all(args, recipe, *, settings=None, callbacks=()):
     """The whole recipe; gives the run, and the fitted model."""
-    run = workflow.Run(args, recipe)
+    run = workflow.Run(args, recipe, callbacks)
     with run.timed("load_s"):
         run.open("50d2")
     fitted = run.fit(".", build(settings or {"learning_rate": 0.1}), *batches()[:2])
