@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kmodels.datasets import download
 from kmodels.errors import ConfigurationError, KModelsError, printable
+from kmodels.folders import bundled, cache_folder
 
 __all__ = [
     "add_search_flags",
@@ -59,9 +59,9 @@ def choose_backend(*, small_operations: bool = False) -> str:
     if wanted and wanted not in BACKENDS:
         _stop(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}. Received: KERAS_BACKEND={wanted}")
     if wanted and wanted not in installed:
-        _stop(f"KERAS_BACKEND={wanted}, but {wanted} is not installed: pip install -e '.[{wanted}]'")
+        _stop(f"KERAS_BACKEND={wanted}, but {wanted} is not installed: pip install 'kmodels[{wanted}]'")
     if not installed:
-        _stop("no backend is installed, install one of them: pip install -e '.[jax]'")
+        _stop("no backend is installed, install one of them: pip install 'kmodels[jax]'")
     os.environ["KERAS_BACKEND"] = wanted or installed[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if os.environ["KERAS_BACKEND"] != "torch":
@@ -72,7 +72,7 @@ def choose_backend(*, small_operations: bool = False) -> str:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=2")
     with suppress(ConfigurationError):  # without a home folder it is not kept
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(download.cache_folder() / "jax"))
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if not wanted:
         known = ", ".join(installed)
@@ -100,8 +100,17 @@ def _escape_what_has_no_code() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _program() -> list[str]:
+    """What starts this program: a recipe that came with kmodels by name, else Python and the file."""
+    script = Path(sys.argv[0])
+    return ["kmodels", "run", script.stem] if script.parent == bundled("recipes") else ["python", str(script)]
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"prog": shlex.join(_program()), **options})
 
     def error(self, message: str) -> NoReturn:
         # argparse prints the whole usage before the message: the one line that matters drowns in it.
@@ -124,7 +133,7 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
         3
     """
     _escape_what_has_no_code()
-    result = Parser(prog=f"{name}.py", description=description.partition("\n")[0])
+    result = Parser(description=description.partition("\n")[0])
     source = "'sample' (default), synthetic; a known name such as ml-1m, downloaded to a cache; or a folder or file"
     result.add_argument("--data", default="sample", metavar="SOURCE", help=source)
     result.add_argument("--epochs", type=at_least(1), help="epochs of training; default: the model's own")
@@ -177,7 +186,7 @@ def searched(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def command() -> str:
     """The command that runs the recipe once more on the chosen backend, for its report."""
-    return f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} {shlex.join(['python', *sys.argv])}"
+    return f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} {shlex.join([*_program(), *sys.argv[1:]])}"
 
 
 def run(
@@ -205,7 +214,27 @@ def run(
     gc.freeze()  # what was imported stays; to look through it for garbage again and again takes tenths of a second
     interrupted = False
     try:
-        main(arguments)
+        with exit_codes():
+            main(arguments)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        gc.unfreeze()  # for a process that runs several recipes
+    if interrupted:
+        resumed = shlex.join([*_program(), *sys.argv[1:], *([] if arguments.resume else ["--resume"])])
+        print(f"\nInterrupted. To go on from the last checkpoint: {resumed}", file=sys.stderr)
+        # The exception, which held the recipe's frames, is gone. The threads that make TensorFlow's batches call
+        # Python: they must end before it does, or the program hangs or crashes at its end.
+        gc.collect()
+        raise SystemExit(130)
+    raise SystemExit(0)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Ends the program with 2 and one line where the block raises bad input, with 141 where its output is cut off."""
+    try:
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
         try:
@@ -219,18 +248,6 @@ def run(
         _stop(str(error))
     except OSError as error:  # a folder that cannot be written, a full disk
         _stop(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        gc.unfreeze()  # for a process that runs several recipes
-    if interrupted:
-        resumed = shlex.join([Path(sys.executable).name, *sys.argv, *([] if arguments.resume else ["--resume"])])
-        print(f"\nInterrupted. To go on from the last checkpoint: {resumed}", file=sys.stderr)
-        # The exception, which held the recipe's frames, is gone. The threads that make TensorFlow's batches call
-        # Python: they must end before it does, or the program hangs or crashes at its end.
-        gc.collect()
-        raise SystemExit(130)
-    raise SystemExit(0)
 
 
 def show(text: str) -> None:

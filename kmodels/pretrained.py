@@ -15,6 +15,7 @@ import numpy as np
 from kmodels import backend
 from kmodels.datasets import download
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.folders import cache_folder
 from kmodels.models.resnet import torch_weights
 
 __all__ = ["PretrainedStart", "freeze", "load_torchvision_weights"]
@@ -99,7 +100,7 @@ def _published(variables: Mapping[str, Any]) -> Path:
     if count not in _PUBLISHED:
         raise ConfigurationError(f"there are weights for ResNet-18, 34 and 50. Received: {count} convolutions")
     name = _PUBLISHED[count]
-    target = download.cache_folder() / "weights" / name
+    target = cache_folder() / "weights" / name
     if not target.exists():
         print(_NOTICE, file=sys.stderr)
     return download.fetch_file(BASE_URL + name, target, f"sha256:{name.split('-')[1].removesuffix('.pth')}")

@@ -103,7 +103,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    flags = cli.Parser(prog="predict.py", description=__doc__.splitlines()[0])
+    flags = cli.Parser(description=__doc__.splitlines()[0])
     flags.add_argument("run", type=Path, help="folder of a finished run")
     flags.add_argument("file", type=Path, help="the rows: .csv, .csv.gz, .json or .parquet")
     flags.add_argument("--out", type=Path, required=True, help="where to: .csv, .csv.gz or .parquet")

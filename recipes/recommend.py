@@ -115,7 +115,7 @@ def table_writer(path: Path) -> Iterator:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise ConfigurationError("Parquet files need pyarrow: pip install -e '.[parquet]'") from None
+        raise ConfigurationError("Parquet files need pyarrow: pip install 'kmodels[parquet]'") from None
     writer = None
 
     def write(block: pd.DataFrame) -> None:
@@ -135,7 +135,7 @@ def table_writer(path: Path) -> Iterator:
 
 
 if __name__ == "__main__":
-    flags = cli.Parser(prog="recommend.py", description=__doc__.splitlines()[0])
+    flags = cli.Parser(description=__doc__.splitlines()[0])
     flags.add_argument("run", type=Path, help="folder of a finished run")
     asked = flags.add_mutually_exclusive_group(required=True)
     asked.add_argument("--user", help="who is asking, as the data names the user")

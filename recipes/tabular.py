@@ -18,7 +18,6 @@ import argparse
 import warnings
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -37,7 +36,7 @@ from kmodels.report import figures, sentences
 from kmodels.workflow import tables
 
 NETWORK = "network"
-SAMPLE = Path(__file__).parents[1] / "data" / "purchases-sample" / "purchases.csv"
+SAMPLE = "purchases-sample/purchases.csv"
 SAMPLE_FLAGS = {"target": "Purchase", "columns": "User_ID=id,Product_ID=id,Occupation=category", "epochs": 30}
 LIMITS = {"generating model": {"rmse": "oracle"}}  # by its name in the floors.json of generated data
 METRICS = {True: ("log_loss", "accuracy", "roc_auc"), False: ("rmse", "mae", "r2")}  # of classes or not

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodels import cli
-from kmodels.datasets import download
+from kmodels import cli, folders
 from kmodels.errors import ConfigurationError, DataError, TrainingError
 
 
@@ -46,7 +45,7 @@ def test_without_a_home_nothing_compiled_is_kept_and_downloads_say_why(monkeypat
     assert cli.choose_backend() == "jax"
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
     with pytest.raises(ConfigurationError, match="KMODELS_CACHE"):
-        download.cache_folder()
+        folders.cache_folder()
 
 
 def test_the_asked_for_backend_is_taken_without_a_word(monkeypatch, capsys):
@@ -148,8 +147,8 @@ cli.run(main, argparse.Namespace(data="sample"), small_operations={small})
     ("asked", "found", "message"),
     [
         ("mxnet", ("jax",), "KERAS_BACKEND must be one of jax, torch, tensorflow. Received: KERAS_BACKEND=mxnet"),
-        ("torch", ("jax",), "KERAS_BACKEND=torch, but torch is not installed: pip install -e '.[torch]'"),
-        ("", (), "no backend is installed, install one of them: pip install -e '.[jax]'"),
+        ("torch", ("jax",), "KERAS_BACKEND=torch, but torch is not installed: pip install 'kmodels[torch]'"),
+        ("", (), "no backend is installed, install one of them: pip install 'kmodels[jax]'"),
     ],
 )
 def test_a_backend_that_is_not_there_ends_with_2_and_one_line(monkeypatch, capsys, asked, found, message):
@@ -221,12 +220,13 @@ def test_a_wrong_flag_ends_with_2_and_one_line(capsys, arguments, message):
     assert code_and_line(capsys, lambda: flags(*arguments)) == (2, f"error: {message} (see --help)")
 
 
-def test_help_explains_every_flag(capsys):
+def test_help_explains_every_flag(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["recipes/movielens.py"])
     with pytest.raises(SystemExit) as ended:
         flags("--help")
     text = capsys.readouterr().out
     assert ended.value.code == 0
-    assert text.startswith("usage: movielens.py")
+    assert text.startswith("usage: python recipes/movielens.py ")
     for action in cli.parser("movielens", "")._actions:
         assert action.help
         assert action.option_strings[-1] in text

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.files import atomic, refuse_bomb
+from kmodels.folders import bundled
 
 _CHUNK = 1 << 18
 # Of impossible offsets, of names that are too long, and of files where folders are needed.
@@ -33,24 +34,10 @@ _TIMEOUT = 30.0  # seconds to wait for an answer, and for each further piece of 
 _CHECKSUM = re.compile(r"(?P<kind>md5|sha256):(?P<digits>[0-9a-f]{8,64})")
 
 
-def cache_folder() -> Path:
-    """Returns where downloads are kept: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is unset."""
-    try:
-        return Path(os.environ.get("KMODELS_CACHE") or "~/.cache/kmodels").expanduser()
-    except RuntimeError as error:
-        raise ConfigurationError(f"no folder for downloads ({error}); set KMODELS_CACHE to one") from error
-
-
-def resolve(source: str | Path, sample: Path, names: Sequence[str] = ()) -> Path:
+def resolve(source: str | Path, sample: str, names: Sequence[str] = ()) -> Path:
     """The path that a data set's `load` reads: its bundled sample, or what exists; one of `names` as it is."""
     if source == "sample":
-        if not sample.exists():
-            raise DataError(
-                "the bundled sample is not there; it comes with a checkout of kmodels, not with a wheel",
-                file=sample,
-                expected=f"a checkout, {'one of the names ' + ', '.join(names) + ', ' if names else ''}or a path",
-            )
-        return sample
+        return bundled(f"data/{sample}")
     if source not in names and not _exists(Path(source)):
         known = f"one of the names {', '.join(('sample', *names))}" if names else "the name 'sample'"
         raise ConfigurationError(f"unknown data source {str(source)!r}: neither {known} nor an existing path")

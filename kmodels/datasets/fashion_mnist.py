@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from kmodels.datasets.columns import NumberColumn
-from kmodels.datasets.download import cache_folder, fetch_file, resolve
+from kmodels.datasets.download import fetch_file, resolve
 from kmodels.datasets.readers import open_table
 from kmodels.datasets.sources import open_file
 from kmodels.errors import DataError
+from kmodels.folders import cache_folder
 
 __all__ = ["load"]
 
@@ -53,7 +54,7 @@ CHECKSUMS: dict[str, str] = {
     "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
 }
 
-_SAMPLE = Path(__file__).resolve().parents[2] / "data" / "fashion-sample"
+_SAMPLE = "fashion-sample"
 # Debian's package dataset-fashion-mnist puts the files there.
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 _TERMS = "Fashion-MNIST is © 2017 Zalando SE, under the MIT licence: https://github.com/zalandoresearch/fashion-mnist."
@@ -89,7 +90,7 @@ def load(source: str | Path, cache: str | Path | None = None) -> FashionMnist:
     """Loads Fashion-MNIST by name or path.
 
     Args:
-        source: ``"sample"``, the generated pictures in a checkout of kmodels; ``"fashion-mnist"``, read from Debian's
+        source: ``"sample"``, the generated pictures; ``"fashion-mnist"``, read from Debian's
             package `dataset-fashion-mnist` where that is installed, else downloaded once into the cache, the checksums
             verified; else the path of a folder with the four IDX files, each compressed by gzip (``.gz``) or not, of
             torchvision's folder that has them in ``raw``, or of one with Kaggle's ``fashion-mnist_train.csv`` and
@@ -101,7 +102,7 @@ def load(source: str | Path, cache: str | Path | None = None) -> FashionMnist:
 
     Raises:
         ConfigurationError: If `source` is neither a known name nor an existing path.
-        DataError: If the sample is not there, the download fails, or a file is missing, damaged or of another kind.
+        DataError: If the download fails, or a file is missing, damaged or of another kind.
 
     Example:
         >>> data = load("sample")

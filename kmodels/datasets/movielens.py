@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kmodels.datasets.download import cache_folder, fetch_archive, resolve
+from kmodels.datasets.download import fetch_archive, resolve
 from kmodels.datasets.movielens_formats import FORMATS, read_splits, read_tables
 from kmodels.datasets.ratings import RatingTables, check_pairs, read
 from kmodels.datasets.sources import sha256
 from kmodels.datasets.tables import Table
 from kmodels.errors import ConfigurationError, DataError
+from kmodels.folders import cache_folder
 
 __all__ = ["load"]
 
@@ -45,7 +46,7 @@ KNOWN_NAMES: tuple[str, ...] = tuple(_CHECKSUMS)
 #: Lowest and highest possible rating, in stars.
 SCALE = (0.5, 5.0)
 
-_SAMPLE = Path(__file__).resolve().parents[2] / "data" / "movielens-sample"
+_SAMPLE = "movielens-sample"
 
 _TERMS = (
     "MovieLens is a data set of GroupLens, University of Minnesota. It may be used for research, not\n"
@@ -72,7 +73,7 @@ def load(
     `genres`, joined by ``|``, ``""`` where none is known.
 
     Args:
-        source: ``"sample"``, the synthetic sample in a checkout of kmodels; one of `KNOWN_NAMES`, which is
+        source: ``"sample"``, the synthetic sample; one of `KNOWN_NAMES`, which is
             downloaded once into the cache, its checksum verified; the path of a folder of MovieLens files, or of one
             that holds exactly one such folder; or that of a file, as for `ratings.read`.
         cache: Where downloads are kept; None: ``$KMODELS_CACHE``, or ``~/.cache/kmodels`` where that is unset.
@@ -86,7 +87,7 @@ def load(
     Raises:
         ConfigurationError: If `source` is neither a known name nor an existing path, or `columns`, `users` or `items`
             come without a file.
-        DataError: If the sample is not there, the download fails, a folder holds none or several of the formats, or any
+        DataError: If the download fails, a folder holds none or several of the formats, or any
             row is wrong. The message names the file, the line, the column and what was received.
 
     Example:

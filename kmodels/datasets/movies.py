@@ -40,7 +40,7 @@ _REQUIRED = ("budget", "revenue")
 _TMDB = {"rating": ["vote_average"], "votes": ["vote_count"]}
 _CREW = "crew"
 _TARGET = re.compile(r"revenue|gross|profit|earning|box.?office|sales|takings|\broi\b", re.IGNORECASE)
-_SAMPLE = Path(__file__).resolve().parents[2] / "data" / "movies-sample"
+_SAMPLE = "movies-sample"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None, separa
     release date (or, where there is no date, its title, budget and revenue).
 
     Args:
-        source: ``"sample"``, the synthetic sample in a checkout of kmodels; a CSV, TSV, JSON or Parquet file; or a
+        source: ``"sample"``, the synthetic sample; a CSV, TSV, JSON or Parquet file; or a
             folder that holds one, or TMDB's pair: ``…movies….csv`` and ``…credits….csv``.
         columns: Our names -> the table's, such as ``{"budget": "Production Budget"}``. Default None.
         separator: What stands between genres that are not a bracketed list. Default "|".

@@ -32,7 +32,7 @@ from kmodels.errors import ConfigurationError, DataError
 
 __all__ = ["engagement", "load"]
 
-_SAMPLE = Path(__file__).resolve().parents[2] / "data" / "pois-sample"
+_SAMPLE = "pois-sample"
 
 _COUNT_MAX = 2**53  # every whole number up to here has a float64 of its own
 _COUNT = "a whole number from 0"
@@ -98,7 +98,7 @@ def load(source: str | Path, *, on_bad_image: str = "error") -> Pois:
     Every field is checked, and every picture is decoded once: what cannot be used is known before training.
 
     Args:
-        source: ``"sample"``, the synthetic sample in a checkout of kmodels; the path of a CSV file; or a folder
+        source: ``"sample"``, the synthetic sample; the path of a CSV file; or a folder
             that holds ``pois.csv`` or just one table.
         on_bad_image: What to do about a picture that is missing, damaged, too large or outside the CSV file's
             folder: ``"error"`` raises at the first, ``"skip"`` leaves the row out and lists it in `skipped`.

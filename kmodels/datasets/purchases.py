@@ -49,7 +49,7 @@ _REQUIRED = (*_IDS, "amount")
 _FIXED = {"age": AGE_BANDS, "stay_years": STAY_YEARS}
 _LOOKED_FOR = {name: [column] for name, column in COLUMNS.items()}
 _MISSING = frozenset({"", "NA", "NaN", "nan", "NULL", "null", "None"})
-_SAMPLE = Path(__file__).resolve().parents[2] / "data" / "purchases-sample" / "purchases.csv"
+_SAMPLE = "purchases-sample/purchases.csv"
 _WHOLE_AS_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
 
 
@@ -81,7 +81,7 @@ def load(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Pur
     count. Columns that are not asked for are not read.
 
     Args:
-        source: ``"sample"``, the synthetic sample in a checkout of kmodels; or the path of a file, or of a folder with
+        source: ``"sample"``, the synthetic sample; or the path of a file, or of a folder with
             one table called purchases or train, or one table alone. Parquet (.parquet, .pq) needs pyarrow.
         columns: Name of `COLUMNS` -> the table's own name for it; names not given are looked for under the Black
             Friday table's names, with None, the default, all of them.

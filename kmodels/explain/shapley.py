@@ -69,7 +69,7 @@ def shap_values(
         ```
     """
     if importlib.util.find_spec("shap") is None:
-        raise ConfigurationError("SHAP values need the shap package: pip install -e '.[explain]', or pip install shap")
+        raise ConfigurationError("SHAP values need the package shap: pip install 'kmodels[explain]'")
     arrays, known = _checked(inputs, name, background)
     members = _members(groups, known.shape[1])
     if coalitions < 2 * len(groups):

@@ -5,7 +5,7 @@ import importlib.util
 from kmodels.errors import ConfigurationError
 
 if importlib.util.find_spec("keras_tuner") is None:
-    raise ConfigurationError("searching needs KerasTuner, which is not installed: pip install -e '.[tune]'")
+    raise ConfigurationError("searching needs KerasTuner, which is not installed: pip install 'kmodels[tune]'")
 
 from kmodels.tuning.payoff import payoff
 from kmodels.tuning.search import search

@@ -171,14 +171,6 @@ def test_published_md5_without_a_digest(server):
         download.fetch_published_md5(f"{server.url}/file.bin")
 
 
-def test_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("KMODELS_CACHE", str(tmp_path))
-    assert download.cache_folder() == tmp_path
-    monkeypatch.delenv("KMODELS_CACHE")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert download.cache_folder() == tmp_path / ".cache" / "kmodels"
-
-
 # --- archives ---
 
 

@@ -159,12 +159,6 @@ def test_load_the_sample():
     assert set(data.users["age"]) == {1, 18, 25, 35, 45, 50, 56}
 
 
-def test_load_says_that_an_installed_package_has_no_sample(monkeypatch, tmp_path):
-    monkeypatch.setattr(movielens, "_SAMPLE", tmp_path / "absent")
-    with pytest.raises(DataError, match="comes with a checkout of kmodels"):
-        movielens.load("sample")
-
-
 def test_load_a_file_of_ratings(tmp_path):
     path = tmp_path / "books.csv"
     path.write_text("reader,isbn,score\na,x,1\nb,x,9\n")

@@ -251,12 +251,6 @@ def test_the_sample():
     assert set(data.table["tier"]) == {1, 2, 3, 4}
 
 
-def test_without_the_sample(monkeypatch, tmp_path):
-    monkeypatch.setattr(pois, "_SAMPLE", tmp_path / "none")
-    with pytest.raises(DataError, match="a checkout of kmodels"):
-        pois.load("sample")
-
-
 REACTIONS = pd.DataFrame({"visits": [200, 50], "likes": [30, 0], "dislikes": [10, 5], "bookmarks": [20, 0]})
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kmodels.datasets import purchases, readers
-from kmodels.errors import ConfigurationError, DataError, KModelsError
+from kmodels.errors import ConfigurationError, DataError
 
 HEADER = ",".join(purchases.COLUMNS.values())
 GOOD = (
@@ -201,12 +201,6 @@ def test_a_folder_means_the_one_table_in_it(write, tmp_path):
 def test_an_unknown_source_is_refused():
     with pytest.raises(ConfigurationError, match="neither the name 'sample' nor an existing path"):
         purchases.load("black-friday")
-
-
-def test_a_wheel_without_the_sample_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(purchases, "_SAMPLE", tmp_path / "none.csv")
-    with pytest.raises(KModelsError, match="comes with a checkout of kmodels"):
-        purchases.load("sample")
 
 
 def test_summary():
