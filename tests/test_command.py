@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kmodels import __main__ as command
+from kmodels import __version__
 
 pytestmark = pytest.mark.first_backend
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -69,6 +70,10 @@ def test_a_report_names_the_command_that_made_it(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.setattr(sys, "argv", [str(RECIPES / "movielens.py"), "--seed", "3"])
     assert command.cli.command() == "KERAS_BACKEND=jax kmodels run movielens --seed 3"
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {__version__}\n" in (RECIPES.parent / "CITATION.cff").read_text()
 
 
 def test_a_copy_is_the_recipe_with_its_templates(kmodels, tmp_path):
