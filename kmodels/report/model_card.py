@@ -3,16 +3,19 @@
 Its words stand in a Jinja2 template that extends `model_card.md.j2` and fills its blocks, in Markdown:
 
     {% extends "model_card.md.j2" %}
+    {% set task = "tabular-regression" %}
     {% block description %}Predicts the quality of a wine.{% endblock %}
     {% block inputs %}{{ inputs_table({"numbers": "standardised by `encoders.json`"}) }}{% endblock %}
     {% block data %}Read from {{ data.source|code }}.{% endblock %}
 
-Values are escaped: Markdown is what the template and the meanings of `inputs_table` say alone.
+Values are escaped: Markdown is what the template and the meanings of `inputs_table` say alone. Above the text stands, in
+YAML, the metadata that the Hugging Face Hub reads: https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from html import escape
@@ -23,13 +26,15 @@ from markupsafe import Markup
 
 from kmodels.errors import printable
 from kmodels.files import write_atomically
-from kmodels.report.metrics import number
+from kmodels.report.metrics import describe, number
 from kmodels.report.page import flatten, render
 from kmodels.report.record import RunRecord, read_config
 
 __all__ = ["write_model_card"]
 
 CARD = "MODEL_CARD.md"
+# The Hub's names of metrics, where they are not ours.
+_HUB_METRICS = {"r2": "r_squared", "macro_f1": "f1", "brier": "brier_score"}
 # An underscore within a word is none; "://" and "www." begin addresses, the signs at the end headings and lists.
 _MARKUP = re.compile(r"[\\`*\[|~$!]|(?<![^\W_])_|_(?![^\W_])|(?<=:)/(?=/)|(?<=www)\.|^[#+=-]", re.IGNORECASE)
 
@@ -66,10 +71,12 @@ def write_model_card(
             {"name": name, "shape": shape, "one": tuple(size or 1 for size in shape), "dtype": dtype}
             for name, (shape, dtype) in inputs.items()
         ],
+        "dataset": _dataset(record),
+        "results": _results(record),
         "training": [("epochs run", number(chosen.timing.epochs)), ("fitting took", took), *settings.items()],
         **context,
     }
-    filters = {"number": _number, "code": _code, "words": _words, "python": _python, "shape": _shape}
+    filters = {"number": _number, "code": _code, "words": _words, "json": _json, "shape": _shape}
     text = render(template, record, values, filters, autoescape=True, finalize=_escaped)
     write_atomically(folder / CARD, text)
     return folder / CARD
@@ -97,8 +104,26 @@ def _words(text: str) -> Markup:
     return Markup(" ".join(text.split()).replace("|", r"\|"))
 
 
-def _python(text: str) -> Markup:
-    return Markup(json.dumps(text, ensure_ascii=False))
+def _json(value: object) -> Markup:
+    """A text or number as JSON, Python and YAML write it."""
+    return Markup(json.dumps(printable(value) if isinstance(value, str) else value, ensure_ascii=False))
+
+
+def _dataset(record: RunRecord) -> str:
+    """A name of the data as the Hub writes them; of a file without its folders, which are nobody's business."""
+    if record.data.get("synthetic"):
+        return f"kmodels-{record.recipe}-sample"
+    name = re.sub(r"[^a-z0-9]+", "-", Path(str(record.data["source"])).stem, flags=re.IGNORECASE)
+    return name.strip("-")[:96].strip("-") or "data"
+
+
+def _results(record: RunRecord) -> list[dict[str, Any]]:
+    """The test metrics of the chosen model, for the Hub; YAML takes 5e-05 for a text."""
+    return [
+        {"type": _HUB_METRICS.get(name, name), "label": describe(name).label, "value": Markup(f"{value:.6f}")}
+        for name, value in record.chosen.test.items()
+        if value is not None and math.isfinite(value)
+    ]
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:

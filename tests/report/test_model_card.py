@@ -40,8 +40,10 @@ def write(tmp_path):
     write_json(folder / "config.json", settings)
     (tmp_path / "card.md.j2").write_text(TEMPLATE)
 
-    def written(record, words="people"):
-        path = model_card.write_model_card(folder, tmp_path / "card.md.j2", record, inputs=INPUTS, words=words)
+    def written(record, words="people", **context):
+        path = model_card.write_model_card(
+            folder, tmp_path / "card.md.j2", record, inputs=INPUTS, words=words, **context
+        )
         return path.read_text(encoding="utf-8")
 
     return written
@@ -94,6 +96,71 @@ def test_every_table_is_whole_and_holds_the_record(write):
         assert row in rows
 
 
+# What Hugging Face's specification asks of an entry of `model-index`: these keys, and values of these types.
+SPECIFIED = {
+    "task": {"type": str},
+    "dataset": {"type": str, "name": str, "split": str},
+    "metrics": {"type": str, "name": str, "value": float},
+}
+
+
+def test_hugging_face_reads_the_metadata_above_the_text(write, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    test = {"rmse": 0.883512, "r2": -0.25, "tiny": 5e-5, "catalogue_ndcg_at_10": None}
+    text = write(replace(RECORD, model=replace(MODEL, test=test)), task="tabular-regression")
+    card = hub.ModelCard.load(tmp_path / "run" / "MODEL_CARD.md")
+    assert card.text.startswith("\n# NeuMF\n")
+    found = card.data
+    assert (found.license, found.library_name, found.pipeline_tag) == ("unknown", "keras", "tabular-regression")
+    assert (found.tags, found.datasets) == (["kmodels", "ratings"], ["own-b"])
+    assert found.metrics == ["rmse", "r_squared", "tiny"]
+    assert found.model_name == "NeuMF"
+    results = {each.metric_type: each for each in found.eval_results}
+    assert {name: each.metric_value for name, each in results.items()} == {
+        "rmse": 0.883512,
+        "r_squared": -0.25,
+        "tiny": 5e-5,
+    }
+    assert {(each.task_type, each.dataset_type, each.dataset_split) for each in found.eval_results} == {
+        ("tabular-regression", "own-b", "test")
+    }
+    assert results["rmse"].metric_name == "RMSE"
+    (model,) = hub.repocard.metadata_load(tmp_path / "run" / "MODEL_CARD.md")["model-index"]
+    for entry in model["results"]:
+        metrics = entry.pop("metrics")
+        for name, each in [*entry.items(), *(("metrics", metric) for metric in metrics)]:
+            assert {key: type(value) for key, value in each.items()} == SPECIFIED[name]
+    assert hub.ModelCard(str(card)).data.to_dict() == found.to_dict()
+    assert text.count("\n---\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "license", "name"),
+    [
+        ({"synthetic": True, "source": "sample"}, "apache-2.0", "kmodels-ratings-sample"),
+        ({"source": "/home/somebody/Secret plan/ratings 2026.csv.gz"}, "unknown", "ratings-2026-csv"),
+        ({"source": "ml-100k"}, "unknown", "ml-100k"),
+        ({"source": "…"}, "unknown", "data"),
+    ],
+)
+def test_data_is_named_without_its_folder_and_only_samples_have_a_licence(write, tmp_path, data, license, name):
+    hub = pytest.importorskip("huggingface_hub")
+    write(replace(RECORD, data=RECORD.data | data))
+    found = hub.ModelCard.load(tmp_path / "run" / "MODEL_CARD.md").data
+    assert (found.license, found.datasets, found.pipeline_tag) == (license, [name], None)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: b # c", "---", "'\"\n- x", "\x1b[2J\x00", "{{ a }}", "ü […]", "true", "1e3", "@x"]
+)
+def test_names_of_models_and_metrics_are_text_in_the_metadata(write, tmp_path, text):
+    hub = pytest.importorskip("huggingface_hub")
+    write(replace(RECORD, recipe=text, model=replace(MODEL, name=text, test={text: 1.0})))
+    found = hub.ModelCard.load(tmp_path / "run" / "MODEL_CARD.md").data
+    plain = printable(text)
+    assert (found.model_name, found.tags[1], found.metrics) == (plain, plain, [plain])
+
+
 def test_values_cannot_become_markup(write):
     text = write(RECORD, "<script>")
     assert "<script" not in text
@@ -120,7 +187,7 @@ def test_of_variants_the_card_is_the_best_one_s_and_lists_all(write):
     other = VariantRecord("wide", 900_000, {"rmse": 0.87}, {"rmse": 0.88}, TIMING, cost={"latency_ms": 2.0})
     variants = {"small": MODEL, "wide": other}
     text = write(replace(RECORD, model=None, variants=variants, best="small", choice="small was chosen."))
-    assert text.startswith("# NeuMF\n")
+    assert "\n---\n\n# NeuMF\n" in text
     assert "small was chosen." in text
     (table,) = [table for table in tables(text) if table[0][0] == "variant"]
     assert [row[0] for row in table[2:]] == ["**small**", "wide"]
