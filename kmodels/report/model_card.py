@@ -8,8 +8,8 @@ Its words stand in a Jinja2 template that extends `model_card.md.j2` and fills i
     {% block inputs %}{{ inputs_table({"numbers": "standardised by `encoders.json`"}) }}{% endblock %}
     {% block data %}Read from {{ data.source|code }}.{% endblock %}
 
-Values are escaped: Markdown is what the template and the meanings of `inputs_table` say alone. Above the text stands, in
-YAML, the metadata that the Hugging Face Hub reads: https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
+Values are escaped: Markdown is what the template and the meanings of `inputs_table` say alone. Above the text stands
+metadata for the Hugging Face Hub, in YAML: https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
 """
 
 from __future__ import annotations

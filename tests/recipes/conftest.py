@@ -1,5 +1,6 @@
 """A recipe run inside the test's own process, what it says when it refuses, and searches that end sooner."""
 
+import importlib.util
 import runpy
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -9,6 +10,16 @@ from pathlib import Path
 import pytest
 
 from kmodels.workflow import run_folder
+
+
+def _check_card(card: Path) -> None:
+    """Hugging Face's own reader takes the metadata, where there is a card."""
+    if card.exists() and importlib.util.find_spec("huggingface_hub"):
+        from huggingface_hub import ModelCard
+
+        found = ModelCard.load(card).data
+        assert found.library_name == "keras"
+        assert found.pipeline_tag == found.eval_results[0].task_type
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +34,7 @@ def run_here():
         if ended.value.code == 0 and "--out" in flags and (out := Path(flags[flags.index("--out") + 1])).is_dir():
             # A later run in this folder must be able to move it aside.
             assert run_folder.foreign(out) == []
+            _check_card(out / "MODEL_CARD.md")
         return ended.value.code
 
     return run

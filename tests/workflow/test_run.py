@@ -92,7 +92,7 @@ def test_a_run_leaves_its_files_and_prints_its_figures(recipe, tmp_path, capsys)
     assert found["timing"]["samples_per_s"] == pytest.approx(140 / fitted.history["seconds"].sum())
     assert pd.read_csv(run.folder / "history.csv")["epoch"].tolist() == [1, 2]
     assert "The words." in (run.folder / "report.html").read_text()
-    assert (run.folder / "MODEL_CARD.md").read_text().startswith("# line\n")
+    assert "\n---\n\n# line\n" in (run.folder / "MODEL_CARD.md").read_text()
     assert "line, 2 parameters" in printed
     assert ["mean", "1.2"] in [line.split() for line in printed.splitlines()]
     assert "warning: Only a line." in printed
