@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +52,7 @@ class _Tabular(BaseEstimator):
     dropout: float = 0.2
     members: int = 16
     linear: bool = True
+    networks: int | None = None
     learning_rate: float | None = None
     weight_decay: float = 0.1
     epochs: int | None = None
@@ -73,6 +73,7 @@ class _Tabular(BaseEstimator):
             64
         """
         by_rows = {
+            "networks": int(np.clip(40_000 // rows, 1, 5)),
             "learning_rate": 4e-3 * float(np.clip((rows / 15_000) ** 0.5, 0.25, 1.0)),
             "epochs": int(np.clip(300_000 // rows, 8, 30)),
             "batch_size": int(2 ** np.clip(np.log2(rows / 64) // 1, 5, 8)),
@@ -142,39 +143,55 @@ class _Tabular(BaseEstimator):
         """Trains on rows whose target is encoded: classes from 0, or standardised amounts."""
         frame, seed = self._frame(x, reset=True), int(check_random_state(self.random_state).randint(2**31))
         check_consistent_length(frame, y)
-        train, validation = self._split(y if target.labels else None, len(y), seed)
-        table = TableEncoder.fit(frame.iloc[train], columns=self.columns, drop=self.drop)
-        with warnings.catch_warnings():  # that rows which were kept back have unknown labels is no news
-            warnings.simplefilter("ignore")
-            arrays = table.transform(frame)
+        table = TableEncoder.fit(frame, columns=self.columns, drop=self.drop)
+        arrays = table.transform(frame)
 
         def batches(rows: npt.NDArray[np.int64], **options: Any) -> Batches:
             own, given = {name: array[rows] for name, array in arrays.items()}, None
             if weight is not None:
                 given = weight[rows].astype(np.float32)
-            return Batches(own, y[rows], sample_weight=given, seed=seed, **options)
+            return Batches(own, y[rows], sample_weight=given, **options)
 
-        settings = self.settings(len(train))
+        def split(seed: int) -> tuple[Batches, Batches]:
+            train, validation = self._split(y if target.labels else None, len(y), seed)
+            fitted = batches(train, batch_size=size, shuffle=True, drop_remainder=True, seed=seed)
+            return fitted, batches(validation, batch_size=4096, shuffle=False)
+
+        settings = self.settings(len(y))
         size, epochs = settings["batch_size"], settings["epochs"]
-        fitted = batches(train, batch_size=size, shuffle=True, drop_remainder=True)
-        model = training.initialize(network(table, len(target.labels), fitted.inputs, settings), seed)
         loss, metric = ("log_loss", "val_log_loss") if target.labels else ("mse", "val_rmse")
         if weight is not None:  # Keras weighs the loss, not the metrics
             metric = "val_loss"
-        optimizer = adamw(settings, epochs * len(fitted))
-        with TemporaryDirectory() as folder:
-            self.history_ = training.fit(
-                training.compile_by_member(model, optimizer, loss=loss),
-                fitted,
-                batches(validation, batch_size=4096, shuffle=False),
-                epochs=epochs,
-                folder=folder,
-                callbacks=[training.best_weights(metric, stop=self.patience)],
-                seed=seed,
-                progress=self.verbose,
-            )
-        self.predictor_ = TablePredictor(model, table, target)
-        self.n_iter_ = int(self.history_[metric].argmin()) + 1
+        seeds = range(seed, seed + settings["networks"])
+        classes = len(target.labels)
+        networks = [network(table, classes, arrays, settings, name=f"network_{each - seed}") for each in seeds]
+        # All are trained as the first one, which is compiled once.
+        model, optimizer = networks[0], adamw(settings, epochs * len(split(seed)[0]))
+        compiled = training.compile_by_member(model, optimizer, loss=loss)
+        weights, histories = [], []
+        for each in seeds:
+            training.initialize(model, each)
+            for variable in optimizer.variables:
+                variable.assign(np.zeros(variable.shape, variable.dtype))
+            train, validation = split(each)
+            with TemporaryDirectory() as folder:
+                history = training.fit(
+                    compiled,
+                    train,
+                    validation,
+                    epochs=epochs,
+                    folder=folder,
+                    callbacks=[training.best_weights(metric, stop=self.patience)],
+                    seed=each,
+                    progress=self.verbose,
+                )
+            weights.append(model.get_weights())
+            histories.append(history.assign(network=each - seed + 1))
+        for each, own in zip(networks, weights, strict=True):
+            each.set_weights(own)
+        self.history_ = pd.concat(histories, ignore_index=True)
+        self.predictor_ = TablePredictor(_averaged(networks, bool(classes)), table, target)
+        self.n_iter_ = [int(history[metric].argmin()) + 1 for history in histories]
         return self
 
     def _split(self, labels: npt.NDArray[Any] | None, rows: int, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
@@ -216,6 +233,8 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         dropout: Dropout after each of them. Default 0.2.
         members: Networks that share weights and whose predictions are averaged. Default 16.
         linear: Whether there is a linear path. Default True.
+        networks: Networks that are trained one after the other, each with a part of its own kept back, and whose
+            predictions are averaged. Default None: 40,000 ÷ rows, from 1 to 5.
         learning_rate: Highest rate of AdamW; it falls along a cosine. Default None: 0.004, with fewer than 15,000
             training rows in proportion to their root, at least 0.001.
         weight_decay: Weight decay of AdamW, which multiplies it by the rate. Default 0.1.
@@ -231,8 +250,8 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     Attributes:
         classes_: The classes, ascending, (classes,).
         predictor_: The fitted `serving.TablePredictor`, with the model and the encoders.
-        history_: A row for each epoch, as `training.fit` gives it.
-        n_iter_: Number of the best epoch, from 1, whose weights are kept.
+        history_: A row for each epoch of each network, as `training.fit` gives it.
+        n_iter_: Number of each network's best epoch, from 1, whose weights are kept.
 
     Example:
         >>> frame = pd.DataFrame({"rooms": [1, 2, 3, 4] * 8, "city": ["Oslo", "Rome"] * 16})
@@ -296,6 +315,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
         dropout: Default 0.2.
         members: Default 16.
         linear: Default True.
+        networks: Default None.
         learning_rate: Default None.
         weight_decay: Default 0.1.
         epochs: Default None.
@@ -307,8 +327,8 @@ class TabularRegressor(RegressorMixin, _Tabular):
 
     Attributes:
         predictor_: The fitted `serving.TablePredictor`, with the model and the encoders.
-        history_: A row for each epoch, as `training.fit` gives it.
-        n_iter_: Number of the best epoch, from 1, whose weights are kept.
+        history_: A row for each epoch of each network, as `training.fit` gives it.
+        n_iter_: Number of each network's best epoch, from 1, whose weights are kept.
 
     Example:
         >>> frame = pd.DataFrame({"rooms": [1, 2, 3, 4] * 8, "city": ["Oslo", "Rome"] * 16})
@@ -361,6 +381,19 @@ def network(
     if classes:
         return models.tabular_classifier(table.features, classes, **options)
     return models.tabular_regressor(table.features, **options)
+
+
+def _averaged(networks: Sequence[keras.Model], classes: bool) -> keras.Model:
+    """One model that predicts the mean of several, of classes that of their probabilities."""
+    if len(networks) == 1:
+        return networks[0]
+    inputs = networks[0].input
+    found = [each(inputs) for each in networks]
+    if not classes:
+        return keras.Model(inputs, keras.layers.Average(name="prediction")(found), name="tabular_regressor")
+    shares = keras.ops.log_softmax(keras.ops.stack(found, axis=1), axis=-1)
+    pooled = keras.ops.logsumexp(shares, axis=1) - np.log(len(found))
+    return keras.Model(inputs, keras.layers.Identity(name="logits")(pooled), name="tabular_classifier")
 
 
 def adamw(settings: Mapping[str, Any], steps: int) -> keras.optimizers.Optimizer:

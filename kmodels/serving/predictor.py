@@ -20,6 +20,8 @@ from kmodels.pipelines import Batches
 from kmodels.preprocessing import TableEncoder, Target, load_encoders, save_encoders
 from kmodels.preprocessing.target import Decision
 
+_ROWS = 1024  # of a batch: those of a network of many members still fit a core's cache
+
 
 @dataclass(frozen=True)
 class TablePredictor:
@@ -156,7 +158,7 @@ class TablePredictor:
         return predicted if self.decision.least is None else np.maximum(predicted, self.decision.least)
 
     def _outputs(self, frame: pd.DataFrame) -> np.ndarray:
-        return training.predict(self.model, Batches(self.table.transform(frame), batch_size=4096))
+        return training.predict(self.model, Batches(self.table.transform(frame), batch_size=_ROWS))
 
 
 def load_model(path: str | Path) -> keras.Model:

@@ -37,7 +37,7 @@ Inputs = Mapping[str, npt.NDArray[Any] | Pictures]
 Predictions = Mapping[str, npt.NDArray[np.float64]]
 Scores = dict[str, dict[str, float]]
 _EXPLAINED, _BACKGROUND = 1000, 50  # the first rows of test and training
-_SHUFFLES, _MIXED = 250, 100  # shuffles of all columns together, and most columns with SHAP values
+_SHUFFLES, _MIXED = 250, 50  # shuffles of all columns together, and most columns with SHAP values
 _SHAP_ROWS, _COALITIONS = 12, 256
 _DRAWN = 20  # columns in a figure
 _COMPARED = 20_000  # rows of a part in which disguised targets are looked for
@@ -267,7 +267,7 @@ class Task:
     def explain_columns(self, name: str) -> tuple[dict[str, Figure], pd.DataFrame]:
         """Explains a model of a table's inputs on test rows, by the table's own columns.
 
-        Returns the figures "importance" and, with the package shap and at most 100 columns, "shap", and what
+        Returns the figures "importance" and, with the package shap and at most 50 columns, "shap", and what
         `explain.permutation_importance` found: log loss, or RMSE in the target's unit, added by shuffling a column.
         """
         model, groups = self.fitted[name].model, self._table.groups
@@ -276,7 +276,7 @@ class Task:
 
         def outputs(arrays: Mapping[str, npt.NDArray[Any]]) -> np.ndarray:
             inputs = {name: array for name, array in self._table.unpack(arrays["table"]).items() if name in own}
-            return training.predict(model, Batches(inputs, batch_size=4096))
+            return training.predict(model, Batches(inputs, batch_size=1024))
 
         def score(predicted: npt.NDArray[np.float64]) -> float:
             if self.scale is not None:

@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from kmodels.estimators import TabularClassifier, TabularRegressor
 
 SMALL = {
-    **{"hidden": (16,), "members": 2, "bins": 8, "dim": 4, "frequencies": 0, "dropout": 0.0},
+    **{"hidden": (16,), "members": 2, "bins": 8, "dim": 4, "frequencies": 0, "dropout": 0.0, "networks": 1},
     **{"epochs": 12, "learning_rate": 3e-2},
 }
 NOT_APPLICABLE = {

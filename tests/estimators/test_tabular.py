@@ -8,7 +8,10 @@ from kmodels.estimators import TabularClassifier, TabularRegressor
 from kmodels.preprocessing import Number
 from kmodels.serving import TablePredictor
 
-SMALL = {"epochs": 20, "hidden": (16,), "members": 2, "bins": 8, "dim": 4, "frequencies": 0, "learning_rate": 2e-2}
+SMALL = {
+    **{"hidden": (16,), "members": 2, "bins": 8, "dim": 4, "frequencies": 0, "networks": 1},
+    **{"epochs": 20, "learning_rate": 2e-2},
+}
 ROWS = 600
 
 
@@ -44,10 +47,38 @@ def test_a_regressor_learns_waves_and_categories(table):
     assert r2_score(amount[400:], fitted.predict(frame[400:])) > 0.9
 
 
+class OneSeed(np.random.RandomState):
+    """A random state of which an estimator draws this seed."""
+
+    def __init__(self, drawn):
+        super().__init__(0)
+        self.drawn = drawn
+
+    def randint(self, *args, **kwargs):
+        return self.drawn
+
+
+def test_several_networks_are_those_of_one_seed_after_the_other_averaged(table):
+    frame, amount = table
+    options = SMALL | {"epochs": 3}
+    both = TabularRegressor(**options | {"networks": 2}, random_state=OneSeed(7)).fit(frame, amount)
+    alone = [TabularRegressor(**options, random_state=OneSeed(seed)).fit(frame, amount) for seed in (7, 8)]
+    found = [each.predict(frame) for each in alone]
+    assert np.abs(found[0] - found[1]).max() > 0.01
+    np.testing.assert_allclose(both.predict(frame), np.mean(found, axis=0), atol=1e-4)
+    labels = np.digitize(amount, [0, 1])
+    both = TabularClassifier(**options | {"networks": 2}, random_state=OneSeed(7)).fit(frame, labels)
+    alone = [TabularClassifier(**options, random_state=OneSeed(seed)).fit(frame, labels) for seed in (7, 8)]
+    shares = np.mean([each.predict_proba(frame) for each in alone], axis=0)
+    np.testing.assert_allclose(both.predict_proba(frame), shares, atol=1e-4)
+    assert both.history_["network"].tolist() == [1] * 3 + [2] * 3
+
+
 def test_saved_and_loaded_it_predicts_the_same(table, tmp_path):
     frame, amount = table
     labels = np.digitize(amount, [0, 1])
-    fitted = TabularClassifier(**SMALL, columns={"x": Number()}).fit(frame, labels).save(tmp_path)
+    several = SMALL | {"networks": 2}
+    fitted = TabularClassifier(**several, columns={"x": Number()}).fit(frame, labels).save(tmp_path)
     loaded = TabularClassifier.load(tmp_path)
     # TensorFlow draws the loaded model's graph anew, and rounds in another order.
     np.testing.assert_allclose(loaded.predict_proba(frame), fitted.predict_proba(frame), atol=1e-6)

@@ -215,8 +215,8 @@ def test_disguised_targets_are_named_and_kept(here, tmp_path, capsys):
 
 def test_more_columns_than_rows(here, tmp_path):
     rng = np.random.default_rng(0)
-    columns = {f"gene {number}": rng.normal(size=60) for number in range(80)}
-    data = small(tmp_path / "t.csv", **columns, ill=columns["gene 7"] + 0.3 * rng.normal(size=60) > 0)
+    columns = {f"gene {number}": rng.normal(size=50) for number in range(51)}
+    data = small(tmp_path / "t.csv", **columns, ill=columns["gene 7"] + 0.3 * rng.normal(size=50) > 0)
     assert here("--data", data, "--target", "ill", "--epochs", 1, "--out", tmp_path / "run") == 0
 
 
