@@ -358,7 +358,7 @@ def send_batches(batches, queue):
     queue.put(epoch(batches))
 
 
-def of_process(method, batches, timeout=60):
+def of_process(method, batches, timeout=300):
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     process = context.Process(target=send_batches, args=(batches, queue), daemon=True)

@@ -152,7 +152,7 @@ def test_tensorboard_reads_each_epoch_of_a_resumed_run_once(recipe, tmp_path):
 def test_a_missing_package_ends_a_run_before_it_begins(recipe, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda name: None)
     args = flags(tmp_path, "--track", kind)
-    with pytest.raises(ConfigurationError, match=rf"pip install -e '\.\[{kind}\]'"):
+    with pytest.raises(ConfigurationError, match=rf"pip install 'kmodels\[{kind}\]'"):
         workflow.Run(args, recipe)
     assert not args.out.exists()
 
