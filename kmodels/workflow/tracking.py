@@ -48,7 +48,7 @@ class Tracking:
 
     def __init__(self, kind: str) -> None:
         if importlib.util.find_spec(kind) is None:
-            raise ConfigurationError(f"--track {kind} needs {kind}, which is not installed: pip install 'kmodels[{kind}]'")
+            raise ConfigurationError(f"--track {kind} needs {kind}: pip install 'kmodels[{kind}]'")
         self.kind = kind
         self._waiting: list[tuple[str, Row]] = []
         self._sent: dict[str, int] = {}  # training -> its last epoch that was sent
