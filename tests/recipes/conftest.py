@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodels.workflow import run_folder
+from kmodels.workflow import run_folder, task
 
 
 def _check_card(card: Path) -> None:
@@ -56,6 +56,14 @@ def run_defaults(run_here, tmp_path_factory):
         return folder / "runs" / script.stem, out.getvalue(), err.getvalue()
 
     return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fewer_rows_explained():
+    """Explains two rows by SHAP values, not twelve: they take most of a short run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task, "_SHAP_ROWS", 2)
+        yield
 
 
 @pytest.fixture
