@@ -63,7 +63,8 @@ class Tracking:
     def log(self, training: str, history: pd.DataFrame) -> None:
         """Sends the epochs of a training that are not yet sent; `training` is its folder in that of the run, or ""."""
         known = [self._sent.get(training, 0), *(row["epoch"] for name, row in self._waiting if name == training)]
-        self._waiting += [(training, row) for row in history.to_dict("records") if row["epoch"] > max(known)]
+        rows = history[history["epoch"] > max(known)].to_dict("records")
+        self._waiting += [(training, row) for row in rows]
         if not self._has_failed:  # to ask again may take as long as the server's timeout, each epoch
             self._send()
 
@@ -108,35 +109,45 @@ class Tracking:
 class _TensorBoard:
     """Event files in `tensorboard/TRAINING/train` and `validation`, which share the names of metrics."""
 
+    # Records of events, not `tensorboard.summary.Writer`, which imports TensorFlow where that is installed.
+
     def __init__(self) -> None:
-        self.about: dict[str, str] = {}
-        self._writers: dict[Path, Any] = {}
+        self.about = {"folder": run_folder.TENSORBOARD}
+        self._files: dict[Path, Any] = {}
 
     def open(self, recipe: str, folder: Path, config: Mapping[str, Any], about: Mapping[str, str]) -> bool:
         """Whether this goes on with what was written before."""
-        self.folder, self.about = folder / run_folder.TENSORBOARD, {"folder": run_folder.TENSORBOARD}
+        self.folder = folder / run_folder.TENSORBOARD
         return about == self.about and self.folder.is_dir()
 
     def log(self, training: str, row: Row) -> None:
+        parts: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
         for name, value in _numbers(row):
-            part, metric = ("validation", name[4:]) if name.startswith("val_") else ("train", name)
-            self._writer(training, part).add_scalar(metric, value, int(row["epoch"]))
-        for writer in self._writers.values():
-            writer.flush()
+            parts["validation" if name.startswith("val_") else "train"][name.removeprefix("val_")] = value
+        for part, metrics in parts.items():
+            if metrics:
+                self._write(self.folder / training / part, metrics, int(row["epoch"]))
 
     def close(self, record: RunRecord, model: keras.Model) -> None:
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
 
-    def _writer(self, training: str, part: str) -> Any:
-        from tensorboard.summary import Writer
+    def _write(self, folder: Path, metrics: Mapping[str, float], step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        folder = self.folder / training / part
-        if folder not in self._writers:
+        now = time.time()
+        if folder not in self._files:
             folder.mkdir(parents=True, exist_ok=True)
-            self._writers[folder] = Writer(str(folder))
-        return self._writers[folder]
+            # Later files of a folder come later in the order of their names.
+            path = folder / f"events.out.tfevents.{int(now)}.{os.getpid()}"
+            self._files[folder] = RecordWriter(path.open("ab"))
+            self._files[folder].write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+        self._files[folder].write(Event(wall_time=now, step=step, summary=Summary(value=values)).SerializeToString())
+        self._files[folder].flush()
 
 
 class _MLflow:
