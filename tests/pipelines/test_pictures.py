@@ -323,7 +323,7 @@ def test_a_program_ends_at_once_while_pictures_are_decoded(paths, tmp_path, star
     assert process.stdout.readline() == "begun\n", process.communicate()[1]
     if end == "ctrl-c":
         process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode in {"pass": [0], "ctrl-c": [1, -signal.SIGINT]}.get(end, [1]), errors
     last = {"ctrl-c": "KeyboardInterrupt", "raise ValueError('own')": "ValueError: own"}.get(end, "")
     assert errors.strip().split("\n")[-1] == last
@@ -565,7 +565,7 @@ def test_a_killed_run_leaves_a_cache_without_wrong_pictures(paths, tmp_path, dec
     assert process.stdout.readline() == "made\n", process.communicate()[1]
     time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, errors
     again = Pictures(paths, SIZE, cache=tmp_path / "c")
     np.testing.assert_array_equal(again(np.arange(ROWS))["image"], expected(paths))
