@@ -93,8 +93,9 @@ class Tracking:
                 self._to = destination
             while self._waiting:
                 training, row = self._waiting[0]
-                self._to.log(training, row)
-                self._sent[training] = int(row["epoch"])
+                if row["epoch"] > self._sent.get(training, 0):  # unless it was sent before the destination was known
+                    self._to.log(training, row)
+                    self._sent[training] = int(row["epoch"])
                 del self._waiting[0]
             write_json(path, {self.kind: self._to.about, "sent": self._sent})
             if final:

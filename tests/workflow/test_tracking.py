@@ -114,6 +114,23 @@ def test_where_the_run_is_gone_from_the_store_resume_sends_all_to_a_new_one(reci
 
 
 @pytest.mark.first_backend
+def test_a_server_that_comes_back_within_a_resumed_run_gets_no_epoch_twice(recipe, tmp_path, store, monkeypatch):
+    run_all(flags(tmp_path, "--track", "mlflow"), recipe)
+    begin, attempts = tracking._MLflow.open, []
+
+    def begin_later(self, *args):
+        attempts.append(args)
+        if len(attempts) == 1:
+            raise ConnectionError("gone")
+        return begin(self, *args)
+
+    monkeypatch.setattr(tracking._MLflow, "open", begin_later)
+    run_all(flags(tmp_path, "--track", "mlflow", "--resume"), recipe)
+    assert len(attempts) == 2
+    assert [step for step, _ in steps(store, only_run(store), "loss")] == [1, 2]
+
+
+@pytest.mark.first_backend
 def test_without_its_server_a_run_ends_as_ever_and_resume_sends_it_later(recipe, tmp_path, store, monkeypatch, capsys):
     uri = os.environ["MLFLOW_TRACKING_URI"]
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
