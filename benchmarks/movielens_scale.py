@@ -61,7 +61,15 @@ def evaluate(folder: Path, side: str, epochs: int, batch_size: int) -> dict[str,
 
     flags = {"model": "history", "split": "random", "epochs": epochs, "batch_size": batch_size, "seed": 0}
     args = argparse.Namespace(
-        **flags, weight_decay="l2", engine=None, resume=False, out=".", devices=1, shard_tables=False, track=None
+        **flags,
+        weight_decay="l2",
+        engine=None,
+        resume=False,
+        out=".",
+        devices=1,
+        shard_tables=False,
+        track=None,
+        export=None,
     )
     seconds: dict[str, float] = {}
     with cli.timed(seconds, "load"):

@@ -57,7 +57,7 @@ class OptunaSpace:
 def amounts(table: pd.DataFrame, *, batch_size: int, epochs: int) -> workflow.Task:
     """The recipe's task of the amounts of a table, which is split with seed 0."""
     flags = {"data": "sample", "batch_size": batch_size, "epochs": epochs, "seed": 0}
-    args = argparse.Namespace(**flags, out="", devices=1, shard_tables=False, track=None)
+    args = argparse.Namespace(**flags, out="", devices=1, shard_tables=False, track=None, export=None)
     run, columns = workflow.Run(args, PURCHASES), table.drop(columns="amount")
     return RECIPE["prepare"](run, columns, table["amount"].to_numpy())[1]
 

@@ -59,7 +59,9 @@ def evaluate(folder: Path, side: str, epochs: int, batch_size: int) -> dict[str,
     from kmodels.workflow import rating, streaming
 
     flags = {"model": "factors", "epochs": epochs, "batch_size": batch_size, "seed": 0, "weight_decay": "l2"}
-    args = argparse.Namespace(**flags, engine=None, resume=False, out=".", devices=1, shard_tables=False, track=None)
+    args = argparse.Namespace(
+        **flags, engine=None, resume=False, out=".", devices=1, shard_tables=False, track=None, export=None
+    )
     seconds: dict[str, float] = {}
     names = {name: name for name in streaming.COLUMNS}
     with cli.timed(seconds, "prepare"):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kmodels.errors import ConfigurationError, KModelsError, printable
+from kmodels.files import EXPORTS
 from kmodels.folders import bundled, cache_folder
 
 __all__ = [
@@ -150,6 +151,8 @@ def parser(name: str, description: str, **defaults: Any) -> argparse.ArgumentPar
     result.add_argument("--shard-tables", action="store_true", help=tables)
     track = "send metrics by epoch to MLflow (MLFLOW_TRACKING_URI, or ./mlruns), or write them for TensorBoard"
     result.add_argument("--track", choices=("mlflow", "tensorboard"), help=f"{track}; default: neither")
+    export = "also write the model for serving without Keras: %(choices)s"
+    result.add_argument("--export", choices=tuple(EXPORTS), metavar="FORMAT", help=export)
     result.set_defaults(**defaults)
     return result
 
@@ -174,7 +177,7 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
 
 def settings(arguments: argparse.Namespace, *, without: Sequence[str] = ()) -> dict[str, Any]:
     """The flags that shape the result of a run, for `run_folder.open_run`; `without` names those that do not."""
-    left_out = {"out", "resume", "workers", "devices", "shard_tables", "track", *without}
+    left_out = {"out", "resume", "workers", "devices", "shard_tables", "track", "export", *without}
     return {name: value for name, value in vars(arguments).items() if name not in left_out}
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import shutil
 import struct
 import tokenize
 import zipfile
@@ -35,25 +36,33 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+#: Formats of exported models and the ending of their files; a SavedModel is a folder.
+EXPORTS = {"onnx": ".onnx", "saved_model": "", "litert": ".tflite"}
 #: A compressed file must not unpack to more bytes than this and more than so many times its own.
 MOST_BYTES, MOST_TIMES = 2**26, 100
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path of the same suffix; what the block writes there replaces `path`, unless it raises."""
+    """Yields a temporary path of the same suffix; what the block writes there, a file or a folder, replaces `path`."""
     path = Path(path)
     temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if temporary.is_dir() and path.is_dir():  # a folder takes the place of an empty one alone
+            shutil.rmtree(path)
+        if temporary.is_file():
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         error.filename = str(path)  # not the temporary one; a full disk names none
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:

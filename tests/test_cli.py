@@ -171,7 +171,17 @@ def test_defaults():
         "devices": 1,
         "shard_tables": False,
         "track": None,
+        "export": None,
     }
+
+
+def test_a_format_that_is_none_ends_with_2_and_one_line(capsys):
+    assert flags("--export", "litert").export == "litert"
+    code, line = code_and_line(capsys, lambda: flags("--export", "pickle"))
+    assert code == 2
+    assert "--export" in line
+    assert "pickle" in line
+    assert "onnx" in line
 
 
 def test_devices_are_a_number_or_all():

@@ -25,6 +25,22 @@ def test_a_failed_write_keeps_the_earlier_file_and_leaves_no_other(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["model.keras"]
 
 
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
+    def write(content, *, fails=False):
+        with files.atomic(tmp_path / "saved") as temporary:
+            temporary.mkdir()
+            (temporary / content).touch()
+            if fails:
+                raise DataError("interrupted")
+
+    write("first")
+    with pytest.raises(DataError):
+        write("half", fails=True)
+    assert [str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*")] == ["saved", "saved/first"]
+    write("second")
+    assert [str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*")] == ["saved", "saved/second"]
+
+
 def test_the_temporary_file_keeps_its_suffix(tmp_path):
     with files.atomic(tmp_path / "a.keras") as temporary:
         assert temporary.suffix == ".keras"

@@ -11,13 +11,15 @@ from kmodels.backend.distribution import (
     prepare,
 )
 from kmodels.backend.dropout import fuse_dropout
-from kmodels.backend.graph import flat_layers, node_of, own_trainable_weights, skip_initializers
+from kmodels.backend.exporting import check_exporter, convert, serve_exported
+from kmodels.backend.graph import flat_layers, node_of, own_trainable_weights, skip_initializers, table_lookups
 from kmodels.backend.normalization import fuse_normalization
 from kmodels.backend.on_jax import allow_compilation, compile_evaluation, scan_train_steps
 from kmodels.backend.on_tensorflow import fuse_penalties
 from kmodels.backend.on_torch import keep_channels_last, reorder_kernels, trace_train_step
 from kmodels.backend.running import (
     clear_session,
+    full_precision,
     gradients,
     name,
     random_state,
@@ -32,12 +34,15 @@ from kmodels.backend.running import (
 __all__ = [
     "Distribution",
     "allow_compilation",
+    "check_exporter",
     "clear_session",
     "compile_evaluation",
+    "convert",
     "distribute_batches",
     "distributed",
     "distribution",
     "flat_layers",
+    "full_precision",
     "fuse_adam",
     "fuse_dropout",
     "fuse_normalization",
@@ -55,9 +60,11 @@ __all__ = [
     "reorder_kernels",
     "scan_train_steps",
     "seed_dropout",
+    "serve_exported",
     "set_random_state",
     "skip_initializers",
     "steps_per_execution",
+    "table_lookups",
     "tensorflow",
     "trace_train_step",
     "without_tensorflow",

@@ -21,6 +21,18 @@ def node_of(tensor: Any) -> Any:
     return history.operation._inbound_nodes[history.node_index]
 
 
+def table_lookups(model: keras.Model) -> list[tuple[int, Any]]:
+    """Number of rows of a table, and the symbolic ids that are looked up in it, for each lookup of a model."""
+    seen, left = {}, list(model.outputs)
+    while left:
+        node = node_of(left.pop())
+        if id(node) not in seen:
+            seen[id(node)] = node
+            left += node.input_tensors
+    tables = [node for node in seen.values() if isinstance(node.operation, keras.layers.Embedding)]
+    return [(node.operation.input_dim, node.input_tensors[0]) for node in tables]
+
+
 def own_trainable_weights(layer: Any) -> list[Any]:
     """The trainable weights that a layer has itself, whether or not it is frozen."""
     return [weight for weight in layer._trainable_variables if weight is not None]

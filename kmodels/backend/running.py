@@ -103,6 +103,29 @@ def without_tensorflow() -> Iterator[None]:
         module_utils.tensorflow._available = known
 
 
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """What is computed inside has all bits of float32, which GPUs by default shorten in products and convolutions."""
+    if name() == "jax":
+        import jax
+
+        with jax.default_matmul_precision("highest"):
+            yield
+    elif name() == "torch":
+        import torch
+
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            yield
+    else:
+        switch = tensorflow().config.experimental
+        before = switch.tensor_float_32_execution_enabled()
+        switch.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            switch.enable_tensor_float_32_execution(before)
+
+
 def gradients(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
     """Computes a function of a tensor and the gradient of its value, by the running backend's differentiation."""
     x = keras.ops.convert_to_tensor(x)

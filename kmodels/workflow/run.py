@@ -17,9 +17,9 @@ import keras
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kmodels import backend, cli, training
+from kmodels import backend, cli, serving, training
 from kmodels.errors import ConfigurationError, DataError, printable
-from kmodels.files import read_json, write_atomically, write_json
+from kmodels.files import EXPORTS, read_json, write_atomically, write_json
 from kmodels.pipelines import Batches
 from kmodels.pipelines.batches import EpochBatches
 from kmodels.preprocessing.encoders import Encoder, save_encoders
@@ -30,6 +30,7 @@ from kmodels.report.metrics import cost_label
 from kmodels.report.model_card import write_model_card
 from kmodels.report.page import HEADLINE, write_page
 from kmodels.report.record import METRICS, Metrics, RunRecord, Timing, VariantRecord
+from kmodels.serving.predictor import load_model
 from kmodels.training.weights import CompiledModels
 from kmodels.workflow import run_folder
 from kmodels.workflow.tracking import Tracking
@@ -68,6 +69,8 @@ class Run:
     ) -> None:
         self.args, self.name, self.folder = args, Path(recipe).stem, Path(args.out)
         self.callbacks = list(callbacks)
+        if args.export:
+            backend.check_exporter(args.export)  # not after hours of training
         self._devices = ExitStack()
         self._devices.enter_context(training.distribute(args.devices, shard_tables=args.shard_tables))
         self._is_first = backend.is_first_process()
@@ -364,6 +367,8 @@ class Run:
     ) -> None:
         """Writes metrics.json, history.csv, plots, the page and the model card, and prints the test figures.
 
+        With `--export` the models that the recipe saved in the run folder are exported last.
+
         Args:
             record: What `record` gave.
             fitted: Name in the record -> what was trained; a `model` that is text stands for the page's layers.
@@ -412,6 +417,18 @@ class Run:
         for line in filter(None, (record.choice, *lines, *warnings, f"Report: {self.folder / 'report.html'}")):
             cli.show(line)
         self._devices.close()
+        if self.args.export and self._is_first:
+            self._export(record)
+
+    def _export(self, record: RunRecord) -> None:
+        """Exports the models in the run folder, and names their files in metrics.json."""
+        form, exports = self.args.export, {}
+        for file in filter(Path.is_file, (self.folder / name for name in ("model.keras", "ranker.keras"))):
+            path = file.with_suffix(EXPORTS[form])
+            difference = serving.export(load_model(file), path, form)
+            exports[path.name] = {"format": form, "of": file.name, "largest_difference": difference}
+            cli.show(f"Exported: {path}")
+        write_json(self.folder / METRICS, {**record.to_dict(), "exports": exports})
 
     def _is_worker(self) -> bool:
         if not getattr(self.args, "tune", None):

@@ -13,7 +13,7 @@ from typing import Any
 
 from kmodels import __version__
 from kmodels.errors import ConfigurationError, printable
-from kmodels.files import write_json
+from kmodels.files import EXPORTS, write_json
 from kmodels.report.record import CONFIG, METRICS, plain, read_config
 
 try:
@@ -31,8 +31,11 @@ _FILES = {
     *("model.keras", "encoders.json", "ratings.npz", "checkpoint.npz"),
     *("ranker.keras", "recommender.json", "known.npz"),
     *("search.json", "journal.jsonl", TRACKING),
+    *(model + ending for model in ("model", "ranker") for ending in EXPORTS.values() if ending),
+    # of a SavedModel
+    *("saved_model.pb", "fingerprint.pb", "variables.index", "variables.data-00000-of-00001"),
 }
-_TEMPORARY = re.compile(r"\.\d+\.tmp(?=\.\w+$)")  # in the name of what was being written when the process was killed
+_TEMPORARY = re.compile(r"\.\d+\.tmp(?=\.\w+$|$)")  # in the name of what was being written when the process was killed
 _PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "pandas", "scikit-learn")
 
 
@@ -63,7 +66,10 @@ def open_run(folder: str | Path, config: Mapping[str, Any], *, resume: bool) -> 
         write_json(folder / CONFIG, wanted)
     for path in _walk(folder):
         if _TEMPORARY.search(path.name) and _is_ours(path):
-            path.unlink()
+            if not path.is_dir():
+                path.unlink()
+            elif not foreign(path):
+                shutil.rmtree(path)
     (folder / "plots").mkdir(exist_ok=True)
     return wanted
 

@@ -41,7 +41,16 @@ def scores(target):
 @pytest.fixture(scope="module")
 def tasks(target, scores, tmp_path_factory):
     """Four folds and a split by time, to which both models were added, with histories that are known beforehand."""
-    flags = {"seed": 0, "data": "x", "tune": None, "batch_size": 10, "devices": 1, "shard_tables": False, "track": None}
+    flags = {
+        "seed": 0,
+        "data": "x",
+        "tune": None,
+        "batch_size": 10,
+        "devices": 1,
+        "shard_tables": False,
+        "track": None,
+        "export": None,
+    }
     args = argparse.Namespace(out=tmp_path_factory.mktemp("run"), **flags)
     run = workflow.Run(args, __file__)
     dates = pd.Series(pd.date_range("2000-01-01", periods=ROWS, freq="D"))

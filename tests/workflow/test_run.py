@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels import backend, cli, pipelines, training, workflow
+from kmodels import backend, cli, pipelines, serving, training, workflow
 from kmodels.errors import ConfigurationError, DataError
 from kmodels.evaluation import regression
 from kmodels.preprocessing import splits
@@ -97,6 +97,46 @@ def test_a_run_leaves_its_files_and_prints_its_figures(recipe, tmp_path, capsys)
     assert ["mean", "1.2"] in [line.split() for line in printed.splitlines()]
     assert "warning: Only a line." in printed
     assert printed.endswith(f"Report: {run.folder / 'report.html'}\n")
+
+
+def test_exports_are_named_in_the_record(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(backend, "check_exporter", lambda form: None)
+    exported = []
+
+    def export(model, path, form):
+        exported.append((model.name, path.relative_to(tmp_path), form))
+        return 1e-7
+
+    monkeypatch.setattr(serving, "export", export)
+    plain, fitted = run_all(flags(tmp_path), recipe)
+    args = flags(tmp_path, "--export", "litert", "--out", str(tmp_path / "exported"))
+    (tmp_path / "exported").mkdir()
+    write = workflow.Run.write
+
+    def write_and_save(run, *given, **more):
+        for name in ("model", "ranker"):
+            training.save(fitted.model, run.folder / f"{name}.keras")
+        write(run, *given, **more)
+
+    monkeypatch.setattr(workflow.Run, "write", write_and_save)
+    run, _ = run_all(args, recipe)
+    files = {f"{name}.tflite": f"{name}.keras" for name in ("model", "ranker")}
+    assert exported == [("line", Path("exported") / name, "litert") for name in files]
+    assert capsys.readouterr().out.endswith(f"Exported: {run.folder / 'ranker.tflite'}\n")
+    found = json.loads((run.folder / "metrics.json").read_text())
+    each = {"format": "litert", "largest_difference": 1e-7}
+    assert found.pop("exports") == {name: {"of": of, **each} for name, of in files.items()}
+    assert found.keys() == json.loads((plain.folder / "metrics.json").read_text()).keys()
+
+
+def test_an_export_that_is_not_possible_ends_a_run_before_it_begins(recipe, tmp_path, monkeypatch):
+    def refuse(form):
+        raise ConfigurationError(f"{form} needs a package")
+
+    monkeypatch.setattr(backend, "check_exporter", refuse)
+    with pytest.raises(ConfigurationError, match="onnx needs a package"):
+        workflow.Run(flags(tmp_path, "--export", "onnx"), recipe)
+    assert not (tmp_path / "run").exists()
 
 
 def test_floors_are_found_next_to_the_data_and_sentences_are_kept(recipe, tmp_path, capsys):

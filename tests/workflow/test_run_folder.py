@@ -144,6 +144,10 @@ def test_what_a_run_writes_is_known(tmp_path):
             "variants/net/checkpoint.npz",
             "search/journal.jsonl",
             "model.keras",
+            "model.onnx",
+            "model.tflite",
+            "model/saved_model.pb",
+            "model/variables/variables.index",
         ):
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             (out / name).write_text("")
@@ -238,10 +242,14 @@ def test_what_a_kill_left_half_written_goes_when_the_run_is_resumed(tmp_path):
     open_run(folder, {"seed": 0}, resume=False)
     left = [folder / "checkpoint.4711.tmp.npz", folder / "plots" / "loss.4711.tmp.png"]
     own = [folder / "notes.4711.tmp.txt", folder / "plots" / "loss.png"]
+    left.append(folder / "model.4711.tmp" / "saved_model.pb")  # a SavedModel is a folder
+    own.append(folder / "notes.4711.tmp" / "notes.txt")
     for path in [*left, *own]:
+        path.parent.mkdir(exist_ok=True)
         path.touch()
     open_run(folder, {"seed": 0}, resume=True)
-    assert [path.exists() for path in [*left, *own]] == [False, False, True, True]
+    assert [path.exists() for path in [*left, *own]] == [False] * 3 + [True] * 3
+    assert not (folder / "model.4711.tmp").exists()
 
 
 def test_versions_name_what_is_installed():

@@ -24,7 +24,16 @@ SPLIT = splits.random(ROWS, seed=0)
 
 @pytest.fixture
 def run(tmp_path):
-    flags = {"seed": 3, "data": "x", "tune": None, "batch_size": 8, "devices": 1, "shard_tables": False, "track": None}
+    flags = {
+        "seed": 3,
+        "data": "x",
+        "tune": None,
+        "batch_size": 8,
+        "devices": 1,
+        "shard_tables": False,
+        "track": None,
+        "export": None,
+    }
     return workflow.Run(argparse.Namespace(out=tmp_path, **flags), __file__)
 
 
@@ -95,7 +104,9 @@ def table():
 def made(table, tmp_path_factory):
     """A classifier without the ids and a regressor, trained for an epoch and added."""
     args = {"out": tmp_path_factory.mktemp("run"), "data": "own", "batch_size": 64, "seed": 0, "epochs": 1}
-    run = workflow.Run(argparse.Namespace(**args, resume=False, devices=1, shard_tables=False, track=None), "tables.py")
+    run = workflow.Run(
+        argparse.Namespace(**args, resume=False, devices=1, shard_tables=False, track=None, export=None), "tables.py"
+    )
     split = splits.kept_back(table[["user"]], seed=0, unseen=0.1)
     groups, columns = (table["spent"] > 200).astype(int), table[["user", "city"]]
     encoded, options = encode_table(columns, split.train, columns=KINDS), {"ids": ["user"], "id_dropout": 0.2}
