@@ -412,13 +412,13 @@ class Run:
         table = _figures(record, headline, found) if table is None else table
         cli.show(table.to_string(float_format="{:,.4g}".format, na_rep="-"))
         warnings = [f"warning: {printable(text)}" for text in record.all_warnings if text not in self.warnings]
-        if self._tracking:
-            self._tracking.close(record, model)
         for line in filter(None, (record.choice, *lines, *warnings, f"Report: {self.folder / 'report.html'}")):
             cli.show(line)
         self._devices.close()
         if self.args.export and self._is_first:
             self._export(record)
+        if self._tracking:
+            self._tracking.close(record, model)
 
     def _export(self, record: RunRecord) -> None:
         """Exports the models in the run folder, and names their files in metrics.json."""

@@ -196,7 +196,10 @@ class _MLflow:
         for path in sorted(self.folder.iterdir()):
             if path.is_file() and path.name not in run_folder.OF_TRAINING:
                 self.client.log_artifact(run_id, str(path))
-        self.client.log_artifacts(run_id, str(self.folder / "plots"), "plots")
+            elif path.name == "plots":
+                self.client.log_artifacts(run_id, str(path), "plots")
+            elif (path / "saved_model.pb").is_file():  # its name may be that of the model in MLflow's own format
+                self.client.log_artifacts(run_id, str(path), f"exports/{path.name}")
         self.client.set_terminated(run_id)
         self._is_open = False
 

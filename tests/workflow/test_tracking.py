@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmodels import workflow
+from kmodels import backend, workflow
 from kmodels.errors import ConfigurationError
 from kmodels.workflow import tracking
 from kmodels.workflow.run_folder import foreign
@@ -59,8 +59,15 @@ def steps(client, run, name):
 
 
 @pytest.mark.first_backend
-def test_mlflow_has_a_run_s_settings_epochs_files_and_model(recipe, tmp_path, store):
-    run, fitted = run_all(flags(tmp_path, "--track", "mlflow", "--seed", "3"), recipe)
+def test_mlflow_has_a_run_s_settings_epochs_files_and_model(recipe, tmp_path, store, monkeypatch):
+    def export(run, record):
+        (run.folder / "model").mkdir()
+        for name in ("model.onnx", "model/saved_model.pb"):
+            (run.folder / name).touch()
+
+    monkeypatch.setattr(workflow.Run, "_export", export)
+    monkeypatch.setattr(backend, "check_exporter", lambda form: None)
+    run, fitted = run_all(flags(tmp_path, "--track", "mlflow", "--seed", "3", "--export", "onnx"), recipe)
     found = only_run(store)
     config = json.loads((run.folder / "config.json").read_text())
     assert found.data.params == {name: str(value) for name, value in config.items()}
@@ -72,7 +79,16 @@ def test_mlflow_has_a_run_s_settings_epochs_files_and_model(recipe, tmp_path, st
     assert steps(store, found, "test/rmse") == [(2, record["test"]["rmse"])]
     assert steps(store, found, "validation/rmse") == [(2, record["validation"]["rmse"])]
     files = {each.path for each in store.list_artifacts(found.info.run_id)}
-    assert files >= {"config.json", "metrics.json", "history.csv", "report.html", "MODEL_CARD.md", "plots"}
+    assert files >= {
+        "config.json",
+        "metrics.json",
+        "history.csv",
+        "report.html",
+        "MODEL_CARD.md",
+        "plots",
+        "model.onnx",
+    }
+    assert {each.path for each in store.list_artifacts(found.info.run_id, "exports")} == {"exports/model"}
     assert not files & {"checkpoint.npz", "tracking.json", ".kmodels"}
     import mlflow.keras
 
