@@ -14,6 +14,7 @@ from kmodels import cli
 cli.choose_backend()
 
 import argparse
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -21,19 +22,21 @@ import pandas as pd
 
 from kmodels import models, pipelines, pretrained, training, workflow
 from kmodels.datasets import pois
+from kmodels.estimators.tabular import adamw
 from kmodels.evaluation import classification
 from kmodels.features import Numeric
 from kmodels.models.presets import FUSION
-from kmodels.preprocessing import Category, Clusters, Number, Tags, Target, encode_table, splits
+from kmodels.preprocessing import Category, Clusters, Number, Tags, Target, encode_table, quantile_edges, splits
 from kmodels.report import figures
 
 LABELS = ("low", "medium", "high")
 COMPACT = {"learning_rate": 2e-3, "weight_decay": 1e-4, "dropout": 0.1}  # `tuning.fusion_space` says what each is
 RESNET = {"learning_rate": 1e-3, "weight_decay": 1e-4, "dropout": 0.3}
-ALONE = {"metadata_hidden": (32,), "head_hidden": (), "metadata_dropout": None, "picture_dropout": 0.0}
+ALONE = {"head_hidden": (), "picture_dropout": 0.0}
+# Of the network for tables; a thousand rows have nothing to learn from finer bins.
+METADATA = {"bins": 8, "dropout": 0.2, "learning_rate": 1e-3, "weight_decay": 0.1}
 COLUMNS = ["categories", "tier", "longitude", "latitude", "xps", "tags"]
-SOURCES = {"image_alone": ["image"], "metadata_alone": ["metadata"]}  # the inputs of other models are BOTH
-BOTH = ["image", "metadata"]
+IMAGE, TABLE = "image_alone", "metadata_alone"
 # The best accuracies there can be, by their names in the floors.json of generated data.
 LIMITS = {
     "limit of both": {"accuracy": "both"},
@@ -62,7 +65,7 @@ def main(args: argparse.Namespace, callbacks=()) -> None:
         places = workflow.Task(run, inputs, target, split, LABELS, **options)
     run.open(data.sha256, data.path)
     settings = search(places, fused[0], settings) if args.tune else settings
-    for name in (*fused, *SOURCES):
+    for name in (*fused, IMAGE, TABLE):
         places.add(name, fit(places, name, settings, f"variants/{name}"))
     places.add_baselines(metadata.frame, suffix=" on metadata")
     facts = {"engagement": args.engagement, "class_counts": classification.class_counts(target, LABELS)}
@@ -94,22 +97,22 @@ def encode(args: argparse.Namespace, table: pd.DataFrame, split: splits.Split):
 
 
 def build(places: workflow.Task, name: str, settings: dict) -> keras.Model:
-    """A compiled model: a preset of `FUSION`, or one branch of the first alone."""
-    args, sources = places.run.args, SOURCES.get(name, BOTH)
+    """A compiled model: a preset of `FUSION`, or the image branch of the first alone."""
+    args = places.run.args
     small, size = args.model == "compact", (args.image_size, args.image_size, 3)
     preset = FUSION["base" if args.model == "all" else args.model]
-    preset = FUSION.get(name, preset | ALONE | {"name": name.replace("alone", "branch")})
+    preset = FUSION.get(name, preset | ALONE | {"name": "image_branch"})
     # The small model's pictures are only flipped and shifted: enough for it, and a third of the time.
     few = {"brightness": 0, "contrast": 0, "saturation": 0, "rotation": 0} if small else {}
     mean, std = pipelines.picture_statistics(places.inputs["image"], places.split.train)
     pictures = models.image_input(size, mean=mean, std=std, augmentation=models.image_augmentation(**few))
     metadata = [Numeric("metadata", places.inputs["metadata"].shape[1])]
     model = models.fusion_classifier(
-        pictures if "image" in sources else None,
-        metadata if "metadata" in sources else (),
+        pictures,
+        () if name == IMAGE else metadata,
         **preset | {"dropout": settings["dropout"]},
     )
-    if settings["freeze"] and "image" in sources:
+    if settings["freeze"]:
         pretrained.freeze(model, settings["freeze"])
     rate, steps = settings["learning_rate"], max(1, len(places.split.train) // args.batch_size)
     rate = training.cosine(rate, args.epochs * steps) if small else rate
@@ -118,15 +121,28 @@ def build(places: workflow.Task, name: str, settings: dict) -> keras.Model:
     return model
 
 
-def callbacks(places: workflow.Task, name: str) -> list:
+def callbacks(places: workflow.Task) -> list:
     small, weights = places.run.args.model == "compact", places.run.args.weights
-    load = [pretrained.PretrainedStart(weights)] if weights != "none" and name != "metadata_alone" else []
+    load = [pretrained.PretrainedStart(weights)] if weights != "none" else []
     best = [training.best_weights("val_loss")] if small else training.plateau_callbacks("val_loss")
     return load + best
 
 
 def fit(places: workflow.Task, name: str, settings: dict, folder, seed: int | None = None) -> workflow.Fitted:
-    return places.fit(folder, build(places, name, settings), callbacks=callbacks(places, name), seed=seed)
+    if name == TABLE:
+        return fit_metadata(places, folder, seed)
+    return places.fit(folder, build(places, name, settings), callbacks=callbacks(places), seed=seed)
+
+
+def fit_metadata(places: workflow.Task, folder, seed: int | None = None) -> workflow.Fitted:
+    """The network for tables, on the metadata alone."""
+    rows, args = places.inputs["metadata"][places.split.train], places.run.args
+    edges, metadata = quantile_edges(rows, METADATA["bins"]), [Numeric("metadata", rows.shape[1])]
+    model = models.tabular_classifier(metadata, len(LABELS), edges=edges, dropout=METADATA["dropout"])
+    steps = args.epochs * max(1, len(rows) // args.batch_size)
+    members = training.compile_by_member(model, adamw(METADATA, steps), loss="log_loss")
+    best = [training.best_weights("val_log_loss")]
+    return replace(places.fit(folder, members, callbacks=best, seed=seed), model=model)
 
 
 def search(places: workflow.Task, name: str, default: dict) -> dict:
@@ -138,7 +154,7 @@ def search(places: workflow.Task, name: str, default: dict) -> dict:
         lambda hp: default | tuning.fusion_space(hp, frozen=places.run.args.weights != "none"),
         default=default,
         metrics=("accuracy", "macro_f1", "log_loss"),
-        callbacks=partial(callbacks, places, name),
+        callbacks=partial(callbacks, places),
     )
 
 

@@ -29,7 +29,7 @@ def comparison_figures(
 ) -> dict[str, Figure]:
     """Draw the variants of a run compared by a metric with each other and the baselines, as `workflow.Run.write` does.
 
-    Returns variants, pareto, time_and_size, and `<metric>_curves` and loss_curves where every history has them.
+    Returns variants, pareto, time_and_size, and `<metric>_curves` and loss_curves of the histories that have them.
     """
     unit = describe(metric, record.unit).unit
     variants = record.variants
@@ -42,8 +42,9 @@ def comparison_figures(
         "time_and_size": costs(variants),
     }
     for column in dict.fromkeys((metric, "loss")):
-        if histories and all(column in history for history in histories.values()):
-            drawn[f"{column}_curves"] = learning_curves(histories, column)
+        logged = {name: history for name, history in (histories or {}).items() if column in history}
+        if logged:
+            drawn[f"{column}_curves"] = learning_curves(logged, column)
     return drawn
 
 
