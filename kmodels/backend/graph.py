@@ -30,7 +30,8 @@ def table_lookups(model: keras.Model) -> list[tuple[int, Any]]:
             seen[id(node)] = node
             left += node.input_tensors
     tables = [node for node in seen.values() if isinstance(node.operation, keras.layers.Embedding)]
-    return [(node.operation.input_dim, node.input_tensors[0]) for node in tables]
+    lookups = [(node.operation.input_dim, node.input_tensors[0]) for node in tables]
+    return [(rows, ids) for rows, ids in lookups if "int" in ids.dtype]  # a table may also be multiplied with vectors
 
 
 def own_trainable_weights(layer: Any) -> list[Any]:

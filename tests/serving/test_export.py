@@ -123,6 +123,7 @@ def test_random_inputs_have_ids_of_all_rows_of_their_tables_and_no_others():
     assert batch["user_id"].max() == 8
     assert batch["item_id"].max() == batch["user_history"].max() == 6
     assert len(batch["user_history"]) == len(batch["user_history_owner"]) != len(batch["user_history_of"]) == 500
+    assert random_inputs(models.sasrec(5, 4, dim=6), 500)["sequence"].max() == 4
     picture = random_inputs(made("fusion"), 2)["image"]
     assert (picture.dtype, picture.min(), picture.max()) == ("uint8", 0, 255)
 
