@@ -67,8 +67,7 @@ def to_onnx(model: keras.Model, arrays: Arrays, path: Path) -> None:
 def to_saved_model(model: keras.Model, arrays: Arrays, path: Path) -> None:
     """Writes a TensorFlow SavedModel with the signatures `serve` and `serving_default`."""
     specs = {each.name: keras.InputSpec(shape=each.shape, dtype=each.dtype, name=each.name) for each in model.inputs}
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive = keras.export.ExportArchive()  # it finds the variables; `track` would write each twice
     archive.add_endpoint("serve", lambda tensors: {"output": _call(model, tensors)}, input_signature=[specs])
     archive.write_out(path, verbose=False)
 
