@@ -188,9 +188,11 @@ def freeze(model: keras.Model, n_parameters: int) -> list[str]:
             f"the network has {len(parameters)} parameter tensors. Received: n_parameters={n_parameters}"
         )
     names = list(parameters)[:n_parameters]
-    frozen = {id(parameters[name]) for name in names}
+    all_of_them, frozen = ({id(parameters[name]) for name in some} for some in (parameters, names))
     for layer in backend.flat_layers(model):
-        own = backend.own_trainable_weights(layer)
+        if backend.flat_layers(layer):  # what it has is its parts'
+            continue
+        own = [weight for weight in layer.variables if id(weight) in all_of_them]
         chosen = [weight for weight in own if id(weight) in frozen]
         if chosen and len(chosen) == len(own):
             layer.trainable = False

@@ -1,7 +1,15 @@
 """The only room that knows which Keras backend runs; internal, described in docs/architecture.md."""
 
 from kmodels.backend.adam import fuse_adam
-from kmodels.backend.distribution import (
+from kmodels.backend.dropout import fuse_dropout
+from kmodels.backend.exporting import check_exporter, convert, serve_exported
+from kmodels.backend.graph import flat_layers, node_of, skip_initializers, table_lookups
+from kmodels.backend.internals import require
+from kmodels.backend.normalization import fuse_normalization
+from kmodels.backend.on_jax import allow_compilation, compile_evaluation, scan_train_steps
+from kmodels.backend.on_tensorflow import fuse_penalties
+from kmodels.backend.on_torch import keep_channels_last, reorder_kernels, trace_train_step
+from kmodels.backend.parallel import (
     Distribution,
     distribute_batches,
     distributed,
@@ -10,13 +18,6 @@ from kmodels.backend.distribution import (
     lost_processes,
     prepare,
 )
-from kmodels.backend.dropout import fuse_dropout
-from kmodels.backend.exporting import check_exporter, convert, serve_exported
-from kmodels.backend.graph import flat_layers, node_of, own_trainable_weights, skip_initializers, table_lookups
-from kmodels.backend.normalization import fuse_normalization
-from kmodels.backend.on_jax import allow_compilation, compile_evaluation, scan_train_steps
-from kmodels.backend.on_tensorflow import fuse_penalties
-from kmodels.backend.on_torch import keep_channels_last, reorder_kernels, trace_train_step
 from kmodels.backend.running import (
     clear_session,
     full_precision,
@@ -53,11 +54,11 @@ __all__ = [
     "lost_processes",
     "name",
     "node_of",
-    "own_trainable_weights",
     "prepare",
     "random_state",
     "read_torch_file",
     "reorder_kernels",
+    "require",
     "scan_train_steps",
     "seed_dropout",
     "serve_exported",

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kmodels.backend.internals import is_usable
 from kmodels.backend.running import name
 
 
@@ -13,12 +14,11 @@ def fuse_adam(optimizer: keras.optimizers.Optimizer) -> None:
     """On TensorFlow, and on torch with a CPU, updates a weight by Adam and AdamW in one pass."""
     # Keras takes ten passes over memory; JAX's compiler joins them. The formula is the same (Kingma and Ba, ICLR 2015,
     # section 2). AMSGrad, sparse gradients, `tf.distribute` and strides that differ keep Keras's steps.
-    if not isinstance(optimizer, keras.optimizers.Adam) or optimizer.amsgrad:
+    fuse = {"torch": _fuse_on_torch, "tensorflow": _fuse_on_tensorflow}.get(name())
+    if fuse is None or not isinstance(optimizer, keras.optimizers.Adam) or optimizer.amsgrad:
         return
-    if name() == "torch":
-        _fuse_on_torch(optimizer)
-    if name() == "tensorflow":
-        _fuse_on_tensorflow(optimizer)
+    if is_usable("one-pass Adam", optimizer=optimizer):
+        fuse(optimizer)
 
 
 def _fuse_on_torch(optimizer: keras.optimizers.Adam) -> None:
@@ -35,7 +35,10 @@ def _fuse_on_torch(optimizer: keras.optimizers.Adam) -> None:
     def update(grads: list, variables: list, learning_rate: Any) -> None:
         key = tuple(map(id, variables))
         if key not in known:
-            known[key] = tensors(variables)
+            known[key] = tensors(variables) if is_usable("moments of Adam", optimizer=optimizer) else []
+        if not known[key]:
+            stock(grads, variables, learning_rate)
+            return
         values, *moments = known[key]
         # The kernel goes through memory without regard to strides.
         alike = all(
@@ -71,7 +74,8 @@ def _fuse_on_tensorflow(optimizer: keras.optimizers.Adam) -> None:
     stock = optimizer.update_step
 
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        if isinstance(gradient, tf.IndexedSlices) or tf.distribute.has_strategy():
+        sparse = isinstance(gradient, tf.IndexedSlices)
+        if sparse or tf.distribute.has_strategy() or not is_usable("moments of Adam", optimizer=optimizer):
             stock(gradient, variable, learning_rate)
             return
         i = optimizer._get_variable_index(variable)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kmodels.backend.graph import flat_layers
+from kmodels.backend.internals import is_usable
 from kmodels.backend.running import name
 
 _LEVELS = 2**16
@@ -23,7 +24,7 @@ def fuse_dropout(model: keras.Model) -> None:
     draw = {"jax": _draw_on_jax, "torch": _draw_on_torch, "tensorflow": _draw_on_tensorflow}[name()]
     for layer in flat_layers(model):
         plain = type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.seed is None
-        if plain and 0 < round(layer.rate * _LEVELS) < _LEVELS:
+        if plain and 0 < round(layer.rate * _LEVELS) < _LEVELS and is_usable("cheaper dropout"):
             layer.call = _short(layer, draw)
 
 

@@ -1,4 +1,4 @@
-"""Parts of a Functional graph that Keras has no public way to: all layers, origins of tensors, initial weights."""
+"""Parts of a Functional graph that Keras has no function for: all layers, origins of tensors, initial weights."""
 
 from __future__ import annotations
 
@@ -9,15 +9,38 @@ from typing import Any
 import keras
 import numpy as np
 
+from kmodels.backend.internals import is_stock, require
+
 
 def flat_layers(model: keras.Model) -> list[Any]:
-    """The layers of a model, those of models inside it included."""
-    return list(model._flatten_layers(include_self=False))
+    """The layers of a model or a layer, those inside these included, each once."""
+    found: dict[int, Any] = {}
+    waiting = _parts(model)
+    while waiting:
+        layer = waiting.pop(0)
+        if id(layer) not in found:
+            found[id(layer)] = layer
+            waiting = _parts(layer) + waiting
+    return list(found.values())
+
+
+def _parts(layer: Any) -> list[Any]:
+    """What a model or a layer is made of."""
+    return list(layer.layers) if isinstance(layer, keras.Model) else _layers_in(list(vars(layer).values()))
+
+
+def _layers_in(value: Any) -> list[Any]:
+    if isinstance(value, keras.layers.Layer):
+        return [value]
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [layer for member in members for layer in _layers_in(member)]
 
 
 def node_of(tensor: Any) -> Any:
     """The call of a layer or operation that a symbolic tensor comes from."""
+    require("graphs", tensor=tensor)
     history = tensor._keras_history
+    require("graphs", operation=history.operation)
     return history.operation._inbound_nodes[history.node_index]
 
 
@@ -34,11 +57,6 @@ def table_lookups(model: keras.Model) -> list[tuple[int, Any]]:
     return [(rows, ids) for rows, ids in lookups if "int" in ids.dtype]  # a table may also be multiplied with vectors
 
 
-def own_trainable_weights(layer: Any) -> list[Any]:
-    """The trainable weights that a layer has itself, whether or not it is frozen."""
-    return [weight for weight in layer._trainable_variables if weight is not None]
-
-
 @contextmanager
 def skip_initializers() -> Iterator[None]:
     """Models built inside have zeros where Keras would draw initial weights at random, for `initialize` to set.
@@ -52,6 +70,9 @@ def skip_initializers() -> Iterator[None]:
         >>> bool((model.get_weights()[0] == 0).all())
         True
     """
+    if is_stock():
+        yield
+        return
     init = keras.initializers
     values = {init.RandomNormal: 0, init.RandomUniform: 0, init.VarianceScaling: 0, init.Zeros: 0, init.Ones: 1}
     stock = {kind: kind.__call__ for kind in values}

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from kmodels.backend.graph import flat_layers
+from kmodels.backend.internals import is_usable
 from kmodels.backend.running import name
 
 
@@ -20,7 +21,7 @@ def fuse_normalization(model: keras.Model) -> None:
         return
     for layer in flat_layers(model):
         usual = type(layer) is keras.layers.BatchNormalization and layer.axis == -1
-        if usual and not layer.renorm and not layer.synchronized:
+        if usual and not layer.renorm and not layer.synchronized and is_usable("one-pass normalization"):
             layer.call = fused(layer)
 
 

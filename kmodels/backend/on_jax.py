@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kmodels.backend.graph import flat_layers
+from kmodels.backend.internals import is_stock, is_usable
 from kmodels.backend.running import name
 
 STEPS = 16  #: Training steps in one call, see `scan_train_steps`.
@@ -28,7 +29,7 @@ _FEW_CALLS = (("xla_cpu_use_fusion_emitters", False),)  # for what is called a f
 def allow_compilation(model: keras.Model) -> None:
     """Lets JAX compile random rotation and translation, which Keras leaves out as TensorFlow's XLA cannot."""
     # One such layer would have each step of the whole model run uncompiled. Before `compile` and `predict`.
-    if name() == "jax":
+    if name() == "jax" and not is_stock():
         for layer in flat_layers(model):
             layer.supports_jit = True
 
@@ -38,6 +39,8 @@ def scan_train_steps(model: keras.Model, batches: int) -> None:
     # Entering a compiled step takes time; a call with a loop inside takes it once. The steps are Keras's, on the same
     # batches in the same order; batches that differ in shape or are large are taken one by one.
     if name() != "jax" or batches < _FEW_BATCHES or not _is_plain(model):
+        return
+    if not is_usable("several steps in a call"):
         return
     import jax
 
@@ -84,7 +87,7 @@ def scan_train_steps(model: keras.Model, batches: int) -> None:
 def compile_evaluation(model: keras.Model) -> None:
     """On JAX and a CPU, has validation and prediction compiled in 40 % less time, by XLA's older code generator."""
     # An epoch calls them a few dozen times, for which what the other generator gains does not make up.
-    if name() != "jax" or not _is_plain(model):
+    if name() != "jax" or not _is_plain(model) or not is_usable("quicker compilation"):
         return
     import jax
 

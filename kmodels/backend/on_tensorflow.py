@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kmodels.backend.internals import is_usable
 from kmodels.backend.running import name
 
 
@@ -15,7 +16,7 @@ def fuse_penalties(model: keras.Model) -> None:
     if name() != "tensorflow":
         return
     for variable in model.trainable_variables:
-        if type(variable.regularizer) is keras.regularizers.L2:
+        if type(variable.regularizer) is keras.regularizers.L2 and is_usable("one-pass penalties"):
             variable.regularizer = _FusedL2(variable.regularizer.l2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,26 +10,31 @@ from typing import Any
 import keras
 
 from kmodels.backend.graph import flat_layers
+from kmodels.backend.internals import is_stock, is_usable
 from kmodels.backend.running import name
 
 
 def keep_channels_last() -> None:
     """On torch, leaves pictures in memory as Keras has them, channels last, on their way into a layer."""
     # Before each convolution and pooling Keras copies them to channels first; torch takes either.
-    if name() != "torch":
+    if name() != "torch" or not is_usable("channels-last pictures"):
         return
     from keras.src.backend.torch import nn
 
-    stock = getattr(nn, "_transpose_spatial_inputs", None)
-    if stock is not None and stock.__module__ == nn.__name__:
-        nn._transpose_spatial_inputs = lambda x: x.permute(0, 3, 1, 2) if x.ndim == 4 else stock(x)
+    stock = nn._transpose_spatial_inputs
+    if stock.__module__ == nn.__name__:
+
+        def transpose(inputs: Any) -> Any:
+            return inputs.permute(0, 3, 1, 2) if inputs.ndim == 4 else stock(inputs)
+
+        nn._transpose_spatial_inputs = transpose
 
 
 def reorder_kernels(model: keras.Model) -> None:
     """On torch, stores convolution kernels in the order in which torch's convolutions read them."""
     # Under the same shape, the numbers lie in memory as (out, height, width, in), those of the optimiser likewise, so
     # that neither kernel nor gradient is copied at each step.
-    if name() != "torch":
+    if name() != "torch" or is_stock():
         return
     layers = [layer for layer in flat_layers(model) if type(layer) is keras.layers.Conv2D]
     shapes = {tuple(layer.kernel.shape) for layer in layers}
@@ -44,7 +50,9 @@ def trace_train_step(model: keras.Model) -> None:
     # means among the metrics are recorded once for each shape of a batch (`make_fx`) and replayed; gradients and
     # optimiser stay Keras's. Sample weights take Keras's step, as do layers that are not Keras's or draw from a seed in
     # Python.
-    if name() != "torch" or not all(_can_be_replayed(layer) for layer in flat_layers(model)):
+    if name() != "torch" or not is_usable("recorded steps", model=model):
+        return
+    if not all(_can_be_replayed(layer) for layer in flat_layers(model)):
         return
     import torch
 
@@ -63,10 +71,16 @@ def trace_train_step(model: keras.Model) -> None:
         # Compiled anew, a model has another train function, and may train other weights.
         key = model.train_function, *((tensor.shape, tensor.dtype) for tensor in tensors)
         if key not in graphs:
-            # Recording runs the pass once: its dropout must not use up random numbers of the training.
-            with torch.random.fork_rng():
-                graphs[key] = _record(model, *keras.tree.pack_sequence_as((x, y), tensors))
-        return graphs[key](tensors)
+            try:
+                # Recording runs the pass once: its dropout must not use up random numbers of the training.
+                with torch.random.fork_rng():
+                    graphs[key] = _record(model, *keras.tree.pack_sequence_as((x, y), tensors))
+            except Exception as error:
+                logs = stock(model, data)  # which raises the error where model or data are to blame
+                warnings.warn(f"kmodels runs Keras's own code instead of recorded steps: {error!r:.200}", stacklevel=2)
+                graphs[key] = None
+                return logs
+        return stock(model, data) if graphs[key] is None else graphs[key](tensors)
 
     model.train_step = train_step
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kmodels.backend.internals import is_usable
 from kmodels.errors import ConfigurationError, DataError
 
 
@@ -67,7 +68,7 @@ def clear_session() -> None:
         import jax
 
         jax.clear_caches()
-    if name() == "tensorflow":
+    if name() == "tensorflow" and is_usable("graphs freed between trials"):
         from tensorflow.python.framework import ops
 
         # Each trace of a `tf.custom_gradient` registers a closure there, which keeps the whole graph for good.
@@ -92,11 +93,13 @@ def tensorflow() -> Any:
 def without_tensorflow() -> Iterator[None]:
     """Keeps Keras from importing TensorFlow, for seconds and hundreds of MB, while it saves or copies a model."""
     # On every backend it asks of each setting whether it is one of TensorFlow's types.
+    if name() == "tensorflow" or "tensorflow" in sys.modules or not is_usable("saving without TensorFlow"):
+        yield
+        return
     from keras.src.utils import module_utils
 
     known = module_utils.tensorflow._available
-    if name() != "tensorflow" and "tensorflow" not in sys.modules:
-        module_utils.tensorflow._available = False
+    module_utils.tensorflow._available = False
     try:
         yield
     finally:

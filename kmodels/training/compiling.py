@@ -46,14 +46,13 @@ def in_precision(model: keras.Model, policy: str) -> keras.Model:
     """
     if policy not in _PRECISIONS:
         raise ConfigurationError(f"the precision must be one of {', '.join(_PRECISIONS)}. Received: {policy!r}")
-    last = {backend.node_of(output).operation.name for output in model.outputs}
-
-    def converted(layer: keras.layers.Layer) -> keras.layers.Layer:
-        dtype = "float32" if layer.name in last else policy
-        return type(layer).from_config(layer.get_config() | {"dtype": dtype})
-
     # A copy of a compiled model would be compiled, too, and be saved with its optimiser where it is part of another.
     bare = keras.Model(model.input, model.output, name=model.name)
+
+    def converted(layer: keras.layers.Layer) -> keras.layers.Layer:
+        dtype = "float32" if layer.name in bare.output_names else policy
+        return type(layer).from_config(layer.get_config() | {"dtype": dtype})
+
     result = keras.models.clone_model(bare, clone_function=converted)
     result.set_weights(model.get_weights())
     return result

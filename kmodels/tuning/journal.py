@@ -17,7 +17,7 @@ from typing import Any
 
 import keras_tuner
 
-from kmodels import files
+from kmodels import backend, files
 from kmodels.errors import ConfigurationError
 
 JOURNAL = "journal.jsonl"
@@ -88,6 +88,7 @@ def journaled_oracle(base: type[keras_tuner.Oracle], folder: Path, **settings: A
             pass
 
     oracle = Journaled(**settings)
+    backend.require("searches", oracle=oracle)
     oracle.verbose = 0
     return oracle
 
