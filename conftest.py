@@ -16,6 +16,7 @@ import gc
 import importlib.util
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,9 @@ QUIET = {
     # What is compiled here runs for seconds at most: a quarter less of time for networks of convolutions.
     "XLA_FLAGS": "--xla_backend_optimization_level=1",
     "MPLBACKEND": "agg",
+    # Workers share a GPU, of which TensorFlow takes all memory by itself, and JAX three quarters.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 
 # Tests and docstrings of what imports no Keras, as `lint-imports` checks.
@@ -96,6 +100,7 @@ _FOUND, _MISSING = pytest.StashKey[list[str]](), pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "first_backend: the first worker alone runs it, as backends cannot differ")
+    config.addinivalue_line("markers", "gpu: skipped where the backend computes on a CPU")
     config.addinivalue_line("markers", "one_backend(name): its worker alone runs it, the first where it has none")
 
 
@@ -128,6 +133,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     elsewhere = {item for item in items if not runs_here(item)}
     config.hook.pytest_deselected(items=list(elsewhere))
     items[:] = [item for item in items if item not in elsewhere]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not _has_gpu():
+        pytest.skip("needs a GPU")
+
+
+@cache
+def _has_gpu() -> bool:
+    """Whether the backend of this process computes on a GPU."""
+    from kmodels import backend
+
+    return backend.device() == "gpu"
 
 
 @pytest.fixture(scope="session")

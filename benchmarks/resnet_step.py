@@ -1,11 +1,13 @@
 """A training step of ResNet-18: each backend compared with a native torch loop of the same network.
 
-    python benchmarks/resnet_step.py [--batch-size 32] [--size 128] [--steps 10] [--backends tensorflow,torch,jax]
+    python benchmarks/resnet_step.py [--batch-size 32] [--size 128] [--steps 10]
+        [--backends tensorflow,torch,jax] [--device gpu]
 
 All do the same arithmetic on the same pictures: forward and backward pass, cross-entropy, Adam, float32, batch
 normalisation in training. kmodels' side is `compile_model` and `fit` on arrays in memory, as a recipe has it. Each side
 is a process of its own; they take turns for several rounds in this one call, so that each ratio is of one run, and the
-fastest round of each side counts. Needs a machine without other load, which is printed.
+fastest round of each side counts. All compute on the CPU, or all on a GPU. Needs a machine without other load, which
+is printed.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 CLASSES = 1000
+ON_DEVICE = {"cpu": {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}, "gpu": {}}
 
 
 def data(batch_size: int, size: int, steps: int) -> tuple[Any, Any]:
@@ -31,7 +34,7 @@ def data(batch_size: int, size: int, steps: int) -> tuple[Any, Any]:
     return rng.normal(size=(n, size, size, 3)).astype("float32"), rng.integers(0, CLASSES, n).astype("int32")
 
 
-def native_torch(batch_size: int, size: int, steps: int) -> float:
+def native_torch(batch_size: int, size: int, steps: int, device: str) -> float:
     """Seconds a step of a plain loop."""
     import torch
     from torch_resnet import ResNet
@@ -39,26 +42,31 @@ def native_torch(batch_size: int, size: int, steps: int) -> float:
     pictures, target = data(batch_size, size, steps)
     pictures = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
     target = torch.from_numpy(target).long()
-    net = ResNet("resnet18", CLASSES).train()
+    kind = "cuda" if device == "gpu" else "cpu"
+    net = ResNet("resnet18", CLASSES).train().to(kind)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
     def epoch() -> None:
         for x, y in zip(pictures.split(batch_size), target.split(batch_size), strict=True):
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(net(x), y).backward()
+            torch.nn.functional.cross_entropy(net(x.to(kind)), y.to(kind)).backward()
             optimizer.step()
+        if device == "gpu":
+            torch.cuda.synchronize()
 
     return timed(epoch, steps)
 
 
-def kmodels_fit(batch_size: int, size: int, steps: int) -> float:
+def kmodels_fit(batch_size: int, size: int, steps: int, device: str) -> float:
     """Seconds a step of `fit`."""
     import keras
 
-    from kmodels import training
+    from kmodels import backend, training
     from kmodels.models import presets, resnet
     from kmodels.pipelines import Batches
 
+    if backend.device() != device:
+        raise SystemExit(f"{backend.name()} computes on the {backend.device()}, not on the {device}")
     pictures, target = data(batch_size, size, steps)
     net = resnet(**presets.RESNET[18], input_shape=(size, size, 3), classes=CLASSES)
     model = keras.Model({"image": net.input}, net.output)
@@ -82,12 +90,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="steps that are timed in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backends", default="tensorflow,torch,jax")
+    parser.add_argument("--device", choices=tuple(ON_DEVICE), default="cpu")
     parser.add_argument("--child", choices=("native", "kmodels"), help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         run = native_torch if args.child == "native" else kmodels_fit
-        args.json.write_text(json.dumps(run(args.batch_size, args.size, args.steps)))
+        args.json.write_text(json.dumps(run(args.batch_size, args.size, args.steps, args.device)))
         return
     sides = {"native torch": ("native", {})}
     sides |= {f"kmodels, {name}": ("kmodels", {"KERAS_BACKEND": name}) for name in args.backends.split(",")}
@@ -98,11 +107,18 @@ def main() -> None:
             for side, (child, environment) in sides.items():
                 print(f"round {i + 1}, load average {os.getloadavg()[0]:.2f}: {side}", file=sys.stderr, flush=True)
                 settings = ["--batch-size", str(args.batch_size), "--size", str(args.size), "--steps", str(args.steps)]
+                settings += ["--device", args.device]
                 command = [sys.executable, __file__, "--child", child, "--json", str(out), *settings]
-                subprocess.run(command, check=True, env=os.environ | environment, stdout=subprocess.DEVNULL)
+                subprocess.run(
+                    command,
+                    check=True,
+                    env=os.environ | ON_DEVICE[args.device] | environment,
+                    stdout=subprocess.DEVNULL,
+                )
                 seconds[side].append(json.loads(out.read_text()))
     native = min(seconds["native torch"])
-    print(f"ResNet-18, batch {args.batch_size}, {args.size} × {args.size} × 3, Adam, {os.cpu_count()} cores")
+    where = f"{args.device}, {os.cpu_count()} cores"
+    print(f"ResNet-18, batch {args.batch_size}, {args.size} × {args.size} × 3, Adam, {where}")
     for side, times in seconds.items():
         print(f"{side:22} {min(times) * 1000:8.0f} ms a step, {native / min(times):.2f} × native torch's speed")
 

@@ -20,6 +20,7 @@ from kmodels.backend.parallel import (
 )
 from kmodels.backend.running import (
     clear_session,
+    device,
     full_precision,
     gradients,
     name,
@@ -39,6 +40,7 @@ __all__ = [
     "clear_session",
     "compile_evaluation",
     "convert",
+    "device",
     "distribute_batches",
     "distributed",
     "distribution",

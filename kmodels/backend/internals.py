@@ -133,8 +133,9 @@ def find_missing(use: str, **objects: Any) -> str | None:
             found = _resolve(objects[root], names) if root in objects else _import(root, names)
         except (AttributeError, ImportError):
             return f"{_library(objects.get(root, root))} has no {dotted}"
-        if "(" in need and _parameters(found) != parameters:
-            return f"{_library(objects.get(root, root))} has {dotted}({_parameters(found)}), not ({parameters})"
+        received = _parameters(found) if "(" in need else parameters
+        if received != parameters:
+            return f"{_library(objects.get(root, root))} has {dotted}({received}), not ({parameters})"
     return None
 
 
@@ -157,7 +158,10 @@ def _resolve(found: Any, names: list[str]) -> Any:
 
 def _parameters(function: Any) -> str:
     """The names of a function's parameters but `self`."""
-    names = list(inspect.signature(getattr(function, "__func__", function)).parameters)
+    try:
+        names = list(inspect.signature(getattr(function, "__func__", function)).parameters)
+    except (TypeError, ValueError):  # no function, or none of Python's
+        return "…"
     return ", ".join(names[1:] if names[:1] == ["self"] else names)
 
 

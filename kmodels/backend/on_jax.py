@@ -12,7 +12,7 @@ import numpy as np
 
 from kmodels.backend.graph import flat_layers
 from kmodels.backend.internals import is_stock, is_usable
-from kmodels.backend.running import name
+from kmodels.backend.running import device, name
 
 STEPS = 16  #: Training steps in one call, see `scan_train_steps`.
 _FEW_BATCHES = 4 * STEPS
@@ -111,11 +111,9 @@ def compile_evaluation(model: keras.Model) -> None:
 
 
 def _is_plain(model: keras.Model) -> bool:
-    import jax
-
     convolutions = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
     return (
-        jax.default_backend() == "cpu"
+        device() == "cpu"
         and keras.distribution.distribution() is None
         and model.jit_compile
         and not model.run_eagerly

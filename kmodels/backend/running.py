@@ -22,6 +22,18 @@ def name() -> str:
     return keras.backend.backend()
 
 
+def device() -> str:
+    """The kind of device that a process computes on where none is chosen: "cpu", "gpu", or another one's name."""
+    if name() == "jax":
+        import jax
+
+        return jax.default_backend()
+    if name() == "torch":
+        kind = keras.ops.convert_to_tensor(0.0).device.type  # which KERAS_TORCH_DEVICE may set
+        return "gpu" if kind == "cuda" else kind
+    return "gpu" if tensorflow().config.list_physical_devices("GPU") else "cpu"
+
+
 def steps_per_execution() -> int:
     """Says how many training steps one call into the backend should run."""
     # TensorFlow spends about as long on entering a compiled step as on a small network's arithmetic. Torch must take

@@ -6,13 +6,18 @@ from kmodels import backend, training
 from kmodels.pipelines import Batches
 
 
+@pytest.fixture
+def on_cpu_by_jax(backend_name):
+    return backend_name == "jax" and backend.device() == "cpu"
+
+
 def many_batches(steps):
     rng = np.random.default_rng(0)
     x, target = rng.normal(size=(8 * steps, 3)).astype("float32"), rng.normal(size=8 * steps).astype("float32")
     return Batches({"x": x}, target, batch_size=8)
 
 
-def test_several_steps_in_one_call_end_as_one_by_one(backend_name):
+def test_several_steps_in_one_call_end_as_one_by_one(on_cpu_by_jax):
     """70 batches: four calls of 16 and six steps; twice, with dropout's state and the metrics of an epoch."""
     results = []
     for several in (True, False):
@@ -21,7 +26,7 @@ def test_several_steps_in_one_call_end_as_one_by_one(backend_name):
         model.evaluate(many_batches(70), verbose=0)  # what was made for single steps must not be used for several
         if several:
             backend.scan_train_steps(model, batches=70)
-        assert (model.steps_per_execution == 16) == (several and backend_name == "jax")
+        assert (model.steps_per_execution == 16) == (several and on_cpu_by_jax)
         backend.seed_dropout(0)
         seen: dict[int, float] = {}
         record = keras.callbacks.LambdaCallback(
@@ -37,7 +42,7 @@ def test_several_steps_in_one_call_end_as_one_by_one(backend_name):
         )
         results.append((history.history, model.predict(many_batches(20), verbose=0), seen))
     (logs, said, seen), (own_logs, own_said, own_seen) = results
-    assert len(seen) == (5 if backend_name == "jax" else 70)
+    assert len(seen) == (5 if on_cpu_by_jax else 70)
     for step, loss in seen.items():
         assert loss == pytest.approx(own_seen[min(step, 69)], rel=1e-5)  # Keras counts the last call as 16 steps, too
     for name, values in logs.items():
@@ -75,7 +80,7 @@ def test_batches_of_unequal_or_large_shape_are_not_stacked(backend_name, monkeyp
     assert int(model.optimizer.iterations) == 64
 
 
-def test_validation_and_prediction_compiled_sooner_say_what_kerass_do(backend_name):
+def test_validation_and_prediction_compiled_sooner_say_what_kerass_do(on_cpu_by_jax):
     """Also for the rows that do not fill a last batch, and where steps are taken 16 at a time."""
     x = np.random.default_rng(0).normal(size=(515, 3)).astype("float32")
     rows = Batches({"x": x}, x[:, 0] - x[:, 1], batch_size=8)
@@ -87,7 +92,7 @@ def test_validation_and_prediction_compiled_sooner_say_what_kerass_do(backend_na
         if sooner:
             backend.scan_train_steps(model, batches=70)
             backend.compile_evaluation(model)
-        assert ("make_predict_function" in vars(model)) == (sooner and backend_name == "jax")
+        assert ("make_predict_function" in vars(model)) == (sooner and on_cpu_by_jax)
         logs = model.evaluate(rows, verbose=0, return_dict=True)
         said = model.predict(rows, verbose=0), model.predict_on_batch({"x": x[:5]})
         found.append((logs, *said, model.evaluate(rows, verbose=0, return_dict=True)))
@@ -99,8 +104,8 @@ def test_validation_and_prediction_compiled_sooner_say_what_kerass_do(backend_na
     assert said.shape == (515, 1)
 
 
-def test_settings_that_the_compiler_does_not_know_are_left_out(backend_name):
-    if backend_name != "jax":
+def test_settings_that_the_compiler_does_not_know_are_left_out(on_cpu_by_jax):
+    if not on_cpu_by_jax:
         return
     for options in (backend.on_jax._SMALL_NETWORKS, backend.on_jax._FEW_CALLS):
         assert backend.on_jax._known(options) == dict(options)

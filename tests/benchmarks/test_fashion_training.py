@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kmodels import backend
 from kmodels.datasets import fashion_mnist
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fashion_training.py"
@@ -12,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fashion_training.py"
 def test_both_sides_learn_the_sample_with_networks_of_one_size():
     torch = pytest.importorskip("torch")
     script, data, sizes = runpy.run_path(str(SCRIPT)), fashion_mnist.load("sample"), []
-    ours = script["kmodels_epochs"](data, "narrow", 2, 0)
+    ours = script["kmodels_epochs"](data, "narrow", 2, 0, backend.device())
     stock = torch.optim.Adam
 
     def adam(weights, **settings):
@@ -22,7 +23,7 @@ def test_both_sides_learn_the_sample_with_networks_of_one_size():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim, "Adam", adam)
-        theirs = script["torch_epochs"](data, "narrow", 2, 0)
+        theirs = script["torch_epochs"](data, "narrow", 2, 0, backend.device())
     assert sizes == [11_378]
     for side in (ours, theirs):
         seconds, accuracy = np.transpose(side)

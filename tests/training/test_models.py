@@ -112,7 +112,8 @@ def test_an_initialiser_it_cannot_draw_is_refused():
         training.initialize(keras.Sequential([keras.Input((2,)), layer]), 0)
 
 
-def test_models_built_without_initializers_are_as_any_once_initialized():
+def test_models_built_without_initializers_are_as_any_once_initialized(monkeypatch):
+    monkeypatch.delenv("KMODELS_STOCK", raising=False)
     built = []
     for cheaply in (False, True):
         with training.skip_initializers() if cheaply else contextlib.nullcontext():

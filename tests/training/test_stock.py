@@ -34,7 +34,7 @@ class InterruptInside(keras.callbacks.Callback):
 
 
 def run(folder, *extra, **options):
-    """Three epochs of 64 batches of 4, in which ids repeat; the dead bias before batch normalisation is not compared."""
+    """Three epochs of 64 batches of 4, in which ids repeat."""
     model = models.neumf(6, 7, dim=3, hidden=(8,), product=True, batch_norm=True, l2=1e-3)
     training.initialize(model, 5)
     training.compile_model(model, keras.optimizers.AdamW(0.01, epsilon=1e-3))
