@@ -108,7 +108,8 @@ def fit(
     Raises:
         DataError: If the data does not fit the model, or the checkpoint is damaged.
         ConfigurationError: If the engine is unknown or the checkpoint is of another model, of other callbacks or has
-            another fingerprint; if `save_every` is below 1 or for several devices; or as `distribute`.
+            another fingerprint; if `save_every` is below 1, for several devices or with the training batches for
+            validation; or as `distribute`.
         TrainingError: If the loss is not a finite number.
     """
     if engine is None:
@@ -117,6 +118,8 @@ def fit(
         raise ConfigurationError(f"engine must be one of {', '.join(_ENGINES)}. Received: engine={engine!r}")
     if save_every is not None and (save_every < 1 or backend.distribution() is not None):
         raise ConfigurationError(f"save_every is at least 1, and for one device. Received: save_every={save_every}")
+    if save_every is not None and validation is train:  # which a resumed run begins inside an epoch
+        raise ConfigurationError("save_every needs other validation batches than those of training. Received: the same")
     given = [train] if validation is None else [train, validation]
     for batches in given:
         check_inputs(model, batches)

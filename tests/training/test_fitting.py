@@ -128,12 +128,14 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_epoch_kept(tmp_path):
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_an_unknown_engine_is_refused(tmp_path):
+def test_an_unknown_engine_and_one_object_for_both_parts_are_refused(tmp_path):
     model = models.neumf(3, 4)
     training.compile_model(model, keras.optimizers.Adam())
     batches = Batches({"user_id": np.zeros(3, "int32"), "item_id": np.zeros(3, "int32")}, np.zeros(3))
     with pytest.raises(ConfigurationError, match=r"one of pydataset, tf\.data\. Received: engine='grain'"):
         training.fit(model, batches, batches, epochs=1, folder=tmp_path, engine="grain")
+    with pytest.raises(ConfigurationError, match="save_every needs other validation batches"):
+        training.fit(model, batches, batches, epochs=1, folder=tmp_path, save_every=2)
 
 
 def test_dropout_draws_another_mask_at_every_step(tmp_path):
