@@ -93,7 +93,7 @@ def tensorflow() -> Any:
     """Imports TensorFlow for the engines that need it, whichever backend runs."""
     if importlib.util.find_spec("tensorflow") is None:
         raise ConfigurationError(
-            "the tf.data engine needs TensorFlow: install it (pip install -e '.[tensorflow]') or use the default "
+            "the tf.data engine needs TensorFlow: install it (pip install 'kmodels[tensorflow]') or use the default "
             "engine, which runs without"
         )
     import tensorflow
@@ -165,7 +165,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
     """Reads the tensors of a file that torch saved, on any backend; nothing pickled in it is executed."""
     if importlib.util.find_spec("torch") is None:
         raise ConfigurationError(
-            f"reading {path} needs torch: install it (pip install -e '.[torch]') or use a .safetensors file"
+            f"reading {path} needs torch: install it (pip install 'kmodels[torch]') or use a .safetensors file"
         )
     import torch
 

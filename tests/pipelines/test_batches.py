@@ -300,7 +300,7 @@ def test_without_tensorflow_the_error_says_what_to_do(monkeypatch, tmp_path):
         "find_spec",
         lambda name, *rest: None if name == "tensorflow" else find(name, *rest),
     )
-    with pytest.raises(ConfigurationError, match=r"install it \(pip install -e '.\[tensorflow\]'\)"):
+    with pytest.raises(ConfigurationError, match=r"install it \(pip install 'kmodels\[tensorflow\]'\)"):
         tf_data(Batches(INPUTS, TARGET))
 
 
