@@ -165,6 +165,7 @@ def test_the_saved_files_predict_the_test_rows_as_the_run_did(classes, amounts, 
     assert not set(table["person"].iloc[test]) & set(table["person"].drop(index=test))
 
 
+@whole_run
 def test_a_split_by_time_tests_on_the_newest_rows(here, file, table, tmp_path):
     flags = ["--data", file, "--target", "buys", "--time", "day", "--drop", "spent", "--epochs", 1, "--out", tmp_path]
     assert here(*flags) == 0
@@ -190,7 +191,7 @@ def test_a_search_chooses_settings(here, file, tmp_path, one_seed):
     assert set(found["search"]["best"]) >= {"learning_rate", "hidden", "dim", "bins", "dropout", "weight_decay"}
 
 
-# --- odd tables
+# --- odd tables, which no backend sees as they came
 
 
 def small(path, **columns):
@@ -198,6 +199,7 @@ def small(path, **columns):
     return path
 
 
+@whole_run
 def test_disguised_targets_are_named_and_kept(here, tmp_path, capsys):
     rng = np.random.default_rng(0)
     amount = rng.normal(50, 9, 300)
@@ -213,6 +215,7 @@ def test_disguised_targets_are_named_and_kept(here, tmp_path, capsys):
     assert "'paid' alone says what the target is (ROC AUC 1.0000)" in line
 
 
+@whole_run
 def test_more_columns_than_rows(here, tmp_path):
     rng = np.random.default_rng(0)
     columns = {f"gene {number}": rng.normal(size=50) for number in range(51)}
@@ -220,6 +223,7 @@ def test_more_columns_than_rows(here, tmp_path):
     assert here("--data", data, "--target", "ill", "--epochs", 1, "--out", tmp_path / "run") == 0
 
 
+@whole_run
 def test_a_column_that_differs_in_nearly_every_row_is_left_out_with_a_notice(here, tmp_path, capsys):
     rng = np.random.default_rng(0)
     columns = {"name": [f"person {number}" for number in range(200)], "x": rng.normal(size=200)}
