@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kmodels.errors import ConfigurationError, KModelsError, printable
-from kmodels.files import EXPORTS
-from kmodels.folders import bundled, cache_folder
+from kmodels.folders import EXPORTS, bundled, cache_folder
 
 __all__ = [
     "add_search_flags",

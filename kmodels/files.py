@@ -36,8 +36,6 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-#: Formats of exported models and the ending of their files; a SavedModel is a folder.
-EXPORTS = {"onnx": ".onnx", "saved_model": "", "litert": ".tflite"}
 #: A compressed file must not unpack to more bytes than this and more than so many times its own.
 MOST_BYTES, MOST_TIMES = 2**26, 100
 

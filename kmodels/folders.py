@@ -1,4 +1,4 @@
-"""Where files lie: those that come with kmodels besides its code, and those that it keeps for later."""
+"""Where files lie and how they end: those that come with kmodels, those that it keeps, and exported models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 from kmodels.errors import ConfigurationError
 
+#: Formats of exported models and the ending of their files; a SavedModel is a folder.
+EXPORTS = {"onnx": ".onnx", "saved_model": "", "litert": ".tflite"}
 _PACKAGE = Path(__file__).resolve().parent
 _IN_WHEEL = _PACKAGE / "_bundled"
 

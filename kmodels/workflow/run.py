@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 
 from kmodels import backend, cli, serving, training
 from kmodels.errors import ConfigurationError, DataError, printable
-from kmodels.files import EXPORTS, read_json, write_atomically, write_json
+from kmodels.files import read_json, write_atomically, write_json
+from kmodels.folders import EXPORTS
 from kmodels.pipelines import Batches
 from kmodels.pipelines.batches import EpochBatches
 from kmodels.preprocessing.encoders import Encoder, save_encoders

@@ -13,7 +13,8 @@ from typing import Any
 
 from kmodels import __version__
 from kmodels.errors import ConfigurationError, printable
-from kmodels.files import EXPORTS, write_json
+from kmodels.files import write_json
+from kmodels.folders import EXPORTS
 from kmodels.report.record import CONFIG, METRICS, plain, read_config
 
 try:
