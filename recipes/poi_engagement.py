@@ -4,9 +4,8 @@
     KERAS_BACKEND=torch python recipes/poi_engagement.py --data DIR --model all --weights imagenet --freeze 7
     KERAS_BACKEND=torch python recipes/poi_engagement.py --tune random --trials 10
 
-Besides the chosen model it trains its image branch alone, and a network on the metadata alone: the gap is what fusion
-adds.
-The sample takes one and a half minutes on one core. Test accuracy on JAX, torch and TensorFlow: 0.855, 0.880, 0.830;
+Besides the chosen model it trains its image branch alone and a network on the metadata alone: what fusion adds is the
+gap. The sample takes one and a half minutes on one core. Test accuracy on JAX, torch, TensorFlow: 0.855, 0.880, 0.830;
 the picture alone 0.775, 0.775, 0.760, the metadata alone 0.660, 0.655, 0.660 (limits 0.895, 0.800 and 0.649).
 """
 
@@ -23,7 +22,6 @@ import pandas as pd
 
 from kmodels import models, pipelines, pretrained, training, workflow
 from kmodels.datasets import pois
-from kmodels.estimators.tabular import adamw
 from kmodels.evaluation import classification
 from kmodels.features import Numeric
 from kmodels.models.presets import FUSION
@@ -34,8 +32,6 @@ LABELS = ("low", "medium", "high")
 COMPACT = {"learning_rate": 2e-3, "weight_decay": 1e-4, "dropout": 0.1}  # `tuning.fusion_space` says what each is
 RESNET = {"learning_rate": 1e-3, "weight_decay": 1e-4, "dropout": 0.3}
 ALONE = {"head_hidden": (), "picture_dropout": 0.0}
-# Of the network for tables; a thousand rows have nothing to learn from finer bins.
-METADATA = {"bins": 8, "dropout": 0.2, "learning_rate": 1e-3, "weight_decay": 0.1}
 COLUMNS = ["categories", "tier", "longitude", "latitude", "xps", "tags"]
 IMAGE, TABLE = "image_alone", "metadata_alone"
 # The best accuracies there can be, by their names in the floors.json of generated data.
@@ -136,12 +132,12 @@ def fit(places: workflow.Task, name: str, settings: dict, folder, seed: int | No
 
 
 def fit_metadata(places: workflow.Task, folder, seed: int | None = None) -> workflow.Fitted:
-    """The network for tables, on the metadata alone."""
+    """The network for tables, on the metadata alone; a thousand rows have nothing to learn from more bins."""
     rows, args = places.inputs["metadata"][places.split.train], places.run.args
-    edges, metadata = quantile_edges(rows, METADATA["bins"]), [Numeric("metadata", rows.shape[1])]
-    model = models.tabular_classifier(metadata, len(LABELS), edges=edges, dropout=METADATA["dropout"])
-    steps = args.epochs * max(1, len(rows) // args.batch_size)
-    members = training.compile_by_member(model, adamw(METADATA, steps), loss="log_loss")
+    metadata, edges = [Numeric("metadata", rows.shape[1])], quantile_edges(rows, bins=8)
+    model = models.tabular_classifier(metadata, len(LABELS), edges=edges, dropout=0.2)
+    rate = training.cosine(1e-3, args.epochs * max(1, len(rows) // args.batch_size), warm_up=0.03)
+    members = training.compile_by_member(model, keras.optimizers.AdamW(rate, weight_decay=0.1), loss="log_loss")
     best = [training.best_weights("val_log_loss")]
     return replace(places.fit(folder, members, callbacks=best, seed=seed), model=model)
 

@@ -28,7 +28,7 @@ from kmodels.datasets import frames
 from kmodels.datasets.download import resolve
 from kmodels.errors import ConfigurationError
 from kmodels.estimators import TabularClassifier, TabularRegressor
-from kmodels.estimators.tabular import adamw, network
+from kmodels.estimators.networks import adamw, network
 from kmodels.evaluation import classification
 from kmodels.features import Categorical
 from kmodels.preprocessing import encode_table

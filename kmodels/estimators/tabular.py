@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -24,17 +23,17 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from kmodels import models, training
+from kmodels import training
 from kmodels.errors import DataError
+from kmodels.estimators.networks import adamw, average, network
 from kmodels.files import read_json, write_json
 from kmodels.pipelines import Batches
-from kmodels.preprocessing import TableEncoder, Target, quantile_edges, splits
+from kmodels.preprocessing import TableEncoder, Target, splits
 from kmodels.preprocessing.columns import Kind, kind_from_dict
 from kmodels.serving import TablePredictor
 
 _SETTINGS = "estimator.json"
 _ARRAYS = {"feature_names_in_": object, "classes_": None}  # of a fitted estimator, and their dtypes
-_OF_THE_NETWORK = ("frequencies", "frequency_stddev", "dim", "hidden", "dropout", "members", "linear")
 _FEWEST = 4  # rows
 
 
@@ -190,7 +189,7 @@ class _Tabular(BaseEstimator):
         for each, own in zip(networks, weights, strict=True):
             each.set_weights(own)
         self.history_ = pd.concat(histories, ignore_index=True)
-        self.predictor_ = TablePredictor(_averaged(networks, bool(classes)), table, target)
+        self.predictor_ = TablePredictor(average(networks, bool(classes)), table, target)
         self.n_iter_ = [int(history[metric].argmin()) + 1 for history in histories]
         return self
 
@@ -369,34 +368,3 @@ def _column(y: npt.ArrayLike) -> npt.NDArray[Any]:
     if len(column) < _FEWEST:
         raise DataError(f"too few rows to train on; expected {_FEWEST} or more; received n_samples = {len(column)}")
     return np.asarray(column)
-
-
-def network(
-    table: TableEncoder, classes: int, inputs: Mapping[str, Any], settings: Mapping[str, Any], **options: Any
-) -> keras.Model:
-    """The network of some settings for the inputs of the training rows, encoded; `classes` is 0 for amounts."""
-    options |= {name: settings[name] for name in _OF_THE_NETWORK}
-    if settings["bins"] and table.scaler is not None:
-        options["edges"] = quantile_edges(inputs[table.numbers], settings["bins"])
-    if classes:
-        return models.tabular_classifier(table.features, classes, **options)
-    return models.tabular_regressor(table.features, **options)
-
-
-def _averaged(networks: Sequence[keras.Model], classes: bool) -> keras.Model:
-    """One model that predicts the mean of several, of classes that of their probabilities."""
-    if len(networks) == 1:
-        return networks[0]
-    inputs = networks[0].input
-    found = [each(inputs) for each in networks]
-    if not classes:
-        return keras.Model(inputs, keras.layers.Average(name="prediction")(found), name="tabular_regressor")
-    shares = keras.ops.log_softmax(keras.ops.stack(found, axis=1), axis=-1)
-    pooled = keras.ops.logsumexp(shares, axis=1) - np.log(len(found))
-    return keras.Model(inputs, keras.layers.Identity(name="logits")(pooled), name="tabular_classifier")
-
-
-def adamw(settings: Mapping[str, Any], steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer of some settings for a training of so many steps."""
-    rate = training.cosine(settings["learning_rate"], steps, warm_up=0.03)
-    return keras.optimizers.AdamW(rate, weight_decay=settings["weight_decay"])

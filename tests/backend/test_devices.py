@@ -10,6 +10,7 @@ import pytest
 
 from kmodels import backend, training
 from kmodels.pipelines import Batches
+from tests.training.interrupting import InterruptAt
 
 BACKEND = keras.backend.backend()
 
@@ -109,17 +110,9 @@ def test_dropout_on_the_gpu_goes_on_where_it_was():
 
 @pytest.mark.gpu
 def test_a_run_on_the_gpu_goes_on_inside_an_epoch(tmp_path):
-    class Interrupt(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            self.epoch = epoch
-
-        def on_train_batch_begin(self, batch, logs=None):
-            if self.epoch == 1 and batch >= 32:
-                raise KeyboardInterrupt
-
     _, losses, predicted = fitted(tmp_path / "unbroken")
     with pytest.raises(KeyboardInterrupt):
-        fitted(tmp_path / "broken", callbacks=[Interrupt()], save_every=16)
+        fitted(tmp_path / "broken", callbacks=[InterruptAt(1, 32)], save_every=16)
     _, found, said = fitted(tmp_path / "broken", save_every=16, resume=True)
     np.testing.assert_allclose(found, losses, rtol=1e-5)
     np.testing.assert_allclose(said, predicted, rtol=0, atol=1e-5)

@@ -15,6 +15,7 @@ from kmodels.errors import ConfigurationError, DataError, TrainingError
 from kmodels.pipelines import Batches
 from kmodels.training import checkpoint
 from tests.mutation import mutations
+from tests.training.interrupting import InterruptAt
 
 # One run, also executed by a process that is killed: dropout, a plateau and the best weights all take part.
 RUN = """
@@ -188,21 +189,6 @@ def test_interrupted_again_and_again(unbroken, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, EPOCHS, resume=True, extra=[Interrupt(epoch)])
     assert_same(unbroken[1:], run(tmp_path, EPOCHS, resume=True))
-
-
-class InterruptAt(keras.callbacks.Callback):
-    """Ctrl-C after a batch, as Keras numbers those of a call, of an epoch."""
-
-    def __init__(self, epoch, batch):
-        super().__init__()
-        self.at = epoch, batch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.now = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if self.now == self.at[0] and batch >= self.at[1]:
-            raise KeyboardInterrupt
 
 
 # TensorFlow trains 16 batches in a call, and so does JAX where they are many.

@@ -7,6 +7,7 @@ import pytest
 from kmodels import models, training
 from kmodels.pipelines import Batches
 from tests.reference import adam
+from tests.training.interrupting import InterruptAt
 
 EPOCHS = 3
 rng = np.random.default_rng(0)
@@ -22,15 +23,6 @@ def switch(monkeypatch):
         monkeypatch.setenv("KMODELS_STOCK", "1" if stock else "0")
 
     return turn
-
-
-class InterruptInside(keras.callbacks.Callback):
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if self.epoch == 1 and batch >= 32:
-            raise KeyboardInterrupt
 
 
 def run(folder, *extra, **options):
@@ -68,7 +60,7 @@ def test_stock_keras_trains_alike(unbroken, switch, tmp_path):
 def test_a_run_begun_in_one_way_goes_on_in_the_other_inside_an_epoch(stock, unbroken, switch, tmp_path):
     switch(stock)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, InterruptInside(), save_every=16)
+        run(tmp_path, InterruptAt(1, 32), save_every=16)
     switch(not stock)
     found = run(tmp_path, resume=True, save_every=16)
     assert len(found[0]) == EPOCHS

@@ -23,18 +23,6 @@ from kmodels.workflow.variants import constant_prediction
 
 X = np.linspace(-1, 1, 100, dtype="float32")[:, None]
 SPLIT = splits.random(100, seed=0)
-PAGE = """{% extends "report.html.j2" %}
-{% block title %}Line{% endblock %}
-{% block sections %}{{ words }}{% endblock %}
-"""
-
-
-@pytest.fixture
-def recipe(tmp_path):
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "pages" / "line.html.j2").write_text(PAGE)
-    (tmp_path / "pages" / "line.card.md.j2").write_text('{% extends "model_card.md.j2" %}')
-    return tmp_path / "line.py"
 
 
 def flags(tmp_path, *given):

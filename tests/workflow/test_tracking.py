@@ -16,18 +16,10 @@ from kmodels import backend, workflow
 from kmodels.errors import ConfigurationError
 from kmodels.workflow import tracking
 from kmodels.workflow.run_folder import foreign
-from tests.workflow.test_run import PAGE, X, batches, build, flags, run_all
+from tests.workflow.test_run import X, batches, build, flags, run_all
 
 OTHERS = ("predict", "recommend")
 RECIPES = sorted(path for path in Path(__file__).parents[2].glob("recipes/*.py") if path.stem not in OTHERS)
-
-
-@pytest.fixture
-def recipe(tmp_path):
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "pages" / "line.html.j2").write_text(PAGE)
-    (tmp_path / "pages" / "line.card.md.j2").write_text('{% extends "model_card.md.j2" %}')
-    return tmp_path / "line.py"
 
 
 @pytest.fixture
