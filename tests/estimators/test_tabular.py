@@ -67,6 +67,7 @@ def test_several_networks_are_those_of_one_seed_after_the_other_averaged(table):
     assert np.abs(found[0] - found[1]).max() > 0.01
     np.testing.assert_allclose(both.predict(frame), np.mean(found, axis=0), atol=1e-4)
     labels = np.digitize(amount, [0, 1])
+    options["members"] = 1  # whose logits are no logarithms of probabilities
     both = TabularClassifier(**options | {"networks": 2}, random_state=OneSeed(7)).fit(frame, labels)
     alone = [TabularClassifier(**options, random_state=OneSeed(seed)).fit(frame, labels) for seed in (7, 8)]
     shares = np.mean([each.predict_proba(frame) for each in alone], axis=0)
