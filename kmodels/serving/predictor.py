@@ -20,7 +20,7 @@ from kmodels.pipelines import Batches
 from kmodels.preprocessing import TableEncoder, Target, load_encoders, save_encoders
 from kmodels.preprocessing.target import Decision
 
-_ROWS = 1024  # of a batch: those of a network of many members still fit a core's cache
+_ROWS = 512  # of a batch: those of a network of many members still fit a core's cache
 
 
 @dataclass(frozen=True)

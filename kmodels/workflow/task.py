@@ -276,7 +276,7 @@ class Task:
 
         def outputs(arrays: Mapping[str, npt.NDArray[Any]]) -> np.ndarray:
             inputs = {name: array for name, array in self._table.unpack(arrays["table"]).items() if name in own}
-            return training.predict(model, Batches(inputs, batch_size=1024))
+            return training.predict(model, Batches(inputs, batch_size=512))
 
         def score(predicted: npt.NDArray[np.float64]) -> float:
             if self.scale is not None:
