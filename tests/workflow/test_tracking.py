@@ -1,5 +1,6 @@
 """Runs that are tracked: what MLflow's own client and TensorBoard's own reader find, and runs whose server is gone."""
 
+import itertools
 import json
 import os
 import runpy
@@ -203,15 +204,14 @@ def test_nothing_is_imported_unless_asked_for(recipe, tmp_path, monkeypatch):
 def test_callbacks_of_a_run_see_every_training_and_its_batches(recipe, tmp_path):
     seen = []
     each = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: seen.append(batch),
-        on_epoch_end=lambda epoch, logs: seen.append(f"epoch {epoch}"),
+        on_train_batch_end=lambda batch, logs: seen.append("batch"),
+        on_epoch_end=lambda epoch, logs: seen.append("epoch"),
     )
     run = workflow.Run(flags(tmp_path, "--epochs", "1"), recipe, [each])
     run.open("50d2")
     for name in ("a", "b"):
         run.fit(name, build({"learning_rate": 0.1}), *batches()[:2])
-    assert seen.count("epoch 0") == 2
-    assert {each for each in seen if isinstance(each, int)} & set(range(7))
+    assert [event for event, _ in itertools.groupby(seen)] == ["batch", "epoch", "batch", "epoch"]
 
 
 @pytest.mark.first_backend
