@@ -92,7 +92,9 @@ def models(amounts: bool, seed: int, trials: int) -> dict[str, Callable[[], Any]
         return (TabularRegressor if amounts else TabularClassifier)(random_state=seed)
 
     def mlp() -> Any:
-        network = (MLPRegressor if amounts else MLPClassifier)((128, 128), early_stopping=True, random_state=seed)
+        network = (MLPRegressor if amounts else MLPClassifier)(
+            hidden_layer_sizes=(128, 128), early_stopping=True, random_state=seed
+        )
         return make_pipeline(one_hot(), network)
 
     def linear() -> Any:

@@ -13,6 +13,7 @@ from kmodels.preprocessing import _cells
 from kmodels.preprocessing.columns import Category, Date, Kind, Number, Tags, sources_of
 
 _DISTINCT, _ROWS = 0.9, 20
+_MANY, _FEW = 10_000, 10  # values of a column, and rows of a value, that are too many and too few to learn all
 _NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "integer-na")
 _DATES = ("datetime64", "datetime", "date")
 
@@ -51,7 +52,7 @@ def infer_kind(column: pd.Series[Any], name: str) -> Kind | str:
         return "no value"
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind == "boolean" or isinstance(column.dtype, pd.CategoricalDtype):
-        return Category()
+        return _category(column)
     if kind in _NUMBERS:
         return Number()
     if kind in _DATES:
@@ -80,7 +81,11 @@ def _infer_text(column: pd.Series[Any], name: str) -> Kind | str:
         _refuse_text(column, name, ~reads.reindex(column.index, fill_value=True))
     if len(present) >= _ROWS and present.nunique() > _DISTINCT * len(present):
         return "nearly every value differs"
-    return Category()
+    return _category(present)
+
+
+def _category(column: pd.Series[Any]) -> Category:
+    return Category(min_count=_FEW) if column.nunique() > _MANY else Category()
 
 
 def _refuse_text(column: pd.Series[Any], name: str, is_text: pd.Series[bool]) -> None:

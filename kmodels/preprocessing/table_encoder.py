@@ -65,7 +65,7 @@ class TableEncoder(Encoder):
         scaler: Mean and scale of the numbers; None where there are none.
         numbers: Name of the input that holds all numbers.
         ignored: Columns of the training table that are not encoded.
-        notices: Why columns were left out, one text for each.
+        notices: Which columns were left out and why, and which have values that are not learnt: a text for each.
 
     Example:
         >>> frame = pd.DataFrame({"age": [20, 30, None], "city": ["Rome", "Oslo", "Rome"], "tags": ["a|b", "b", ""]})
@@ -103,7 +103,8 @@ class TableEncoder(Encoder):
         A column that neither `columns` (by its key or by `of`) nor `drop` names is inferred: numbers become `Number`,
         text, categoricals and truth values `Category`, dates `Date`, lists of text `Tags`. Left out with a notice
         (`notices`, and one warning) are columns that are constant or have no value, and inferred text of which more
-        than nine in ten values differ.
+        than nine in ten values differ. Where more than 10,000 values differ, those of fewer than ten rows are not
+        learnt, with a notice.
 
         Args:
             frame: The training rows.
@@ -129,6 +130,11 @@ class TableEncoder(Encoder):
                 notices.append(f"column {name!r} is left out: {column}")
             else:
                 fitted.append(column)
+                if name not in (columns or {}) and isinstance(kind, Category) and kind.min_count > 1:
+                    notices.append(
+                        f"column {name!r} has very many values; those of fewer than {kind.min_count} rows are encoded "
+                        "as unknown, unless `columns` says Category()"
+                    )
         if notices:
             warnings.warn("; ".join(notices), stacklevel=2)
         if not fitted:

@@ -514,6 +514,20 @@ def test_text_that_is_nearly_always_different_is_left_out():
     assert len(TableEncoder.fit(frame, columns={"name": Category()}).features) == 2
 
 
+@pytest.mark.parametrize("dtype", ["str", "category"])
+def test_of_very_many_values_those_of_few_rows_are_unknown(dtype):
+    rows = np.r_[np.repeat(np.arange(5), 1000), np.arange(10_001)]
+    frame = pd.DataFrame({"who": pd.Series([f"u{row}" for row in rows]).astype(dtype), "n": rows})
+    with pytest.warns(UserWarning, match="column 'who' has very many values; those of fewer than 10 rows"):
+        encoder = TableEncoder.fit(frame)
+    assert encoder.vocabulary("who").values == tuple(f"u{row}" for row in range(5))
+    assert len(TableEncoder.fit(frame, columns={"who": Category()}).vocabulary("who").values) == 10_001
+    assert len(TableEncoder.fit(frame[rows < 10_000]).vocabulary("who").values) == 10_000
+    rare = frame.iloc[5000:].assign(n=0).iloc[np.arange(30_000) % 10_001]
+    with pytest.warns(UserWarning, match="column 'who' is left out: no value has 10 rows"):
+        assert "who" in TableEncoder.fit(rare.assign(n=range(30_000))).ignored
+
+
 def test_what_is_no_table_is_refused():
     with pytest.raises(DataError, match="no rows"):
         TableEncoder.fit(pd.DataFrame({"a": []}))
