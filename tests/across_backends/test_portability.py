@@ -23,6 +23,7 @@ OTHERS = {
     "tabular_classifier": lambda: models.tabular_classifier(TABLE, 3, edges=EDGES, frequencies=2, dim=2, hidden=(4, 4)),
     "tabular_regressor": lambda: models.tabular_regressor(TABLE, members=1, linear=False, dim=2, hidden=(4,)),
 }
+BACKENDS = ("jax", "torch", "tensorflow")
 # To compile a training takes longest here: of the networks of ratings, the one with most kinds of layers is trained.
 TRAINED = ("enhanced", *OTHERS)
 LOAD = """
@@ -65,10 +66,13 @@ def test_saved_models_load_elsewhere_with_the_same_predictions(networks, batch, 
             weight.assign(rng.normal(0, 0.3, weight.shape))
         inputs = {tensor.name: (rng.random((6, *tensor.shape[1:])) * 5).astype(tensor.dtype) for tensor in model.inputs}
         expected.append(keep(name, model, inputs))
-    others = [b for b in ("jax", "torch", "tensorflow") if b != backend_name and importlib.util.find_spec(b)]
-    for other in others or [backend_name]:
+    at = BACKENDS.index(backend_name)
+    others = [each for each in BACKENDS[at + 1 :] + BACKENDS[:at] if importlib.util.find_spec(each)] or [backend_name]
+    for other in others:
+        # Whether a loaded model can be trained depends on the backend that loads it: each trains those of one other.
+        trained = TRAINED if other == others[0] else ()
         done = subprocess.run(
-            [sys.executable, "-c", LOAD, ",".join(TRAINED), *(str(tmp_path / name) for name in (*networks, *OTHERS))],
+            [sys.executable, "-c", LOAD, ",".join(trained), *(str(tmp_path / name) for name in (*networks, *OTHERS))],
             env=os.environ | {"KERAS_BACKEND": other},
             capture_output=True,
             text=True,
@@ -79,4 +83,4 @@ def test_saved_models_load_elsewhere_with_the_same_predictions(networks, batch, 
         for answer, predicted in zip(answers, expected, strict=True):
             assert answer["backend"] == other
             np.testing.assert_allclose(answer["predicted"], predicted, rtol=1e-5, atol=1e-6)
-        assert [np.isfinite(answer["loss"]) for answer in answers if "loss" in answer] == [True] * len(TRAINED)
+        assert [np.isfinite(answer["loss"]) for answer in answers if "loss" in answer] == [True] * len(trained)
