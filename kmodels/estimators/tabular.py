@@ -44,7 +44,7 @@ class _Tabular(BaseEstimator):
     columns: Mapping[str, Kind] | None = None
     drop: Sequence[str] = ()
     bins: int = 32
-    frequencies: int = 16
+    frequencies: int | None = None
     frequency_stddev: float = 0.5
     dim: int = 12
     hidden: Sequence[int] = (128, 128)
@@ -72,6 +72,7 @@ class _Tabular(BaseEstimator):
             64
         """
         by_rows = {
+            "frequencies": 16 if rows >= 10_000 else 0,
             "networks": int(np.clip(40_000 // rows, 1, 5)),
             "learning_rate": 4e-3 * float(np.clip((rows / 15_000) ** 0.5, 0.25, 1.0)),
             "epochs": int(np.clip(300_000 // rows, 8, 30)),
@@ -225,7 +226,8 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         columns: Name of a column -> its kind, as `TableEncoder.fit` takes them; others are inferred. Default None.
         drop: Columns to leave out. Default ().
         bins: Bins of each number's piecewise linear embedding, cut by quantiles; 0 for none. Default 32.
-        frequencies: Frequencies of each number's periodic embedding; 0 for none. Default 16.
+        frequencies: Frequencies of each number's periodic embedding; 0 for none. Default None: 16 from 10,000 training
+            rows on, with fewer none.
         frequency_stddev: As `models.tabular_regressor` takes it. Default 0.5.
         dim: Width of each column's embedding. Default 12.
         hidden: Widths of the hidden layers. Default (128, 128).
@@ -307,7 +309,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
         columns: As of `TabularClassifier`, like all others. Default None.
         drop: Default ().
         bins: Default 32.
-        frequencies: Default 16.
+        frequencies: Default None.
         frequency_stddev: Default 0.5.
         dim: Default 12.
         hidden: Default (128, 128).
