@@ -127,6 +127,28 @@ def test_an_export_that_is_not_possible_ends_a_run_before_it_begins(recipe, tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_an_export_that_fails_leaves_a_whole_run_and_no_file_of_its_own(recipe, tmp_path, monkeypatch):
+    def fail(form, model, inputs, path):
+        path.write_bytes(b"half")
+        raise ConfigurationError(f"{path.name} cannot be made")
+
+    monkeypatch.setattr(backend, "check_exporter", lambda form: None)
+    monkeypatch.setattr(backend, "convert", fail)
+    write = workflow.Run.write
+
+    def save_and_write(run, record, fitted, **more):
+        training.save(next(iter(fitted.values())).model, run.folder / "model.keras")
+        write(run, record, fitted, **more)
+
+    monkeypatch.setattr(workflow.Run, "write", save_and_write)
+    with pytest.raises(ConfigurationError, match="cannot be made"):
+        run_all(flags(tmp_path, "--export", "onnx"), recipe)
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"report.html", "metrics.json", "model.keras"} <= files
+    assert not [name for name in files if "onnx" in name]
+    assert "exports" not in json.loads((tmp_path / "run" / "metrics.json").read_text())
+
+
 def test_floors_are_found_next_to_the_data_and_sentences_are_kept(recipe, tmp_path, capsys):
     (tmp_path / "floors.json").write_text('{"noise": 0.25}')
     run = workflow.Run(flags(tmp_path), recipe)
