@@ -22,6 +22,8 @@ NOT_APPLICABLE = {
     "check_sample_weight_equivalence_on_dense_data": "rows are drawn into batches, where two of one row are not one "
     "row of twice the weight",
 }
+if keras.backend.backend() == "jax":  # test_tabular.py has it within 1e-6
+    NOT_APPLICABLE["check_methods_sample_order_invariance"] = "XLA rounds float32 by where a row stands in a batch"
 if keras.backend.backend() == "tensorflow":
     NOT_APPLICABLE["check_estimators_pickle"] = "its graph is drawn anew, and rounds float32 in another order"
 around_one = pytest.mark.one_backend("torch")  # they clone, fit and predict, which the checks do on each

@@ -124,6 +124,15 @@ def test_a_seed_says_it_all(table):
     assert np.abs(one - other).max() > 1e-3
 
 
+def test_predictions_depend_on_no_other_row(table):
+    frame, amount = table
+    classifier = TabularClassifier(**SMALL).fit(frame, amount > 1)
+    order = np.random.default_rng(1).permutation(len(frame))
+    found = classifier.predict_proba(frame)
+    np.testing.assert_allclose(classifier.predict_proba(frame.iloc[order]), found[order], atol=1e-6)
+    np.testing.assert_allclose(classifier.predict_proba(frame.iloc[7:10]), found[7:10], atol=1e-6)
+
+
 def test_unknown_categories_gaps_and_other_dtypes_are_predicted(table):
     frame, amount = table
     fitted = TabularRegressor(**SMALL).fit(frame, amount)
