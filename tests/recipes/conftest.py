@@ -22,6 +22,14 @@ def _check_card(card: Path) -> None:
         assert found.pipeline_tag == found.eval_results[0].task_type
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What is refused is refused before anything is computed: one backend's worker finds that out."""
+    for item in items:
+        if "refused" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.first_backend)
+
+
 @pytest.fixture(scope="session")
 def run_here():
     """Runs a script in this process and gives its exit code: Keras takes seconds to import."""

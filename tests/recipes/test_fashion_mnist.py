@@ -177,6 +177,7 @@ def one_file_less(folder):
         (one_file_less, "train-images-idx3-ubyte"),
     ],
 )
+@pytest.mark.first_backend
 def test_damaged_data_ends_with_2_and_one_line(start, few, tmp_path, capsys, damage, message):
     shutil.copytree(few, tmp_path / "data")
     damage(tmp_path / "data")
@@ -196,6 +197,7 @@ def test_damaged_data_ends_with_2_and_one_line(start, few, tmp_path, capsys, dam
         (["--resume"], "holds no run"),
     ],
 )
+@pytest.mark.first_backend
 def test_a_wrong_setting_ends_with_2_and_one_line(start, few, tmp_path, capsys, flags, message):
     assert start("--data", few, "--out", tmp_path / "run", *flags) == 2
     error = capsys.readouterr().err

@@ -179,6 +179,7 @@ def test_neighbours_are_found_in_the_run_folder(run, films, capsys):
         (["--resume"], "there is no config.json in it"),
     ],
 )
+@pytest.mark.first_backend
 def test_a_wrong_setting_ends_with_2_and_one_line(run, flags, message, tmp_path, capsys):
     assert run(RECIPE, "--out", tmp_path / "out", *flags) == 2
     error = capsys.readouterr().err

@@ -108,16 +108,12 @@ def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default
         (["--data", "nowhere"], "nowhere"),
         (["--clusters", 0], "clusters"),
         (["--engagement", "fame"], "invalid choice: 'fame'"),
-        # A ResNet-50 is built before its weights are looked for.
-        pytest.param(
-            ["--model", "base", "--image-size", 32, "--weights", "weights.pth"],
-            "weights.pth",
-            marks=pytest.mark.first_backend,
-        ),
+        (["--model", "base", "--image-size", 32, "--weights", "weights.pth"], "weights.pth"),
         (["--model", "final", "--weights", "none", "--freeze", 999], "the network has 60 parameter tensors"),
         (["--resume"], "holds no run"),
     ],
 )
+@pytest.mark.first_backend
 def test_bad_input_ends_with_2_and_one_line(start, few, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     data = [] if "--data" in arguments else ["--data", few]

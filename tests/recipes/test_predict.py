@@ -121,6 +121,7 @@ def test_other_types_of_the_same_values_change_nothing(predict, runs, table, tmp
     assert len(found.columns) == len(rows.columns) + 3
 
 
+@pytest.mark.first_backend
 def test_one_row_and_packed_files(predict, runs, table, tmp_path):
     assert len(scored(predict, runs / "buys", table.head(1), tmp_path, name="one.csv.gz")) == 1
 
@@ -139,6 +140,7 @@ def test_one_row_and_packed_files(predict, runs, table, tmp_path):
         (lambda rows: rows.head(0), "the table has no row"),
     ],
 )
+@pytest.mark.first_backend
 def test_what_cannot_be_scored_is_one_line_and_an_earlier_file_stays(
     predict, runs, table, tmp_path, capsys, change, message
 ):
@@ -162,6 +164,7 @@ def test_what_cannot_be_scored_is_one_line_and_an_earlier_file_stays(
         ("spent", ["--out", "nowhere/scored.csv"], "--out: there is no folder nowhere"),
     ],
 )
+@pytest.mark.first_backend
 def test_what_was_asked_for_amiss(predict, runs, table, tmp_path, capsys, monkeypatch, run, flags, message):
     monkeypatch.chdir(tmp_path)
     table.head(3).to_csv("new.csv", index=False)
@@ -170,6 +173,7 @@ def test_what_was_asked_for_amiss(predict, runs, table, tmp_path, capsys, monkey
     assert not Path("scored.csv").exists()
 
 
+@pytest.mark.first_backend
 def test_the_file_that_is_read_is_never_written(predict, runs, table, tmp_path, capsys):
     table.head(3).to_csv(tmp_path / "new.csv", index=False)
     assert predict(runs / "spent", tmp_path / "new.csv", "--out", tmp_path / "new.csv") == 2

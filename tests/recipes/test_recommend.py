@@ -152,10 +152,12 @@ def refusal(code, capsys):
 
 
 @pytest.mark.parametrize(("flags", "message"), REFUSED)
+@pytest.mark.first_backend
 def test_a_question_without_an_answer_ends_with_2_and_one_line(asked, folder, flags, message, capsys):
     assert message in refusal(asked(folder, *flags), capsys)
 
 
+@pytest.mark.first_backend
 def test_a_run_without_a_ranker_recommends_nothing(asked, tmp_path, capsys):
     rows = np.arange(len(TABLE))
     ratings = Ratings.fit(TABLE, splits.Split(rows, rows[:0], rows[:0]))
@@ -167,6 +169,7 @@ def test_a_run_without_a_ranker_recommends_nothing(asked, tmp_path, capsys):
     pd.testing.assert_frame_equal(rows_of(capsys), expected.drop(columns="value"), check_dtype=False, rtol=1e-6)
 
 
+@pytest.mark.first_backend
 def test_a_folder_of_another_recipe_or_of_none_is_named(asked, embeddings, tmp_path, capsys):
     assert "holds no recommender: there is no recommender.json" in refusal(asked(embeddings[0], "--user", "7"), capsys)
     assert "the run has the ids buyer_id, product_id. Received: no --column" in refusal(
