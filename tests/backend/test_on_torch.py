@@ -68,6 +68,7 @@ def test_a_penalty_moves_a_weight_that_the_loss_does_not():
 
 
 def test_two_dropouts_of_one_tensor_draw_masks_of_their_own():
+    keras.utils.set_random_seed(0)
     x = keras.Input((64,), name="x")
     hidden = keras.layers.Dense(64, name="a")(x)
     dropped = [keras.layers.Dropout(0.5)(hidden) for _ in range(2)]
