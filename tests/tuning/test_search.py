@@ -126,6 +126,7 @@ def test_progress_is_a_bar_on_a_terminal(build, data, tmp_path, monkeypatch):
     assert "<00:00" in last
 
 
+@pytest.mark.first_backend
 def test_a_failed_trial_is_recorded_with_its_reason(build, data, tmp_path):
     plain = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_rmse", "min"), max_trials=5, seed=1)
     build(plain.hyperparameters)
@@ -156,6 +157,7 @@ def test_a_failed_trial_is_recorded_with_its_reason(build, data, tmp_path):
     assert found.best.get("rate") == found.trials["rate"][found.trials["val_rmse"].idxmin()]
 
 
+@pytest.mark.first_backend
 def test_when_all_fail_there_is_one_error(build, data, tmp_path):
     defaults = []
 
@@ -223,11 +225,13 @@ def test_damaged_settings_are_refused_or_read_as_they_were(build, data, tmp_path
     assert refused > 80
 
 
+@pytest.mark.first_backend
 def test_a_wrong_objective_is_a_failure_that_lists_the_right_ones(build, data, tmp_path):
     with pytest.raises(TrainingError, match=r"nothing named val_accuracy is logged; there are .*val_rmse"):
         search(build, data, tmp_path, objective="val_accuracy", trials=1)
 
 
+@pytest.mark.first_backend
 def test_the_folder_of_another_search_is_refused(build, compiled, data, tmp_path):
     search(build, data, tmp_path, trials=1)
     before = (tmp_path / "search" / "journal.jsonl").read_bytes()
@@ -240,12 +244,14 @@ def test_the_folder_of_another_search_is_refused(build, compiled, data, tmp_path
     assert (tmp_path / "search" / "journal.jsonl").read_bytes() == before
 
 
+@pytest.mark.first_backend
 def test_a_kill_while_the_settings_are_written_leaves_no_strange_file(build, data, tmp_path):
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "search.7.tmp.json").write_text('{"algorithm": "ran')
     assert len(search(build, data, tmp_path, trials=1).trials) == 1
 
 
+@pytest.mark.first_backend
 def test_a_folder_with_other_files_is_refused(build, data, tmp_path):
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "thesis.txt").write_text("years of work")
@@ -263,6 +269,7 @@ def test_a_folder_with_other_files_is_refused(build, data, tmp_path):
         ({"epochs": 0}, "epochs must be at least 1. Received: epochs=0"),
     ],
 )
+@pytest.mark.first_backend
 def test_wrong_settings(build, data, tmp_path, settings, message):
     with pytest.raises(ConfigurationError, match=message):
         search(build, data, tmp_path, **settings)

@@ -174,6 +174,7 @@ STRANGERS = {
 }
 
 
+@pytest.mark.first_backend
 def test_strangers_are_given_nothing_and_change_nothing(chief, place, tmp_path):
     oracle = small_oracle(tmp_path)
     thread, errors = chief(oracle)
@@ -200,6 +201,7 @@ def test_strangers_are_given_nothing_and_change_nothing(chief, place, tmp_path):
         stranger.close()
 
 
+@pytest.mark.first_backend
 def test_a_worker_of_another_secret_is_refused(chief, tmp_path, monkeypatch):
     thread, _ = chief(small_oracle(tmp_path))
     monkeypatch.setenv("KMODELS_SEARCH_SECRET", "guessed")
@@ -211,6 +213,7 @@ def test_a_worker_of_another_secret_is_refused(chief, tmp_path, monkeypatch):
     assert not thread.is_alive()
 
 
+@pytest.mark.first_backend
 def test_a_trial_that_takes_too_long_is_run_again_and_at_last_a_failed_one(chief, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(workers.os, "kill", lambda *_: None)  # the worker would end itself
     oracle = small_oracle(tmp_path, trials=2)
@@ -236,11 +239,13 @@ def test_a_trial_that_takes_too_long_is_run_again_and_at_last_a_failed_one(chief
     assert "worker0 has not finished trial 0 within 0.3 s; its trial is run again" in capsys.readouterr().err
 
 
+@pytest.mark.first_backend
 def test_a_port_that_is_taken_is_an_error(place, tmp_path):
     with socket.create_server(place), pytest.raises(ConfigurationError, match="cannot listen at 127"):
         workers.run_chief(small_oracle(tmp_path), workers=0, trial_timeout=60.0)
 
 
+@pytest.mark.first_backend
 def test_an_error_of_the_chief_ends_the_search(chief, tmp_path, monkeypatch):
     oracle = small_oracle(tmp_path)
 
@@ -281,6 +286,7 @@ def is_alive(pid):
         return False
 
 
+@pytest.mark.first_backend
 def test_workers_that_keep_dying_end_the_search(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", [sys.executable, "-c", "import os; os._exit(9)"])
     with pytest.raises(
@@ -289,12 +295,14 @@ def test_workers_that_keep_dying_end_the_search(tmp_path, monkeypatch):
         workers.run_chief(small_oracle(tmp_path), workers=2, trial_timeout=60.0)
 
 
+@pytest.mark.first_backend
 def test_a_worker_without_its_chief_gives_up(build, data, place, tmp_path, monkeypatch):
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     with pytest.raises(TrainingError, match=r"no chief answered at 127.0.0.1:\d+ within 0.5 s .*this worker gives up"):
         tuning.search(build, data, data, directory=tmp_path / "search", chief_timeout=0.5)
 
 
+@pytest.mark.first_backend
 def test_a_worker_whose_chief_ended_before_they_spoke_does_not_wait_for_another(place, monkeypatch):
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     monkeypatch.setenv("KMODELS_SEARCH_CHIEF", str(os.getpid()))  # which is not this process's parent
@@ -302,6 +310,7 @@ def test_a_worker_whose_chief_ended_before_they_spoke_does_not_wait_for_another(
         workers.run_worker(score, timeout=60.0)
 
 
+@pytest.mark.first_backend
 def test_half_of_keras_tuners_variables_are_refused(monkeypatch):
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     with pytest.raises(ConfigurationError, match=r"go together\. Received: only KERASTUNER_TUNER_ID"):

@@ -11,6 +11,8 @@ from kmodels.report.record import read_config
 from kmodels.workflow import run_folder
 from tests.mutation import mutations
 
+pytestmark = pytest.mark.first_backend  # files alone
+
 CONFIG = {"seed": 1, "epochs": 30, "hidden": (64, 32), "data": Path("ml-1m"), "rate": np.float32(0.5)}
 
 
