@@ -63,6 +63,7 @@ def test_kmodels_does_not_import_tensorflow_on_other_backends(backend_name):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+@pytest.mark.one_backend("jax")
 def test_keras_finds_tensorflow_again_after_it_was_kept_from_it():
     code = (
         "import keras, sys; from kmodels import backend\n"

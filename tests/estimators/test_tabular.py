@@ -94,6 +94,7 @@ def test_saved_and_loaded_it_predicts_the_same(table, tmp_path):
 @pytest.mark.parametrize(
     "content", ["{}", "[]", '{"estimator": "TabularClassifier", "parameters": {"columns": {}, "x": 1}}']
 )
+@pytest.mark.one_backend("torch")
 def test_what_is_no_saved_estimator_is_refused(table, tmp_path, content):
     frame, amount = table
     TabularClassifier(**SMALL | {"epochs": 1}).fit(frame, amount > 1).save(tmp_path)
@@ -102,6 +103,7 @@ def test_what_is_no_saved_estimator_is_refused(table, tmp_path, content):
         TabularClassifier.load(tmp_path)
 
 
+@pytest.mark.one_backend("torch")
 def test_class_weights_move_the_probabilities():
     rng = np.random.default_rng(5)
     x = rng.normal(size=(800, 1))
@@ -115,6 +117,7 @@ def test_class_weights_move_the_probabilities():
     np.testing.assert_allclose(balanced, weighted, atol=1e-4)
 
 
+@pytest.mark.one_backend("torch")
 def test_a_seed_says_it_all(table):
     frame, amount = table
     one, same, other = (

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RECIPE, SAMPLE = ROOT / "recipes" / "movie_profit.py", ROOT / "data" / "movies-sample"
-WHOLE = "tensorflow"
+WHOLE = "jax"
 whole_run = pytest.mark.one_backend(WHOLE)
 NAMED = ["profit_batchnorm", "profit_dropout", "profit_l2"]
 OURS = "profit_wide_and_deep"
