@@ -2,11 +2,12 @@
 
 A process can have one Keras backend, so pytest-xdist starts one worker for each (`--dist each`) and every worker
 runs all tests. A test's id ends in its backend's name. `--backends=jax` (or two, by a comma) takes some of them; a
-single one, and `--pdb`, run without workers. The first worker alone runs the tests of what imports no Keras, and those
-marked `@pytest.mark.first_backend`: what they test is decided before, after or without the backend (how the operating
-system's errors end a run, bad data that a reader refuses), and takes seconds or a process of its own. The worker of one
-backend, or the first one where that has none, runs those marked `@pytest.mark.one_backend("torch")`: what a recipe's
-whole run on its sample finds, where a short run tests on the others that it ends and what it writes.
+single one, and `--pdb`, run without workers. The first worker alone runs the examples of docstrings, the tests of what
+imports no Keras, and those marked `@pytest.mark.first_backend`: what they test is decided before, after or without the
+backend (how the operating system's errors end a run, bad data that a reader refuses), and takes seconds or a process of
+its own. The worker of one backend, or the first one where that has none, runs those marked
+`@pytest.mark.one_backend("torch")`: what a recipe's whole run on its sample finds, and its searches, resumed runs and
+other formats. On the others a short run tests that a recipe ends and what it writes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ QUIET = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 
-# Tests and docstrings of what imports no Keras, as `lint-imports` checks.
+# What imports no Keras, as `lint-imports` checks.
 WITHOUT_KERAS = ("data", "datasets", "evaluation", "fuzz", "preprocessing", "report")
 
 
@@ -126,7 +127,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     folders = [ROOT / parent / name for parent in ("tests", "kmodels") for name in WITHOUT_KERAS]
 
     def runs_here(item: pytest.Item) -> bool:
-        first = item.get_closest_marker("first_backend") or any(item.path.is_relative_to(folder) for folder in folders)
+        first = item.get_closest_marker("first_backend") or isinstance(item, pytest.DoctestItem)
+        first = first or any(item.path.is_relative_to(folder) for folder in folders)
         one = item.get_closest_marker("one_backend")
         return (not first or _runs_alone()) and (not one or _runs_alone(*one.args))
 

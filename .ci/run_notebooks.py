@@ -1,7 +1,7 @@
 """Runs notebooks of `docs/notebooks/`, each in a temporary folder: python .ci/run_notebooks.py [--short] NAME…
 
-`all` are all of them, `today` one by the day of the year, and the one on own data unless the former reads pictures.
-With `--short` the recipes train for an epoch: two minutes a day on two cores. Needs the extra `notebooks`.
+`all` are all of them, `today` one by the day of the year. With `--short` the recipes train for an epoch. Needs the
+extra `notebooks`.
 """
 
 import argparse
@@ -18,15 +18,12 @@ from nbclient.exceptions import CellControlSignal, DeadKernelError
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "notebooks"
 SHORT = {"fashion_mnist": " --variants narrow"}
-OWN, SLOW = "your_data", {"fashion_mnist", "poi_engagement"}
 SECONDS = 600
 
 
 def main() -> int:
     known = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-    others = [name for name in known if name != OWN]
-    one = others[date.today().timetuple().tm_yday % len(others)]
-    chosen = {"all": known, "today": [one] if one in SLOW else [OWN, one]}
+    chosen = {"all": known, "today": [known[date.today().timetuple().tm_yday % len(known)]]}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     names = [*known, *chosen]
     parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=", ".join(names))

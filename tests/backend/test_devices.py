@@ -35,6 +35,7 @@ def fitted(folder, **options):
 # --- on any machine
 
 
+@pytest.mark.one_backend("jax")
 def test_without_visible_devices_a_processor_computes():
     hidden = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     code = "from kmodels import backend; print(backend.device())"

@@ -58,6 +58,7 @@ class OneSeed(np.random.RandomState):
         return self.drawn
 
 
+@pytest.mark.one_backend("torch")
 def test_several_networks_are_those_of_one_seed_after_the_other_averaged(table):
     frame, amount = table
     options = SMALL | {"epochs": 3}
@@ -136,6 +137,7 @@ def test_predictions_depend_on_no_other_row(table):
     np.testing.assert_allclose(classifier.predict_proba(frame.iloc[7:10]), found[7:10], atol=1e-6)
 
 
+@pytest.mark.one_backend("torch")
 def test_unknown_categories_gaps_and_other_dtypes_are_predicted(table):
     frame, amount = table
     fitted = TabularRegressor(**SMALL).fit(frame, amount)
@@ -146,6 +148,7 @@ def test_unknown_categories_gaps_and_other_dtypes_are_predicted(table):
         assert np.isfinite(fitted.predict(new[["x", "z", "city"]])).all()
 
 
+@pytest.mark.one_backend("torch")
 def test_a_class_of_one_row_and_more_columns_than_rows(table):
     rng = np.random.default_rng(0)
     wide = pd.DataFrame(rng.normal(size=(30, 60)))

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 NETWORKS = """
 import keras, numpy as np, sys
 from kmodels import models
@@ -31,6 +33,7 @@ np.save(sys.argv[2], keras.ops.convert_to_numpy(cnn(grey, training=False)))
 """
 
 
+@pytest.mark.one_backend("tensorflow")
 def test_a_keras_json_of_channels_first_changes_no_network(tmp_path):
     import keras
     import numpy as np

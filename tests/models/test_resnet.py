@@ -54,6 +54,7 @@ def write(state, path):
     path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(numbers))
 
 
+@pytest.mark.first_backend
 @pytest.mark.parametrize("name", BUILDERS)
 def test_parameters_are_as_many_as_published(name):
     model = BUILDERS[name](input_shape=(64, 64, 3))
@@ -89,6 +90,7 @@ def test_every_stage_and_the_logits_equal_torch(name, suffix, tmp_path):
         assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max(), stage
 
 
+@pytest.mark.first_backend
 @pytest.mark.parametrize("name", BUILDERS)
 def test_weights_are_named_and_ordered_as_in_torch(name):
     net = plain_torch_net(name)
@@ -104,6 +106,7 @@ def test_a_model_without_a_resnet_has_no_such_weights():
         torch_weights(keras.Model(x, keras.layers.Dense(2)(x), name="dense"))
 
 
+@pytest.mark.first_backend
 def test_without_top_the_features_are_pooled_as_asked():
     pictures = RNG.normal(size=(2, 64, 96, 3)).astype("float32")
     bare = BUILDERS["resnet18"](include_top=False)

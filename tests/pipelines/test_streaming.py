@@ -164,6 +164,7 @@ def test_any_table_through_a_table_encoder(tmp_path):
 # --- the quality of the shuffle
 
 
+@pytest.mark.first_backend
 @pytest.mark.parametrize("window", [4096, 16384])
 def test_the_spread_of_batches_of_a_sorted_table_is_the_stated_one(tmp_path, window):
     n, group, size = 2**16, 512, 256

@@ -114,6 +114,7 @@ def compared(start, few, tmp_path_factory):
     return out
 
 
+@pytest.mark.one_backend("jax")
 def test_one_variant_after_the_other_is_written_down(compared):
     found = json.loads((compared / "metrics.json").read_text())
     assert list(found["variants"]) == ["narrow", "base"]
@@ -122,6 +123,7 @@ def test_one_variant_after_the_other_is_written_down(compared):
     assert found["data"]["floors"] == {}
 
 
+@pytest.mark.one_backend("jax")
 def test_the_saved_model_is_float32_and_says_the_same_of_a_mirrored_picture(compared):
     model, pictures = keras.saving.load_model(compared / "model.keras"), fashion_mnist.load("sample").test_images[:20]
     assert {layer.compute_dtype for layer in model._flatten_layers() if layer.weights} == {"float32"}
@@ -130,6 +132,7 @@ def test_the_saved_model_is_float32_and_says_the_same_of_a_mirrored_picture(comp
     assert np.abs(said - said[:1]).max() > 1e-3
 
 
+@pytest.mark.one_backend("jax")
 def test_a_finished_run_is_resumed_without_training(start, few, compared):
     before = json.loads((compared / "metrics.json").read_text())["variants"]
     assert start("--data", few, *COMPARED, "--out", compared, "--resume") == 0

@@ -127,6 +127,7 @@ def films(run, flags, one_seed):
     return flags[3]
 
 
+@pytest.mark.one_backend("tensorflow")
 def test_movielens_files_have_no_floors_and_are_rated_within_the_stars(films):
     record = read(films)
     assert record["data"]["floors"] == {}
@@ -135,6 +136,7 @@ def test_movielens_files_have_no_floors_and_are_rated_within_the_stars(films):
     assert record["variants"]["c_wide"]["above_floor_percent"] == {}
 
 
+@pytest.mark.one_backend("tensorflow")
 def test_a_search_adds_a_network_of_its_own_and_a_resumed_one_repeats_nothing(run, films, flags):
     record, journal = read(films), (films / "search" / "journal.jsonl").read_bytes()
     assert list(record["variants"]) == [*VARIANTS[:3], "tuned", VARIANTS[3]]
@@ -156,6 +158,7 @@ def test_a_search_adds_a_network_of_its_own_and_a_resumed_one_repeats_nothing(ru
     }
 
 
+@pytest.mark.one_backend("tensorflow")
 def test_neighbours_are_found_in_the_run_folder(run, films, capsys):
     assert run(RECOMMEND, films, "--similar-to", 7, "--column", "user_id", "--k", 3) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

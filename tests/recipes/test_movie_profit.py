@@ -177,6 +177,7 @@ def tuned(own, tmp_path_factory, here, one_seed):
     return out, printed.getvalue(), flags
 
 
+@pytest.mark.one_backend("torch")
 def test_a_table_with_other_names_and_gaps_goes_through(tuned):
     metrics = read(tuned[0])
     assert metrics["data"]["rows"] == 300
@@ -187,6 +188,7 @@ def test_a_table_with_other_names_and_gaps_goes_through(tuned):
     assert "synthetic" not in tuned[1]
 
 
+@pytest.mark.one_backend("torch")
 def test_all_columns_are_warned_of(tuned):
     sentence = "rating is known only after release"
     assert tuned[1].splitlines()[0].startswith(f"warning: {sentence}")
@@ -195,6 +197,7 @@ def test_all_columns_are_warned_of(tuned):
     assert sentence in (tuned[0] / "MODEL_CARD.md").read_text()
 
 
+@pytest.mark.one_backend("torch")
 def test_a_search_is_told_with_what_it_brought(tuned):
     metrics = read(tuned[0])
     assert list(metrics["variants"]) == [*NAMED, OURS, "tuned"]
@@ -206,6 +209,7 @@ def test_a_search_is_told_with_what_it_brought(tuned):
     assert default["roc_auc"] == metrics["folds"][OURS][0]["test"]["roc_auc"]
 
 
+@pytest.mark.one_backend("torch")
 def test_a_killed_run_ends_as_the_unbroken_one(own, tuned, tmp_path, here):
     folder = Path(shutil.copytree(tuned[0], tmp_path / "out"))
     shutil.rmtree(folder / "fold_2" / "profit_l2")
@@ -264,6 +268,7 @@ def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, refu
     assert message in line
 
 
+@whole_run
 def test_resuming_a_run_of_other_settings_is_refused(finished, folds, capsys, here):
     before = (finished[0] / "metrics.json").read_bytes()
     assert here("--out", finished[0], "--resume", "--folds", 3) == 2

@@ -150,6 +150,7 @@ def test_the_saved_model_gives_the_reported_error(finished, metrics):
     assert model.count_params() == metrics["model"]["parameters"]
 
 
+@pytest.mark.one_backend("jax")
 def test_a_finished_run_recommends_films(finished, run_here, capsys):
     from kmodels import serving
 
@@ -245,6 +246,7 @@ def test_a_wrong_setting_ends_with_2_and_one_line(flags, message, tmp_path, refu
     assert message in refused(here, tmp_path / "out", *flags)
 
 
+@whole_run
 def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
     before = (finished[0] / "metrics.json").read_bytes()
     assert here("--out", finished[0], "--resume", "--seed", 7) == 2
@@ -308,12 +310,14 @@ def ran(folder, model, split):
     return metrics
 
 
+@pytest.mark.one_backend("jax")
 def test_the_enhanced_network_runs_through(small, tmp_path, here):
     flags = ["--model", "enhanced", "--split", "time", "--ranker", "none"]
     assert here("--out", tmp_path, "--data", small, "--epochs", 1, *flags) == 0
     ran(tmp_path, "enhanced", "time")
 
 
+@pytest.mark.one_backend("jax")
 def test_a_csv_release_runs_through(csv_release, tmp_path, here):
     flags = ["--split", "leave-last-out", "--weight-decay", "decoupled", "--engine", "pydataset"]
     flags += ["--ranker", "none"]
@@ -322,6 +326,7 @@ def test_a_csv_release_runs_through(csv_release, tmp_path, here):
     assert data["split"]["test"] == data["users"]
 
 
+@pytest.mark.one_backend("jax")
 def test_every_test_row_of_a_given_split_is_evaluated(tmp_path, here):
     """User 1 and film 1 stand in the test alone, film 2 has too few ratings outside it."""
     rng = np.random.default_rng(0)
@@ -367,6 +372,7 @@ def books(small):
     return folder
 
 
+@pytest.mark.one_backend("jax")
 def test_a_table_of_ones_own_trains_the_default_model_and_predicts_from_its_folder(books, tmp_path, here):
     import keras
 
@@ -419,6 +425,7 @@ def parquet(small):
 STREAM = ["--stream", "--columns", "user_id=reader,rating=score"]
 
 
+@pytest.mark.one_backend("jax")
 def test_a_stream_trains_and_evaluates_what_memory_does(parquet, tmp_path, here, run_here, capsys):
     """The same split and model in memory, of a k-core that is all ratings but a few."""
     assert here("--data", parquet, "--out", tmp_path / "stream", "--epochs", 2, *STREAM) == 0
@@ -546,6 +553,7 @@ def test_the_winner_of_a_search_is_what_is_trained_and_stands_beside_the_default
 # --- stopped and resumed
 
 
+@pytest.mark.one_backend("jax")
 def test_ctrl_c_exits_with_130_and_resume_ends_as_the_unbroken_run(small, tmp_path, here):
     flags = ["--data", small, "--epochs", 4, "--batch-size", 128, "--model", "session", "--refit"]
     stopped, unbroken = tmp_path / "stopped", tmp_path / "unbroken"

@@ -162,6 +162,7 @@ def test_the_heat_lies_on_the_planted_cue():
     assert shares.mean() >= 2 * areas.mean()
 
 
+@pytest.mark.first_backend
 def test_fusion_final_takes_the_samples_metadata():
     model = models.fusion_classifier(
         models.image_input((32, 32, 3)), [Numeric("metadata", 22)], **models.presets.FUSION["final"]

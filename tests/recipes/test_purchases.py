@@ -199,6 +199,7 @@ def own(small, tmp_path_factory, here, one_seed):
     return folder / "out", flags
 
 
+@pytest.mark.one_backend("jax")
 def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(own):
     metrics = read(own[0])
     assert list(metrics["variants"]) == ["classifier", "regressor"]
@@ -217,6 +218,7 @@ def test_a_search_on_a_table_of_ones_own_with_nothing_but_ids_and_amounts(own):
     assert set(history.select_dtypes(exclude="number")) == {"variant"}  # no text of the data, so no formulas
 
 
+@pytest.mark.one_backend("jax")
 def test_a_killed_run_ends_as_the_unbroken_one(own, tmp_path, here):
     """Killed after the classifier: neither that nor the search is repeated, and the regressor is trained."""
     folder = Path(shutil.copytree(own[0], tmp_path / "out"))
@@ -234,6 +236,7 @@ def test_a_killed_run_ends_as_the_unbroken_one(own, tmp_path, here):
     pd.testing.assert_frame_equal(*kept, check_exact=True)  # the seconds of each epoch too
 
 
+@whole_run
 def test_resuming_a_run_of_other_settings_is_refused(finished, capsys, here):
     before = (finished[0] / "metrics.json").read_bytes()
     assert here("--out", finished[0], "--resume", "--seed", 7) == 2

@@ -165,7 +165,7 @@ def test_the_saved_files_predict_the_test_rows_as_the_run_did(classes, amounts, 
     assert not set(table["person"].iloc[test]) & set(table["person"].drop(index=test))
 
 
-@whole_run
+@pytest.mark.one_backend("torch")
 def test_a_split_by_time_tests_on_the_newest_rows(here, file, table, tmp_path):
     flags = ["--data", file, "--target", "buys", "--time", "day", "--drop", "spent", "--epochs", 1, "--out", tmp_path]
     assert here(*flags) == 0
@@ -174,6 +174,7 @@ def test_a_split_by_time_tests_on_the_newest_rows(here, file, table, tmp_path):
     assert majority in (pytest.approx((newest == "yes").mean()), pytest.approx((newest == "no").mean()))
 
 
+@pytest.mark.one_backend("torch")
 def test_a_finished_run_is_resumed_without_training(here, classes, file, capsys):
     before = read(classes)["test"]
     kinds = "hobbies=tags, income=log, person=id"
@@ -183,7 +184,7 @@ def test_a_finished_run_is_resumed_without_training(here, classes, file, capsys)
     assert read(classes)["test"] == pytest.approx(before, rel=1e-5)
 
 
-@whole_run
+@pytest.mark.one_backend("torch")
 def test_a_search_chooses_settings(here, file, tmp_path, one_seed):
     flags = ["--data", file, "--target", "spent", "--drop", "buys", "--epochs", 2, "--out", tmp_path / "run"]
     assert here(*flags, "--tune", "random", "--trials", 2) == 0
@@ -199,7 +200,7 @@ def small(path, **columns):
     return path
 
 
-@whole_run
+@pytest.mark.one_backend("torch")
 def test_disguised_targets_are_named_and_kept(here, tmp_path, capsys):
     rng = np.random.default_rng(0)
     amount = rng.normal(50, 9, 300)
@@ -215,7 +216,7 @@ def test_disguised_targets_are_named_and_kept(here, tmp_path, capsys):
     assert "'paid' alone says what the target is (ROC AUC 1.0000)" in line
 
 
-@whole_run
+@pytest.mark.one_backend("torch")
 def test_more_columns_than_rows(here, tmp_path):
     rng = np.random.default_rng(0)
     columns = {f"gene {number}": rng.normal(size=50) for number in range(51)}
@@ -223,7 +224,7 @@ def test_more_columns_than_rows(here, tmp_path):
     assert here("--data", data, "--target", "ill", "--epochs", 1, "--out", tmp_path / "run") == 0
 
 
-@whole_run
+@pytest.mark.one_backend("torch")
 def test_a_column_that_differs_in_nearly_every_row_is_left_out_with_a_notice(here, tmp_path, capsys):
     rng = np.random.default_rng(0)
     columns = {"name": [f"person {number}" for number in range(200)], "x": rng.normal(size=200)}

@@ -624,7 +624,7 @@ def test_text_stays_inside_every_figure_and_no_global_figure_is_left():
     assert pyplot is None or pyplot.get_fignums() == []
 
 
-@pytest.mark.parametrize("words", ["$$", "$25k-$50k", "\x00_$5_$10\n", "long" * 90])
+@pytest.mark.parametrize("words", ["$$", "\x00_$5_$10\n", "long" * 90])
 def test_no_text_of_the_data_is_markup(words, monkeypatch):
     labels = [words, r"$\frac$", ""]
     table = pd.DataFrame({words: [words, "b", "$"], "n": ["a", "b", "c"]})

@@ -68,6 +68,7 @@ def test_it_learns_and_its_metrics_are_scikit_learns(made, frame):
         np.testing.assert_allclose(predictor.probabilities(test).sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.one_backend("jax")
 def test_new_rows_are_predicted_from_the_saved_files_in_another_process(both, frame, tmp_path):
     rows = frame[["size", "city"]].head(5).assign(city=["Rome", "Bonn", None, "Oslo", "Rome"])
     rows.to_csv(tmp_path / "new.csv", index=False)

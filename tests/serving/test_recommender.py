@@ -316,6 +316,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.one_backend("torch")
 def test_another_backend_recommends_the_same_ten(tmp_path, backend_name):
     backends = [name for name in ("jax", "torch", "tensorflow") if importlib.util.find_spec(name)]
     other = backends[(backends.index(backend_name) + 1) % len(backends)]

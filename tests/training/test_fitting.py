@@ -279,6 +279,7 @@ def test_a_loss_that_is_no_number_keeps_the_checkpoint_inside_an_epoch(tmp_path)
     assert json.loads(arrays["state"].item())["step"] in (32, 33, 48)
 
 
+@pytest.mark.one_backend("jax")
 def test_a_run_killed_at_any_moment_and_resumed_ends_as_the_unbroken_one(unbroken, tmp_path):
     # The killed process sleeps a little in each batch, so that the kill falls into its training.
     script = RUN + (
@@ -318,6 +319,7 @@ def test_the_checkpoint_of_another_model_is_refused(unbroken, tmp_path):
         run(tmp_path, EPOCHS, resume=True, dim=4)
 
 
+@pytest.mark.one_backend("jax")
 def test_the_checkpoint_of_another_run_is_refused(tmp_path):
     run(tmp_path, 1, fingerprint="seed 0")
     assert len(run(tmp_path, 2, resume=True, fingerprint="seed 0")[1]) == 2
@@ -328,6 +330,7 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path):
             run(tmp_path, 3, resume=True, fingerprint=other)
 
 
+@pytest.mark.one_backend("jax")
 @pytest.mark.parametrize("epochs", [2, 3])
 def test_the_history_is_whole_after_a_kill_between_checkpoint_and_history(tmp_path, epochs):
     run(tmp_path, 2)

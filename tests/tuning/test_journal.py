@@ -7,6 +7,8 @@ from kmodels.errors import ConfigurationError
 from kmodels.tuning.journal import JOURNAL, journaled_oracle, replay
 from tests.mutation import mutations
 
+pytestmark = pytest.mark.first_backend
+
 ORACLES = {
     "random": (keras_tuner.oracles.RandomSearchOracle, {"max_trials": 12}),
     "hyperband": (keras_tuner.oracles.HyperbandOracle, {"max_epochs": 9, "hyperband_iterations": 100}),

@@ -4,7 +4,6 @@ import io
 import re
 import shutil
 import sys
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -17,15 +16,13 @@ from kmodels.errors import ConfigurationError, DataError, TrainingError
 from kmodels.tuning import payoff, spaces
 from tests.mutation import mutations
 
-# Which trials an algorithm asks for is the journal's matter; only Hyperband's take a model's weights along.
-ONCE = partial(pytest.param, marks=pytest.mark.first_backend)
-
 
 def search(build, data, folder, **settings):
     settings = {"trials": 3, "objective": "val_rmse", "epochs": 2, **settings}
     return tuning.search(build, data, data, directory=folder / "search", **settings)
 
 
+@pytest.mark.first_backend
 def test_random_trials_are_the_defaults_then_keras_tuners_and_their_scores_those_of_plain_runs(
     build, compiled, data, tmp_path
 ):
@@ -58,7 +55,8 @@ def test_hyperband_goes_on_from_a_trials_weights_as_one_long_run(build, compiled
     assert not list((tmp_path / "search").rglob("checkpoint.npz"))
 
 
-@pytest.mark.parametrize("algorithm", [ONCE("random"), "hyperband", ONCE("bayesian")])
+@pytest.mark.first_backend
+@pytest.mark.parametrize("algorithm", ["random", "hyperband", "bayesian"])
 def test_a_stopped_search_goes_on_without_repeating_a_trial(build, data, tmp_path, algorithm):
     whole = search(build, data, tmp_path / "whole", algorithm=algorithm)
     built = []
@@ -85,6 +83,7 @@ def test_a_stopped_search_goes_on_without_repeating_a_trial(build, data, tmp_pat
     assert len(built) == 1
 
 
+@pytest.mark.first_backend
 def test_a_kill_while_hyperband_copies_weights_loses_nothing(build, data, tmp_path, monkeypatch):
     whole = search(build, data, tmp_path / "whole", algorithm="hyperband", epochs=3, trials=4)
 

@@ -84,6 +84,7 @@ def alone(tmp_path_factory):
     return table(folder, "alone")
 
 
+@pytest.mark.first_backend
 def test_a_worker_that_dies_loses_one_trial_which_is_run_again(alone, tmp_path):
     (tmp_path / "dies-once").touch()
     assert "died with code 9; starting it again" in finish(start(tmp_path, "together", "2"))

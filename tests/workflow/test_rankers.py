@@ -82,6 +82,7 @@ def test_where_the_order_tells_nothing_it_is_not_looked_at(ratings, run):
     assert (found[0].model.name, found[1]) == ("edlae", alone[0][1])
 
 
+@pytest.mark.one_backend("torch")
 @pytest.mark.parametrize("method", rankers.METHODS)
 def test_the_order_of_the_groups_is_learnt(ratings, run, method, monkeypatch):
     monkeypatch.setattr(rankers, "EPOCHS", 60)

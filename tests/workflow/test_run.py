@@ -355,6 +355,7 @@ def search(run):
     return run.search(build, space, *batches()[:2], **options)
 
 
+@pytest.mark.one_backend("torch")
 def test_a_search_is_recorded_and_compared_with_the_defaults(recipe, tmp_path):
     pytest.importorskip("keras_tuner")
     args = flags(tmp_path, "--tune", "random", "--trials", "3")
