@@ -14,7 +14,7 @@ from kmodels.features import Categorical, MultiHot, Numeric
 
 TABLE = [Numeric("numbers", 2), Categorical("city", 5), MultiHot("tags", 2)]
 EDGES = ([0.0, 1.0, 2.5, 5.0], [1.0, 4.0])
-# Models that rank five items, row 0 included, and models of tables.
+# Models that rank five items, row 0 included, models of tables, and one of pictures.
 OTHERS = {
     "ease": lambda: models.ease(5),
     "item_autoencoder": lambda: models.item_autoencoder(5, hidden=(3,)),
@@ -22,6 +22,11 @@ OTHERS = {
     "two_tower": lambda: models.two_tower(5, 5, user_features=[MultiHot("u", 3)], dim=2, hidden=(3,), dropout=0.1),
     "tabular_classifier": lambda: models.tabular_classifier(TABLE, 3, edges=EDGES, frequencies=2, dim=2, hidden=(4, 4)),
     "tabular_regressor": lambda: models.tabular_regressor(TABLE, members=1, linear=False, dim=2, hidden=(4,)),
+    "fusion_classifier": lambda: models.fusion_classifier(
+        models.image_input((32, 32, 3), augmentation=models.image_augmentation()),
+        TABLE[:1],
+        **models.presets.FUSION["compact"],
+    ),
 }
 BACKENDS = ("jax", "torch", "tensorflow")
 # To compile a training takes longest here: the networks with most kinds of layers are trained.

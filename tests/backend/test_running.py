@@ -39,6 +39,7 @@ def test_without_tensorflow_the_error_says_what_to_do(monkeypatch):
         backend.tensorflow()
 
 
+@pytest.mark.one_backend("torch")
 def test_kmodels_does_not_import_tensorflow_on_other_backends(backend_name):
     """It takes seconds and hundreds of MB, and need not be installed."""
     if backend_name == "tensorflow":

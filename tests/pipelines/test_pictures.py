@@ -370,7 +370,14 @@ def of_process(method, batches, timeout=300):
         process.join()
 
 
-@pytest.mark.parametrize(("method", "kept"), [("fork", "memory"), ("fork", "nothing"), ("spawn", "disk")])
+@pytest.mark.parametrize(
+    ("method", "kept"),
+    [
+        ("fork", "memory"),
+        ("fork", "nothing"),
+        pytest.param("spawn", "disk", marks=pytest.mark.first_backend),  # it imports the backend anew
+    ],
+)
 @pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
 def test_another_process_makes_the_same_batches(paths, tmp_path, method, kept):
     pictures = Pictures(paths, SIZE, memory=BYTES * 9 * (kept == "memory"), cache=tmp_path if kept == "disk" else None)
